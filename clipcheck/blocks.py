@@ -1,0 +1,125 @@
+"""Where a statement stands among the facts of its file: its block, the blocks around it, its function."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from clipcheck import facts
+from clipcheck.facts import Statement
+from clipcheck.findings import Span
+
+Block = tuple[Statement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A statement, found: the blocks from its function's (or the module's) down to its own, with the index in each."""
+
+    chain: tuple[tuple[Block, int], ...]
+    function: facts.Function | None
+
+    @property
+    def statement(self) -> Statement:
+        block, index = self.chain[-1]
+        return block[index]
+
+    @property
+    def block(self) -> Block:
+        return self.chain[-1][0]
+
+    @property
+    def index(self) -> int:
+        return self.chain[-1][1]
+
+
+def locate(body: Block, span: Span) -> Located | None:
+    """The statement that has exactly this span."""
+    return _locate(body, span, (), None)
+
+
+def _locate(
+    block: Block, span: Span, chain: tuple[tuple[Block, int], ...], function: facts.Function | None
+) -> Located | None:
+    for index, statement in enumerate(block):
+        here = (*chain, (block, index))
+        if statement.span == span:
+            return Located(here, function)
+        if not _within(statement.span, span):
+            continue
+        for inner in blocks_of(statement):
+            found = (
+                _locate(inner, span, (), statement)
+                if isinstance(statement, facts.Function)
+                else _locate(inner, span, here, function)
+            )
+            if found is not None:
+                return found
+    return None
+
+
+def _within(outer: Span, inner: Span) -> bool:
+    return outer[:2] <= inner[:2] and inner[2:] <= outer[2:]
+
+
+def blocks_of(statement: Statement) -> Iterator[Block]:
+    """The blocks directly inside a statement."""
+    if isinstance(statement, (facts.Branch, facts.For, facts.While)):
+        yield statement.body
+        yield statement.orelse
+    elif isinstance(statement, (facts.With, facts.Function, facts.Class)):
+        yield statement.body
+    elif isinstance(statement, facts.Try):
+        yield from (statement.body, *statement.handlers, statement.orelse, statement.final)
+    elif isinstance(statement, facts.Match):
+        yield from statement.cases
+
+
+def walk(node: object) -> Iterator[object]:
+    """Every statement and expression in `node`, itself included."""
+    stack = [node]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, tuple):
+            stack.extend(part)
+        elif dataclasses.is_dataclass(part):
+            yield part
+            stack.extend(getattr(part, entry.name) for entry in dataclasses.fields(part))
+
+
+def bound(block: Block) -> frozenset[str]:
+    """The names that a block binds (nested functions keep theirs to themselves)."""
+    names: set[str] = set()
+    for statement in block:
+        if isinstance(statement, (facts.Function, facts.Class)):
+            names.add(statement.name)
+            continue
+        if isinstance(statement, facts.Import):
+            names.add(statement.alias)
+        names |= set(_targets(statement))
+        for inner in blocks_of(statement):
+            names |= bound(inner)
+    return frozenset(names)
+
+
+def _targets(statement: Statement) -> Iterator[str]:
+    targets: list[object] = []
+    if isinstance(statement, facts.Assign):
+        targets += statement.targets
+    elif isinstance(statement, (facts.Augment, facts.For, facts.Declare)):
+        targets.append(statement.target)
+    elif isinstance(statement, facts.With):
+        targets += [target for _, target in statement.items]
+    yield from (node.id for target in targets for node in walk(target) if isinstance(node, facts.Name))
+
+
+def imports(body: Block) -> tuple[facts.Import, ...]:
+    """The imports at the top level of a module, those inside `try` included."""
+    found: list[facts.Import] = []
+    for statement in body:
+        if isinstance(statement, facts.Import):
+            found.append(statement)
+        elif isinstance(statement, facts.Try):
+            found += [inner for inner in statement.body if isinstance(inner, facts.Import)]
+    return tuple(found)

@@ -1,0 +1,67 @@
+"""Read the rule pages: the one place that says what a rule is called and what it is about."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+_PAGE = re.compile(r"(CLP\d{3})\.md\Z")
+_TITLE = re.compile(r"# (?P<code>CLP\d{3}): (?P<name>[a-z0-9-]+)\s*\Z")
+
+
+class PageError(ValueError):
+    """A rule page that does not have the form of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule as its page tells it; `fix` is the page's section on the fix, `text` the whole page (Markdown)."""
+
+    code: str
+    name: str
+    summary: str
+    fix: str
+    text: str
+
+
+@cache
+def codes() -> tuple[str, ...]:
+    """Return the codes of all rules, in order, without reading a page."""
+    found = (_PAGE.match(item.name) for item in files("clipcheck.rules").iterdir())
+    return tuple(sorted(match[1] for match in found if match))
+
+
+@cache
+def rules() -> tuple[Rule, ...]:
+    """Return all rules, by code."""
+    return tuple(rule(code) for code in codes())
+
+
+@cache
+def rule(code: str) -> Rule:
+    """Return one rule. Raises KeyError for a code that has no page."""
+    if code not in codes():
+        raise KeyError(code)
+    return parse_page((files("clipcheck.rules") / f"{code}.md").read_text("utf-8"), code)
+
+
+def names() -> Mapping[str, str]:
+    """Return the name of each rule by its code."""
+    return {item.code: item.name for item in rules()}
+
+
+def parse_page(text: str, code: str) -> Rule:
+    """Return the rule that a page describes. Raises PageError where title, code or summary are not there."""
+    lines = text.splitlines()
+    title = _TITLE.match(lines[0]) if lines else None
+    if title is None or title["code"] != code:
+        raise PageError(f"the page of {code} must begin with `# {code}: its-name`")
+    sections = re.split(r"^## +(.+?)\s*$", "\n".join(lines[1:]), flags=re.MULTILINE)
+    summary = " ".join(sections[0].split())
+    if not summary:
+        raise PageError(f"the page of {code} has no summary under its title")
+    bodies = dict(zip(sections[1::2], sections[2::2], strict=True))
+    return Rule(code, title["name"], summary, bodies.get("The fix", "").strip(), text)

@@ -1,0 +1,338 @@
+"""The command line: what is asked for, where it goes, and the exit status.
+
+Nothing heavy is imported up here: `clipcheck --version` and a clean scan load neither torch nor rich nor libcst.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from clipcheck import __version__, config, output
+from clipcheck.config import Settings, UserError
+from clipcheck.discover import STDIN, common_folder
+
+if TYPE_CHECKING:
+    from clipcheck.findings import Finding, Report
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+CLEAN, FINDINGS, TROUBLE = 0, 1, 2
+# Commands in modules of their own, loaded when called: module, attribute, one line of help.
+_LAZY = {
+    "verify": ("clipcheck.verify.command", "verify", "Run a training command and watch its gradients."),
+}
+_RESERVED = frozenset(
+    {"server"}
+)  # of the contract, not in this version: no folder may take the word meanwhile
+
+
+class _Group(click.Group):
+    """A group whose default command is `check`, and which loads some commands only when they are called."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        first = args[0] if args else ""
+        if first in _RESERVED:
+            raise click.UsageError(
+                f"the command `{first}` is not in this version; for a folder write ./{first}", ctx
+            )
+        if first not in self.list_commands(ctx) and first not in ("--version", "--help", "-h"):
+            args = ["check", *args]
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *_LAZY})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _LAZY:
+            return super().get_command(ctx, cmd_name)
+        module, attribute, _ = _LAZY[cmd_name]
+        try:
+            command: click.Command = getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            if missing == "clipcheck":
+                raise UserError(f"the command `{cmd_name}` is not in this version") from None
+            raise UserError(
+                f"`clipcheck {cmd_name}` needs {missing}: install it with `pip install 'clipcheck[verify]'`"
+            ) from None
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = []
+        for name in self.list_commands(ctx):
+            known = self.commands.get(name)
+            rows.append((name, known.get_short_help_str(60) if known else _LAZY[name][2]))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="A first word that names no command is a path: `clipcheck src` is `clipcheck check src`.",
+)
+@click.version_option(__version__, prog_name="clipcheck", message="%(prog)s %(version)s")
+def clipcheck() -> None:
+    """Find optimizer steps on gradients that nothing has clipped, and write the clipping in."""
+
+
+def _split(_ctx: click.Context, _parameter: click.Parameter, value: Sequence[str]) -> list[str] | None:
+    """Take `--select CLP1,CLP203 --select CLP3` as one list; not given at all is None."""
+    codes = [code.strip() for item in value for code in item.split(",")]
+    return [code for code in codes if code] if value else None
+
+
+def _flag(*names: str, text: str) -> Callable[[Command], Command]:
+    """An option that is on, or not given: then the configuration file decides."""
+    return click.option(*names, is_flag=True, flag_value=True, default=None, help=text)
+
+
+@clipcheck.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@_flag("--fix", text="Write the safe fixes.")
+@_flag("--unsafe-fixes", text="Write (or show) the unsafe fixes as well.")
+@_flag("--diff", text="Print what --fix would write as a unified diff; write nothing.")
+@_flag("--show-fixes", text="List what was fixed.")
+@click.option("--max-norm", type=float, help="Threshold that fixes insert where the project has none.  [1.0]")
+@click.option(
+    "--min-risk", metavar="none|low|medium|high", help="Report absent clipping from this risk up.  [medium]"
+)
+@click.option("--select", multiple=True, callback=_split, metavar="CODES", help="Rules by code or prefix.")
+@click.option("--ignore", multiple=True, callback=_split, metavar="CODES", help="Rules to leave out.")
+@_flag("--exit-zero", text="Exit with 0 even when there are findings.")
+@_flag("--exit-non-zero-on-fix", text="Exit with 1 if something was fixed.")
+@click.option("--output-format", metavar="FORMAT", help="text or json.  [text]")
+@click.option(
+    "--output-file", type=click.Path(path_type=Path), metavar="PATH", help="Write the report there."
+)
+@_flag("--statistics", text="Count the findings of each rule.")
+@_flag("--show-files", text="List the files that would be reported on, and stop.")
+@_flag("--quiet", "-q", text="Print findings only.")
+@click.option("--explain", metavar="FILE:LINE", help="Say why the step there is, or is not, reported.")
+@click.option("--stdin-filename", metavar="NAME", help="The name of the file on standard input (path `-`).")
+@click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help="Settings to use."
+)
+@_flag("--force-exclude", text="Apply exclusions to files named outright, too.")
+@click.option("--jobs", type=int, metavar="N", help="Processes to read files with.")
+@_flag("--no-cache", text="Neither read nor write the cache.")
+@click.option("--cache-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where to keep the cache.")
+def check(paths: tuple[Path, ...], explain: str | None, config_file: Path | None, **given: Any) -> None:
+    """Scan files and folders (default: the current folder) and report what is not clipped."""
+    if explain is not None:
+        _explain(explain, config_file, given)
+    from clipcheck import report as reports
+
+    places = list(paths) or [Path(".")]
+    settings = config.load(common_folder(places), config_file, given)
+    _check_codes(settings)
+    render = reports.renderer(settings.output_format)
+    overlay = _standard_input(places, settings)
+    if settings.show_files:
+        _show_files(places, settings)
+
+    from clipcheck import pipeline
+
+    if settings.diff:
+        _diff(places, settings)
+    fixed: tuple[Finding, ...] = ()
+    if settings.fix:
+        from clipcheck import fix
+
+        outcome = fix.apply(places, settings, pipeline.run)
+        report, fixed = outcome.report, outcome.fixed
+        output.name_failures(outcome.refused)  # findings of these files remain, which is what counts
+    else:
+        report = pipeline.run(places, settings, overlay=overlay)
+    output.write(report, fixed, settings, render, overlay)
+    sys.exit(_status(report, fixed, settings))
+
+
+def _status(report: Report, fixed: Sequence[Finding], settings: Settings) -> int:
+    if report.failures:
+        return TROUBLE  # a file nobody has looked at: --exit-zero does not hide it
+    found = bool(report.findings) or (bool(fixed) and settings.exit_non_zero_on_fix)
+    return FINDINGS if found and not settings.exit_zero else CLEAN
+
+
+def _check_codes(settings: Settings) -> None:
+    """Refuse a code that no rule has: silence would read as "nothing found"."""
+    from clipcheck import catalog
+
+    asked = [
+        *settings.select,
+        *settings.ignore,
+        *(code for _, codes in settings.per_file_ignores for code in codes),
+    ]
+    for code in asked:
+        if not any(known.startswith(code) for known in catalog.codes()):
+            raise UserError(f"no rule has the code or prefix `{code}`{_near(code, catalog.codes())}")
+
+
+def _near(word: str, known: Sequence[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean `{near[0]}`?" if near else ""
+
+
+def _standard_input(places: list[Path], settings: Settings) -> dict[str, str]:
+    """Return the text on standard input under the name that it is scanned by."""
+    if STDIN not in places:
+        if settings.source("stdin_filename") == "command line":
+            raise UserError("--stdin-filename goes with the path `-`")
+        return {}
+    if len(places) > 1:
+        raise UserError("`-` (standard input) cannot be mixed with other paths")
+    if settings.fix or settings.diff:
+        raise UserError("--fix and --diff need a file; standard input can only be checked")
+    from clipcheck.discover import discover
+    from clipcheck.sourcefile import decode
+
+    name = discover(places, settings).stdin
+    data = sys.stdin.buffer.read()
+    try:
+        return {str(name): decode(data)[0]}
+    except (SyntaxError, LookupError, UnicodeError) as error:
+        raise UserError(f"standard input cannot be decoded: {error}") from None
+
+
+def _show_files(places: list[Path], settings: Settings) -> NoReturn:
+    from clipcheck.discover import discover
+
+    found = discover(places, settings)
+    for path in found.report_on:
+        output.say(str(path))
+    output.name_failures(found.failures)
+    sys.exit(TROUBLE if found.failures else CLEAN)
+
+
+def _explain(place: str, config_file: Path | None, given: dict[str, Any]) -> NoReturn:
+    name, _, row = place.rpartition(":")
+    if not name or not row.isdecimal() or int(row) < 1:
+        raise UserError(f"--explain takes FILE:LINE, such as train.py:40, not `{place}`")
+    path = Path(name)
+    if not path.is_file():
+        raise UserError(f"{name}: no such file")
+    settings = config.load(common_folder([path]), config_file, given)
+    from clipcheck import pipeline
+
+    told: str = pipeline.explain(path, int(row), settings)
+    for line in told.splitlines():
+        output.say(line)
+    sys.exit(CLEAN)
+
+
+def _diff(places: list[Path], settings: Settings) -> NoReturn:
+    from clipcheck import fix, pipeline
+
+    plan = fix.plan(places, settings, pipeline.run)
+    text = fix.diff(plan)
+    click.echo(text.encode("utf-8", "surrogateescape"), nl=False)
+    output.name_failures((*plan.report.failures, *plan.refused))
+    if plan.report.failures:
+        sys.exit(TROUBLE)
+    sys.exit(FINDINGS if text and not settings.exit_zero else CLEAN)
+
+
+@clipcheck.command()
+@click.argument("code", required=False)
+@click.option("--all", "every", is_flag=True, help="Explain every rule.")
+@click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def rule(code: str | None, every: bool, output_format: str) -> None:
+    """Explain a rule, by its code or name."""
+    from clipcheck import catalog
+
+    if every == (code is not None):
+        raise UserError("name one rule (`clipcheck rule CLP101`), or ask for --all")
+    rules = catalog.rules()
+    if code is not None:
+        rules = tuple(item for item in rules if code.upper() == item.code or code.lower() == item.name)
+        if not rules:
+            known = [*catalog.codes(), *(item.name for item in catalog.rules())]
+            raise UserError(f"no rule `{code}`{_near(code, known)}")
+    if output_format == "text":
+        click.echo("\n".join(item.text.rstrip("\n") + "\n" for item in rules), nl=False)
+        return
+    import json
+    from dataclasses import asdict
+
+    shown = [asdict(item) for item in rules]
+    click.echo(json.dumps(shown if every else shown[0], indent=2))
+
+
+@clipcheck.command(name="config")
+@click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help="Settings to use."
+)
+def show_config(config_file: Path | None) -> None:
+    """Show the settings in force here, and where each comes from."""
+    import json
+
+    settings = config.load(Path("."), config_file)
+    click.echo(f"# project root: {settings.project_root}")
+    for name in config.SETTINGS:
+        if name in config.NOT_YET:
+            continue
+        value = config.describe(getattr(settings, name))
+        shown = "(not set)" if value is None else json.dumps(value, ensure_ascii=False)
+        click.echo(f"{name.replace('_', '-')} = {shown}  # {settings.source(name)}")
+
+
+@clipcheck.group(name="cache")
+def cache_group() -> None:
+    """Look after the cache of facts."""
+
+
+@cache_group.command()
+@click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help="Settings to use."
+)
+@click.option("--cache-dir", type=click.Path(path_type=Path), metavar="DIR", help="The cache to clear.")
+def clear(config_file: Path | None, cache_dir: Path | None) -> None:
+    """Remove all entries."""
+    from clipcheck.cache import FactsCache, default_directory
+
+    settings = config.load(Path("."), config_file, {"cache_dir": cache_dir})
+    directory = settings.cache_dir or default_directory()
+    removed = FactsCache(directory).clear()
+    click.echo(f"removed {removed} entr{'y' if removed == 1 else 'ies'} from {directory}")
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with the contract's status: 0, 1 or 2 (130 when interrupted)."""
+    try:
+        clipcheck.main(
+            args=None if arguments is None else list(arguments), prog_name="clipcheck", standalone_mode=False
+        )
+    except click.exceptions.Exit as error:
+        _leave(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        _leave(TROUBLE)
+    except UserError as error:
+        click.echo(f"error: {error}", err=True)
+        _leave(TROUBLE)
+    except (click.Abort, KeyboardInterrupt):
+        _leave(130)
+    except BrokenPipeError:
+        # Who read the report has seen enough; Python would complain when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave(TROUBLE)
+    except Exception:  # a fault of clipcheck's own must not look like "findings" (1)
+        import traceback
+
+        traceback.print_exc()
+        click.echo("error: this is a fault in clipcheck, not in your code; please report it", err=True)
+        _leave(TROUBLE)
+    _leave(CLEAN)
+
+
+def _leave(status: int) -> NoReturn:
+    raise SystemExit(status)

@@ -1,0 +1,192 @@
+"""How a fix writes a clip in the style of a file: the name its imports give the function, and the threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from clipcheck import blocks, facts
+from clipcheck.blocks import Block, Located, locate
+from clipcheck.docket import Docket
+from clipcheck.findings import AddImport, Site
+from clipcheck.flow.records import Clip
+from clipcheck.flow.render import last_identifier, render
+from clipcheck.flow.values import literal
+from clipcheck.knowledge import CallRule, Knowledge
+
+LEAST, MOST = 1e-4, 1e4  # thresholds outside are CLP302's business and are never copied
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """A function as a file can say it, and the import that takes."""
+
+    text: str
+    imports: tuple[AddImport, ...] = ()
+
+
+def spelling(qualified: str, bindings: Iterable[facts.Import]) -> Spelling:
+    """The shortest way to name `qualified` with the imports there are, else with one of its root package.
+
+    A name imported for the function itself comes first, then the root package, then what lies between.
+    """
+    root = qualified.partition(".")[0]
+    known: dict[str, str] = {}
+    for binding in bindings:
+        target = _target(binding)
+        if target == qualified or qualified.startswith(f"{target}."):
+            known.setdefault(target, binding.alias)
+    last = qualified.rpartition(".")[2]
+    for binding in bindings:  # under its own name from elsewhere in the package, as torch re-exports it
+        elsewhere = binding.module.startswith(f"{root}.")
+        if binding.name == last and elsewhere and binding.level == 0:
+            known.setdefault(qualified, binding.alias)
+    order = [qualified, root, *sorted(known, key=len, reverse=True)]
+    found = next((target for target in order if target in known), None)
+    if found is None:
+        return Spelling(qualified, (AddImport(f"import {root}"),))
+    return Spelling(known[found] + qualified[len(found) :])
+
+
+def _target(binding: facts.Import) -> str:
+    """The qualified name that an import binds."""
+    if binding.level or binding.name == "*":
+        return ""
+    if binding.name is not None:
+        return f"{binding.module}.{binding.name}"
+    first = binding.module.partition(".")[0]
+    return first if binding.alias == first else binding.module
+
+
+def call_rule(call: facts.Call, knowledge: Knowledge) -> CallRule | None:
+    """What is known of a clip function, by its last name."""
+    name = last_identifier(call.function)
+    for qualified, rule in knowledge.calls.items():
+        if rule.event == "clip" and qualified.rpartition(".")[2] == name:
+            return rule
+    return None
+
+
+def argument(call: facts.Call, rule: CallRule, name: str) -> facts.Expression | None:
+    """The argument of a call that the knowledge calls `name`."""
+    slot = rule.slot(name)
+    if slot is None:
+        return None
+    keyword, position = slot
+    for key, value in call.keywords:
+        if key == keyword:
+            return value
+    return call.arguments[position] if position < len(call.arguments) else None
+
+
+def threshold_for(site: Site, docket: Docket) -> str:
+    """The threshold for a new clip at `site`: a sibling clip's, an unread option's, or that of the settings."""
+    body = docket.context.body(site.filename)
+    here = locate(body, site.span)
+    siblings = [clip for clip in docket.sightings.clips.values() if clip.site.filename == site.filename]
+    siblings.sort(key=lambda clip: (not _together(body, here, clip), abs(clip.site.span.row - site.span.row)))
+    for clip in siblings:
+        text = threshold_text(clip, docket)
+        if text and _reachable(text, clip, here, body):
+            return text
+    return _unread_option(body, here, docket.context.knowledge) or repr(
+        float(docket.context.settings.max_norm)
+    )
+
+
+def threshold_text(clip: Clip, docket: Docket) -> str:
+    """The threshold of a norm clip that works, as the code says it; "" where it must not be copied."""
+    rule = call_rule(clip.call, docket.context.knowledge)
+    if clip.kind != "norm" or rule is None or clip.site in docket.vain:
+        return ""
+    if argument(clip.call, rule, "norm-type") is not None:
+        return ""
+    expression = argument(clip.call, rule, "threshold")
+    # Only a value known to be in range: what may be zero or None would do harm without its guard.
+    if not clip.contexts or not all(_fit(literal(context.threshold)) for context in clip.contexts):
+        return ""
+    if any(context.per_parameter or context.scaled_threshold for context in clip.contexts):
+        return ""
+    plain = isinstance(expression, (facts.Constant, facts.Name, facts.Attribute))
+    return render(expression) if plain and expression is not None else ""
+
+
+def _fit(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and LEAST <= value < MOST
+
+
+def _together(body: Block, here: Located | None, clip: Clip) -> bool:
+    there = locate(body, clip.site.span)
+    return here is not None and there is not None and here.function is there.function
+
+
+def _reachable(text: str, clip: Clip, here: Located | None, body: Block) -> bool:
+    """Whether the threshold of another clip can be said here: a literal, or a name that means the same."""
+    root = text.partition(".")[0]
+    if not root.isidentifier():
+        return True
+    if here is None:
+        return False
+    own = _parameters(here.function)
+    if _together(body, here, clip) and root in own:
+        return True
+    local = own | (blocks.bound(here.function.body) if here.function else frozenset())
+    return root in blocks.bound(body) and root not in local
+
+
+def _parameters(function: facts.Function | None) -> frozenset[str]:
+    return frozenset(parameter.name for parameter in function.parameters) if function else frozenset()
+
+
+def _unread_option(body: Block, here: Located | None, knowledge: Knowledge) -> str:
+    """An option for the threshold that the file declares and never reads, as the file can read it here."""
+    local = (
+        _parameters(here.function) | blocks.bound(here.function.body)
+        if here and here.function
+        else frozenset()
+    )
+    namespace = next((name for name in _namespaces(body, knowledge) if name not in local), None)
+    if namespace is None:
+        return ""
+    nodes = list(blocks.walk(body))
+    read = {node.attr for node in nodes if isinstance(node, facts.Attribute)}
+    for node in nodes:
+        if isinstance(node, facts.Call) and _event(node, knowledge) == "declare-option":
+            name = _destination(node)
+            fit = any(
+                key == "default" and isinstance(value, facts.Constant) and _fit(value.value)
+                for key, value in node.keywords
+            )
+            if fit and name not in read and knowledge.hinted("clip-option", name):
+                return f"{namespace}.{name}"
+    return ""
+
+
+def _namespaces(body: Block, knowledge: Knowledge) -> list[str]:
+    """The module-level names that hold the parsed options."""
+    return [
+        statement.targets[0].id
+        for statement in body
+        if isinstance(statement, facts.Assign)
+        and len(statement.targets) == 1
+        and isinstance(statement.targets[0], facts.Name)
+        and isinstance(statement.value, facts.Call)
+        and _event(statement.value, knowledge) == "parse-options"
+    ]
+
+
+def _event(call: facts.Call, knowledge: Knowledge) -> str:
+    if not isinstance(call.function, facts.Attribute):
+        return ""
+    rule = knowledge.method("option-parser", call.function.attr)
+    return rule.event if rule else ""
+
+
+def _destination(call: facts.Call) -> str:
+    """The attribute that an option is read by: `dest`, or its first long name."""
+    for key, value in call.keywords:
+        if key == "dest" and isinstance(value, facts.Constant):
+            return str(value.value)
+    names = [a.value for a in call.arguments if isinstance(a, facts.Constant) and isinstance(a.value, str)]
+    long = next((name for name in names if name.startswith("--")), names[0] if names else "")
+    return long.lstrip("-").replace("-", "_")

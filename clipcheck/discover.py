@@ -1,0 +1,214 @@
+"""Find the files to report on, and the files of their project to read.
+
+Folders are walked with `os.scandir`; nothing is opened but ignore files and the first bytes of files
+that have no suffix, which are Python where a `#!` line says so.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clipcheck.config import Settings, UserError, find_root
+from clipcheck.findings import Failure
+from clipcheck.gitignore import Patterns, chain_above, is_out, read_patterns
+
+STDIN = Path("-")
+# What is read. Notebooks (.ipynb) are not yet: add the suffix here once `extract` can read their cells.
+SUFFIXES = (".py", ".pyw")
+NOTEBOOK = ".ipynb"
+_MAGIC = frozenset("*?[!/\\")
+
+
+class PathError(UserError):
+    """A path on the command line that does not exist, or that is no file and no folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What a run is about. Paths are absolute, sorted, without duplicates, and keep their symbolic links."""
+
+    root: Path
+    report_on: tuple[Path, ...]
+    failures: tuple[Failure, ...] = ()
+    stdin: Path | None = None  # the one of `report_on` whose text is on standard input
+    _walked: tuple[Path, ...] = ()
+    _settings: Settings = field(default_factory=Settings)
+
+    def project_files(self) -> tuple[Path, ...]:
+        """Walk the project and return every file of it that may be read, those reported on included.
+
+        Where nothing marks a project, the paths given are the project.
+        """
+        if find_root(self.root) != self.root or self.root in self._walked:
+            return self.report_on
+        walk = _Walk(self._settings)
+        walk.folder(self.root)
+        return tuple(sorted({*self.report_on, *walk.files}))
+
+
+def common_folder(paths: Sequence[Path]) -> Path:
+    """Return the deepest folder that holds every path: where the search for the project's root starts."""
+    folders = []
+    for path in paths or (Path("."),):
+        absolute = os.path.abspath("." if path == STDIN else path)
+        folders.append(absolute if os.path.isdir(absolute) else os.path.dirname(absolute))
+    try:
+        return Path(os.path.commonpath(folders))
+    except ValueError:  # two drives of Windows
+        return Path(folders[0])
+
+
+def discover(paths: Sequence[Path], settings: Settings) -> Discovery:
+    """Return the files that `paths` (default: the current folder) stand for. Raises PathError.
+
+    A file named outright is reported on even where the settings or git exclude it, unless `force_exclude`.
+    """
+    start = common_folder(paths)
+    walk = _Walk(settings)
+    stdin: Path | None = None
+    walked: list[Path] = []
+    for path in paths or (Path("."),):
+        absolute = Path(os.path.abspath(path))
+        if path == STDIN:
+            stdin = Path(os.path.abspath(settings.stdin_filename or "stdin.py"))
+            if not (settings.force_exclude and walk.excluded(stdin)):
+                walk.files.add(stdin)
+            continue
+        kind = _kind(path, absolute)
+        if settings.force_exclude and walk.excluded(absolute):
+            continue
+        if stat.S_ISDIR(kind):
+            walked.append(absolute)
+            walk.folder(absolute)
+        elif absolute.suffix == NOTEBOOK:
+            walk.failures.append(Failure(str(absolute), "notebooks are not supported by this version"))
+        else:
+            walk.files.add(absolute)
+    return Discovery(
+        root=find_root(start) or start,
+        report_on=tuple(sorted(walk.files)),
+        failures=tuple(walk.failures),
+        stdin=stdin,
+        _walked=tuple(walked),
+        _settings=settings,
+    )
+
+
+def _kind(path: Path, absolute: Path) -> int:
+    try:
+        mode = os.stat(absolute).st_mode
+    except FileNotFoundError:
+        raise PathError(f"{path}: no such file or folder") from None
+    except (OSError, ValueError) as error:
+        raise PathError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+        raise PathError(f"{path}: neither a regular file nor a folder")
+    return mode
+
+
+class _Walk:
+    """Collects the Python files below folders, past what git and the settings leave out."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.files: set[Path] = set()
+        self.failures: list[Failure] = []
+        patterns = (*settings.exclude, *settings.extend_exclude)
+        # A bare name, as nearly all are, is looked up; the rest are matched.
+        self._names = frozenset(pattern for pattern in patterns if not _MAGIC.intersection(pattern))
+        self._excluded = _patterns(
+            [item for item in patterns if item not in self._names], settings.pattern_base
+        )
+        self._links: list[str] = []
+
+    def folder(self, top: Path) -> None:
+        """Add the Python files below `top`, which is walked even if something above leaves it out."""
+        above = tuple(item for item in chain_above(str(top)) if not item.verdict(str(top), True))
+        stack = [(str(top), above)]
+        while stack:
+            folder, chain = stack.pop()
+            try:
+                with os.scandir(folder) as entries:
+                    listed = list(entries)
+            except OSError as error:
+                self.failures.append(Failure(folder, f"folder cannot be listed: {error.strerror or error}"))
+                continue
+            names = {entry.name for entry in listed}
+            if folder != str(top) and ("pyvenv.cfg" in names or "conda-meta" in names):
+                continue
+            if ".gitignore" in names:
+                own = read_patterns(os.path.join(folder, ".gitignore"), folder)
+                chain = (*chain, own) if own is not None else chain
+            stack.extend((entry.path, chain) for entry in listed if self._enters(entry, chain))
+        self._add_links()
+
+    def excluded(self, path: Path) -> bool:
+        """Tell whether a path named outright is left out by its name, a folder above it, or git."""
+        root = find_root(path.parent) or path.parent
+        steps = [item for item in (path, *path.parents) if item != root and item.is_relative_to(root)]
+        chain = chain_above(str(path.parent))
+        own = read_patterns(str(path.parent / ".gitignore"), str(path.parent))
+        chain = (*chain, own) if own is not None else chain
+        for step in steps:
+            is_folder = step != path or step.is_dir()
+            if step.name in self._names or is_out((*chain, *self._excluded), str(step), is_folder):
+                return True
+            if is_folder and (step / "pyvenv.cfg").exists():
+                return True
+        return False
+
+    def _enters(self, entry: os.DirEntry[str], chain: tuple[Patterns, ...]) -> bool:
+        """Tell whether to walk into the entry; where it is a Python file, keep it."""
+        try:
+            if entry.name in self._names:
+                return False
+            if entry.is_dir(follow_symlinks=False):
+                return not self._out(entry.path, chain, is_folder=True)
+            if not _may_be_python(entry.name) or not entry.is_file():
+                return False  # links to folders are not followed: no loop, no file under two names
+            if self._out(entry.path, chain, is_folder=False):
+                return False
+            if "." not in entry.name and not _has_shebang(entry.path):
+                return False
+            if entry.is_symlink():
+                self._links.append(entry.path)
+            else:
+                self.files.add(Path(entry.path))
+        except OSError as error:
+            self.failures.append(Failure(entry.path, f"cannot be read: {error.strerror or error}"))
+        return False
+
+    def _out(self, path: str, chain: tuple[Patterns, ...], *, is_folder: bool) -> bool:
+        if self._excluded and is_out(self._excluded, path, is_folder):
+            return True
+        return bool(chain) and is_out(chain, path, is_folder)
+
+    def _add_links(self) -> None:
+        """Keep a link to a file only if that file is not in the walk under its own name."""
+        real = {os.path.realpath(path) for path in self.files} if self._links else set()
+        for link in sorted(self._links):
+            target = os.path.realpath(link)
+            if target not in real:
+                real.add(target)
+                self.files.add(Path(link))
+        self._links.clear()
+
+
+def _patterns(lines: Iterable[str], base: Path) -> tuple[Patterns, ...]:
+    from pathspec import GitIgnoreSpec
+
+    lines = list(lines)
+    return (Patterns(str(base), GitIgnoreSpec.from_lines(lines)),) if lines else ()
+
+
+def _may_be_python(name: str) -> bool:
+    return name.endswith(SUFFIXES) or "." not in name
+
+
+def _has_shebang(path: str) -> bool:
+    with open(path, "rb") as stream:
+        start = stream.read(128)
+    return start.startswith(b"#!") and b"python" in start.split(b"\n", 1)[0]

@@ -1,0 +1,185 @@
+"""What the judges and the repairs share: the sightings of a run, how to weigh them, and who answers for what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from clipcheck import blocks, facts
+from clipcheck.blocks import Block
+from clipcheck.config import Settings
+from clipcheck.findings import RISKS, Evidence, Risk, Site
+from clipcheck.flow.records import Clip, Path, Sightings, Step, StepContext
+from clipcheck.flow.values import Object, choices
+from clipcheck.flow.worlds import Guard
+from clipcheck.knowledge import Knowledge
+from clipcheck.protocol import Gradients, Phase
+
+Outcome = Literal["clipped", "low_risk", "reported", "unknown"]
+VAIN = frozenset({"CLP201", "CLP202"})
+# A norm that is only measured is no clip, and a hand-written one may be anything: neither is accused.
+NEVER_ACCUSED = frozenset({"measure", "hand-written"})
+
+
+class Assessed(Protocol):
+    """How risky it is to leave one step unclipped; `summary` is a clause ("the model is an LSTM") or empty."""
+
+    @property
+    def risk(self) -> Risk: ...
+    @property
+    def evidence(self) -> tuple[Evidence, ...]: ...
+    @property
+    def summary(self) -> str: ...
+
+
+def _no_body(_: str) -> Block:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeContext:
+    """What judging needs beside the sightings; `body` gives the module-level statements of a file."""
+
+    knowledge: Knowledge
+    settings: Settings
+    assess: Callable[[StepContext], Assessed]
+    body: Callable[[str], Block] = _no_body
+
+
+@dataclass(frozen=True, slots=True)
+class Docket:
+    """The sightings of one run, with the clips in vain found beforehand: they decide about steps as well."""
+
+    sightings: Sightings
+    context: JudgeContext
+    vain: dict[Site, str] = field(default_factory=dict)  # clips reported as CLP201 or CLP202
+
+    @classmethod
+    def of(cls, sightings: Sightings, context: JudgeContext) -> Docket:
+        vain = {site: code for site, clip in sightings.clips.items() if (code := vain_code(clip))}
+        return cls(sightings, context, vain)
+
+    # -- steps ---------------------------------------------------------------------------------------
+
+    def accused(self, step: Step) -> list[StepContext]:
+        """The contexts in which a step as the program usually runs is bare and no clip answers for it."""
+        return [c for c in step.contexts if bare(usual(c.paths)) and not self._answered(step, c)]
+
+    def withheld(self, step: Step) -> bool:
+        """Whether a finding at a misplaced clip speaks for this step."""
+        return any(bare(c.paths) and self._answered(step, c) for c in step.contexts)
+
+    def _answered(self, step: Step, context: StepContext) -> bool:
+        for site, code in self.vain.items():
+            missed = [site in path.gradients.vain for path in bare(context.paths)]
+            if step.site in stepped_before(self.sightings.clips[site]) or all(missed):
+                return True
+            # Gradients clipped too late in one turn stay marked until the step of the next, which may be
+            # another step: only a clip that came too early says for sure which step it was for.
+            if code == "CLP202" and any(missed):
+                return True
+        return False
+
+    def worst(self, contexts: Iterable[StepContext]) -> tuple[StepContext, Assessed] | None:
+        """The context with the highest risk, and its assessment."""
+        assessed = [(context, self.context.assess(context)) for context in contexts]
+        return max(assessed, key=lambda pair: RISKS.index(pair[1].risk), default=None)
+
+    def matters(self, risk: Risk) -> bool:
+        """Whether absent clipping at this risk is reported."""
+        return RISKS.index(risk) >= RISKS.index(self.context.settings.min_risk)
+
+    def outcome(self, step: Step) -> Outcome:
+        """What became of a step, for the last line of a report."""
+        worst = self.worst(self.accused(step))
+        if self.withheld(step) or (worst is not None and self.matters(worst[1].risk)):
+            return "reported"
+        if worst is not None:
+            return "low_risk"
+        if any(all(unsure(path.gradients) for path in context.paths) for context in step.contexts):
+            return "unknown"
+        clipped = any(path.gradients.phase is Phase.CLIPPED for path in self.sightings.paths(step))
+        return "clipped" if clipped else "unknown"
+
+    # -- clips ---------------------------------------------------------------------------------------
+
+    def steps_missed_by(self, clip: Clip) -> list[Step]:
+        """The steps that a clip in vain should have guarded."""
+        late = stepped_before(clip)
+        found = [
+            step
+            for step in self.sightings.steps.values()
+            if any(clip.site in p.gradients.vain for c in step.contexts for p in bare(c.paths))
+        ]
+        exact = [self.sightings.steps[site] for site in late if site in self.sightings.steps]
+        return exact if exact and self.vain.get(clip.site) == "CLP201" else found or exact
+
+    def contexts_of(self, clip: Clip) -> Iterator[StepContext]:
+        """The contexts of the steps that a clip guards or misses."""
+        late = stepped_before(clip)
+        for step in self.sightings.steps.values():
+            for context in step.contexts:
+                met = any(clip.site in p.gradients.clips | p.gradients.vain for p in context.paths)
+                if met or step.site in late:
+                    yield context
+
+    def risk_at(self, clip: Clip) -> tuple[Risk, tuple[Evidence, ...]]:
+        """The risk of what a clip is for, low where that is not known, and the evidence of it."""
+        worst = self.worst(self.contexts_of(clip))
+        return (worst[1].risk, tuple(worst[1].evidence)) if worst else ("low", ())
+
+    def unscale_call(self, scaler: str | None, optimizer: str | None) -> str:
+        """The call that takes the loss scale off the gradients, or "" where it cannot be written."""
+        template = self.context.knowledge.fixes.get("unscale-call", "")
+        return template.format(scaler=scaler, optimizer=optimizer) if scaler and optimizer else ""
+
+
+def vain_code(clip: Clip) -> str:
+    """CLP201 or CLP202 for a clip that never has anything to act on, in any context and on any path."""
+    if clip.kind in NEVER_ACCUSED or any(unsure(p.gradients) for c in clip.contexts for p in c.paths):
+        return ""
+    codes = {path.code for context in clip.contexts for path in context.paths}
+    if not codes or not codes <= VAIN:
+        return ""
+    return "CLP201" if codes == {"CLP201"} else "CLP202"
+
+
+def stepped_before(clip: Clip) -> list[Site]:
+    """The steps that a clip comes too late for, in their order."""
+    found = {p.gradients.stepped for c in clip.contexts for p in c.paths if p.code == "CLP201"}
+    return sorted(site for site in found if site is not None)
+
+
+def unsure(gradients: Gradients) -> bool:
+    """Whether the state of these gradients is a guess, which never accuses."""
+    return bool(gradients.unsure) or gradients.maybe
+
+
+def bare(paths: Iterable[Path]) -> list[Path]:
+    """The paths on which a step surely uses gradients that nothing has clipped."""
+    return [path for path in paths if path.code == "CLP101" and not unsure(path.gradients)]
+
+
+def usual(paths: list[Path]) -> list[Path]:
+    """The paths taken with every option at its default; where there are none, those nearest to it.
+
+    A path gives way only to one that needs a part of the same options, never to one that needs others.
+    """
+    needs = [options(path) for path in paths]
+    return [path for path, need in zip(paths, needs, strict=True) if not any(one < need for one in needs)]
+
+
+def options(path: Path) -> frozenset[Guard]:
+    """The guards on a path that need an option away from its default."""
+    return frozenset(g for g in path.guards if g.usual is not None and g.usual is not g.taken)
+
+
+def optimizers(context: StepContext) -> list[Object]:
+    """The optimizers that a step may be of, as far as they are known."""
+    return [choice for choice in choices(context.optimizer) if isinstance(choice, Object)]
+
+
+def imports(context: JudgeContext, filename: str) -> tuple[facts.Import, ...]:
+    """The imports at the top level of a file."""
+    return blocks.imports(context.body(filename))

@@ -1,0 +1,348 @@
+"""One file's bytes to its facts: one parse and one walk of Python's own `ast`.
+
+A pure function of the bytes: it opens no other file, so it runs in a process pool and its result is
+cached by content hash.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+import warnings
+
+from clipcheck import facts
+from clipcheck.facts import Expression, Function, ModuleFacts, Statement
+from clipcheck.findings import Failure, Span
+from clipcheck.sourcefile import decode
+from clipcheck.suppress import find_suppressions
+
+_OPERATORS: dict[type[ast.AST], str] = {
+    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%",
+    ast.Pow: "**", ast.MatMult: "@", ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^",
+    ast.LShift: "<<", ast.RShift: ">>", ast.And: "and", ast.Or: "or", ast.Not: "not",
+    ast.USub: "neg", ast.UAdd: "pos", ast.Invert: "~", ast.Eq: "==", ast.NotEq: "!=",
+    ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Is: "is", ast.IsNot: "is not",
+    ast.In: "in", ast.NotIn: "not in",
+}  # fmt: skip
+
+
+def extract(data: bytes, filename: str) -> ModuleFacts | Failure:
+    """The facts of a file, or the reason it has none (named with row, column and Python version)."""
+    try:
+        text, _ = decode(data)
+    except (SyntaxError, UnicodeError, LookupError) as error:
+        return Failure(filename, f"cannot be decoded: {error}")
+    return extract_text(text, filename)
+
+
+def extract_text(text: str, filename: str) -> ModuleFacts | Failure:
+    """The facts of decoded source; see `extract`."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # invalid escapes and the like are not ours to report
+            tree = ast.parse(text)
+        walk = _Walk()
+        body = walk.block(tree.body)
+    except SyntaxError as error:
+        message = f"cannot be parsed by Python {version}: {error.msg}"
+        return Failure(filename, message, error.lineno, error.offset, (error.text or "").rstrip("\n"))
+    except (ValueError, RecursionError, MemoryError) as error:
+        return Failure(filename, f"cannot be parsed by Python {version}: {error or type(error).__name__}")
+    return ModuleFacts(body, frozenset(walk.calls), find_suppressions(text))
+
+
+def _span(node: ast.expr | ast.stmt) -> Span:
+    return Span(node.lineno, node.col_offset, node.end_lineno or node.lineno, node.end_col_offset or 0)
+
+
+class _Walk:
+    """Turns statements and expressions into facts; `calls` gathers what is called on the way."""
+
+    def __init__(self) -> None:
+        self.calls: set[str] = set()
+
+    # -- statements ----------------------------------------------------------------------------------
+
+    def block(self, statements: list[ast.stmt]) -> tuple[Statement, ...]:
+        out: list[Statement] = []
+        for node in statements:
+            handler = _STATEMENTS.get(type(node))
+            if handler is not None:
+                handler(self, node, out)
+        return tuple(out)
+
+    def evaluate(self, node: ast.Expr, out: list[Statement]) -> None:
+        if not isinstance(node.value, ast.Constant):
+            out.append(facts.Evaluate(self.expression(node.value), _span(node)))
+
+    def assign(self, node: ast.Assign, out: list[Statement]) -> None:
+        targets = tuple(self.expression(target) for target in node.targets)
+        out.append(facts.Assign(targets, self.expression(node.value), _span(node)))
+
+    def declare(self, node: ast.AnnAssign, out: list[Statement]) -> None:
+        target, annotation = self.expression(node.target), self.annotation(node.annotation)
+        assert annotation is not None
+        if node.value is None:
+            out.append(facts.Declare(target, annotation, _span(node)))
+        else:
+            value = self.expression(node.value)
+            out.append(facts.Assign((target,), value, _span(node), annotation))
+
+    def annotation(self, node: ast.expr | None) -> Expression | None:
+        """An annotation; one that is written as a string is read as the expression in it."""
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            try:
+                inner = ast.parse(node.value, mode="eval").body
+            except (SyntaxError, ValueError):
+                return self.expression(node)
+            for child in ast.walk(inner):
+                ast.copy_location(child, node)
+            return self.expression(inner)
+        return None if node is None else self.expression(node)
+
+    def augment(self, node: ast.AugAssign, out: list[Statement]) -> None:
+        target, value = self.expression(node.target), self.expression(node.value)
+        out.append(facts.Augment(target, _OPERATORS[type(node.op)], value, _span(node)))
+
+    def branch(self, node: ast.If, out: list[Statement]) -> None:
+        test = self.expression(node.test)
+        out.append(facts.Branch(test, self.block(node.body), self.block(node.orelse), _span(node)))
+
+    def loop(self, node: ast.For | ast.AsyncFor, out: list[Statement]) -> None:
+        target, source = self.expression(node.target), self.expression(node.iter)
+        body, orelse = self.block(node.body), self.block(node.orelse)
+        out.append(facts.For(target, source, body, orelse, _span(node)))
+
+    def while_(self, node: ast.While, out: list[Statement]) -> None:
+        test = self.expression(node.test)
+        out.append(facts.While(test, self.block(node.body), self.block(node.orelse), _span(node)))
+
+    def with_(self, node: ast.With | ast.AsyncWith, out: list[Statement]) -> None:
+        items = tuple(
+            (self.expression(item.context_expr), self.optional(item.optional_vars)) for item in node.items
+        )
+        out.append(facts.With(items, self.block(node.body), _span(node)))
+
+    def try_(self, node: ast.Try, out: list[Statement]) -> None:
+        handlers = tuple(self.block(handler.body) for handler in node.handlers)
+        body, orelse, final = self.block(node.body), self.block(node.orelse), self.block(node.finalbody)
+        out.append(facts.Try(body, handlers, orelse, final, _span(node)))
+
+    def match(self, node: ast.Match, out: list[Statement]) -> None:
+        last = node.cases[-1]
+        exhaustive = isinstance(last.pattern, ast.MatchAs) and not last.pattern.pattern and not last.guard
+        cases = tuple(self.block(case.body) for case in node.cases)
+        out.append(facts.Match(self.expression(node.subject), cases, exhaustive, _span(node)))
+
+    def return_(self, node: ast.Return, out: list[Statement]) -> None:
+        out.append(facts.Return(self.optional(node.value), _span(node)))
+
+    def raise_(self, node: ast.Raise, out: list[Statement]) -> None:
+        out.append(facts.Raise(self.optional(node.exc), _span(node)))
+
+    def break_(self, node: ast.Break, out: list[Statement]) -> None:
+        out.append(facts.Break(_span(node)))
+
+    def continue_(self, node: ast.Continue, out: list[Statement]) -> None:
+        out.append(facts.Continue(_span(node)))
+
+    def scope(self, node: ast.Global | ast.Nonlocal, out: list[Statement]) -> None:
+        out.append(facts.Scope(tuple(node.names), _span(node)))
+
+    def delete(self, node: ast.Delete, out: list[Statement]) -> None:
+        parts = tuple(self.expression(target) for target in node.targets)
+        out.append(facts.Evaluate(facts.Opaque("delete", parts, node.lineno), _span(node)))
+
+    def assert_(self, node: ast.Assert, out: list[Statement]) -> None:
+        out.append(facts.Evaluate(facts.Opaque("assert", (self.expression(node.test),), node.lineno), _span(node)))
+
+    def import_(self, node: ast.Import, out: list[Statement]) -> None:
+        for name in node.names:
+            alias = name.asname or name.name.partition(".")[0]
+            module = name.name
+            out.append(facts.Import(alias, module, None, 0, _span(node)))
+
+    def import_from(self, node: ast.ImportFrom, out: list[Statement]) -> None:
+        for name in node.names:
+            alias = name.asname or name.name
+            out.append(facts.Import(alias, node.module or "", name.name, node.level, _span(node)))
+
+    def function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, out: list[Statement]) -> None:
+        outer, self.calls = self.calls, set()
+        parameters = self.parameters(node.args)
+        body = self.block(node.body)
+        inner, self.calls = self.calls, outer
+        decorators = tuple(self.expression(decorator) for decorator in node.decorator_list)
+        self.calls |= inner
+        out.append(Function(node.name, parameters, body, decorators, _span(node), frozenset(inner)))
+
+    def class_(self, node: ast.ClassDef, out: list[Statement]) -> None:
+        bases = tuple(self.expression(base) for base in node.bases)
+        keywords = tuple((word.arg, self.expression(word.value)) for word in node.keywords)
+        decorators = tuple(self.expression(decorator) for decorator in node.decorator_list)
+        body = self.block(node.body)
+        out.append(facts.Class(node.name, bases, keywords, decorators, body, _span(node)))
+
+    def parameters(self, node: ast.arguments) -> tuple[facts.Parameter, ...]:
+        out: list[facts.Parameter] = []
+        plain = [*node.posonlyargs, *node.args]
+        defaults: list[ast.expr | None] = [None] * (len(plain) - len(node.defaults)) + list(node.defaults)
+        for argument, default in zip(plain, defaults, strict=True):
+            out.append(self.parameter(argument, "plain", default))
+        if node.vararg:
+            out.append(self.parameter(node.vararg, "star", None))
+        for argument, default in zip(node.kwonlyargs, node.kw_defaults, strict=True):
+            out.append(self.parameter(argument, "keyword", default))
+        if node.kwarg:
+            out.append(self.parameter(node.kwarg, "double-star", None))
+        return tuple(out)
+
+    def parameter(self, node: ast.arg, kind: str, default: ast.expr | None) -> facts.Parameter:
+        return facts.Parameter(node.arg, kind, self.optional(default), self.annotation(node.annotation))
+
+    # -- expressions ---------------------------------------------------------------------------------
+
+    def optional(self, node: ast.expr | None) -> Expression | None:
+        return None if node is None else self.expression(node)
+
+    def many(self, nodes: list[ast.expr]) -> tuple[Expression, ...]:
+        return tuple(self.expression(node) for node in nodes)
+
+    def expression(self, node: ast.expr) -> Expression:
+        handler = _EXPRESSIONS.get(type(node))
+        if handler is not None:
+            result: Expression = handler(self, node)
+            return result
+        parts = tuple(
+            self.expression(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)
+        )
+        return facts.Opaque(type(node).__name__, parts, node.lineno)
+
+    def constant(self, node: ast.Constant) -> Expression:
+        value = node.value
+        plain = value is None or isinstance(value, (str, int, float, bool))
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 1 << 62:
+            value = float("inf") if value > 0 else float("-inf")  # unbounded integers say nothing here
+        if not plain:
+            return facts.Opaque("Constant", (), node.lineno)
+        assert value is None or isinstance(value, (str, int, float))
+        return facts.Constant(value[:200] if isinstance(value, str) else value, node.lineno)
+
+    def name(self, node: ast.Name) -> Expression:
+        return facts.Name(node.id, node.lineno)
+
+    def attribute(self, node: ast.Attribute) -> Expression:
+        if node.attr == "grad":
+            self.calls.add(".grad")  # hand-written clipping calls nothing by name
+        return facts.Attribute(self.expression(node.value), node.attr, node.lineno)
+
+    def call(self, node: ast.Call) -> Expression:
+        function = self.expression(node.func)
+        name_span = _span(node.func)
+        if isinstance(node.func, ast.Attribute):
+            self.calls.add(node.func.attr)
+            width = len(node.func.attr.encode())
+            name_span = name_span._replace(row=name_span.end_row, column=name_span.end_column - width)
+        elif isinstance(node.func, ast.Name):
+            self.calls.add(node.func.id)
+        keywords = tuple((word.arg, self.expression(word.value)) for word in node.keywords)
+        return facts.Call(function, self.many(node.args), keywords, _span(node), name_span)
+
+    def starred(self, node: ast.Starred) -> Expression:
+        return facts.Starred(self.expression(node.value), node.lineno)
+
+    def collection(self, node: ast.Tuple | ast.List | ast.Set) -> Expression:
+        return facts.Collection(self.many(node.elts), node.lineno)
+
+    def mapping(self, node: ast.Dict) -> Expression:
+        items = tuple(
+            (self.optional(key), self.expression(value))
+            for key, value in zip(node.keys, node.values, strict=True)
+        )
+        return facts.Mapping(items, node.lineno)
+
+    def subscript(self, node: ast.Subscript) -> Expression:
+        return facts.Subscript(self.expression(node.value), self.expression(node.slice), node.lineno)
+
+    def binary(self, node: ast.BinOp) -> Expression:
+        operands = (self.expression(node.left), self.expression(node.right))
+        return facts.Operation(_OPERATORS[type(node.op)], operands, node.lineno)
+
+    def unary(self, node: ast.UnaryOp) -> Expression:
+        inner = self.expression(node.operand)
+        numeric = isinstance(inner, facts.Constant) and isinstance(inner.value, (int, float))
+        if isinstance(node.op, ast.USub) and numeric and not isinstance(inner.value, bool):
+            return facts.Constant(-inner.value, node.lineno)
+        return facts.Operation(_OPERATORS[type(node.op)], (inner,), node.lineno)
+
+    def boolean(self, node: ast.BoolOp) -> Expression:
+        return facts.Operation(_OPERATORS[type(node.op)], self.many(node.values), node.lineno)
+
+    def comparison(self, node: ast.Compare) -> Expression:
+        operands = [node.left, *node.comparators]
+        parts = [
+            facts.Operation(
+                _OPERATORS[type(op)], (self.expression(left), self.expression(right)), node.lineno
+            )
+            for op, left, right in zip(node.ops, operands, operands[1:], strict=False)
+        ]
+        return parts[0] if len(parts) == 1 else facts.Operation("and", tuple(parts), node.lineno)
+
+    def conditional(self, node: ast.IfExp) -> Expression:
+        test, body, orelse = self.expression(node.test), self.expression(node.body), self.expression(node.orelse)
+        return facts.Conditional(test, body, orelse, node.lineno)
+
+    def comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> Expression:
+        lazy = isinstance(node, ast.GeneratorExp)
+        return facts.Comprehension(
+            self.expression(node.elt), self.clauses(node.generators), lazy, node.lineno
+        )
+
+    def dict_comprehension(self, node: ast.DictComp) -> Expression:
+        pair = facts.Collection((self.expression(node.key), self.expression(node.value)), node.lineno)
+        return facts.Comprehension(pair, self.clauses(node.generators), False, node.lineno)
+
+    def clauses(self, generators: list[ast.comprehension]) -> tuple[facts.Clause, ...]:
+        return tuple(
+            facts.Clause(self.expression(g.target), self.expression(g.iter), self.many(g.ifs))
+            for g in generators
+        )
+
+    def lambda_(self, node: ast.Lambda) -> Expression:
+        outer, self.calls = self.calls, set()
+        body = facts.Return(self.expression(node.body), _span(node.body))
+        parameters = self.parameters(node.args)
+        inner, self.calls = self.calls, outer
+        self.calls |= inner
+        function = Function("<lambda>", parameters, (body,), (), _span(node), frozenset(inner))
+        return facts.Lambda(function, node.lineno)
+
+    def named(self, node: ast.NamedExpr) -> Expression:
+        parts = (self.expression(node.target), self.expression(node.value))
+        return facts.Opaque("NamedExpr", parts, node.lineno)
+
+
+_STATEMENTS = {
+    ast.Expr: _Walk.evaluate, ast.Assign: _Walk.assign, ast.AnnAssign: _Walk.declare,
+    ast.AugAssign: _Walk.augment, ast.If: _Walk.branch, ast.For: _Walk.loop, ast.AsyncFor: _Walk.loop,
+    ast.While: _Walk.while_, ast.With: _Walk.with_, ast.AsyncWith: _Walk.with_, ast.Try: _Walk.try_,
+    ast.Match: _Walk.match, ast.Return: _Walk.return_, ast.Raise: _Walk.raise_,
+    ast.Break: _Walk.break_, ast.Continue: _Walk.continue_, ast.Global: _Walk.scope,
+    ast.Nonlocal: _Walk.scope, ast.Delete: _Walk.delete, ast.Assert: _Walk.assert_,
+    ast.Import: _Walk.import_, ast.ImportFrom: _Walk.import_from, ast.FunctionDef: _Walk.function,
+    ast.AsyncFunctionDef: _Walk.function, ast.ClassDef: _Walk.class_,
+}  # fmt: skip
+if sys.version_info >= (3, 11):
+    _STATEMENTS[ast.TryStar] = _Walk.try_
+
+_EXPRESSIONS = {
+    ast.Constant: _Walk.constant, ast.Name: _Walk.name, ast.Attribute: _Walk.attribute,
+    ast.Call: _Walk.call, ast.Starred: _Walk.starred, ast.Tuple: _Walk.collection,
+    ast.List: _Walk.collection, ast.Set: _Walk.collection, ast.Dict: _Walk.mapping,
+    ast.Subscript: _Walk.subscript, ast.BinOp: _Walk.binary, ast.UnaryOp: _Walk.unary,
+    ast.BoolOp: _Walk.boolean, ast.Compare: _Walk.comparison, ast.IfExp: _Walk.conditional,
+    ast.ListComp: _Walk.comprehension, ast.SetComp: _Walk.comprehension,
+    ast.GeneratorExp: _Walk.comprehension, ast.DictComp: _Walk.dict_comprehension,
+    ast.Lambda: _Walk.lambda_, ast.NamedExpr: _Walk.named,
+}  # fmt: skip

@@ -1,0 +1,191 @@
+"""What Python's own functions give back, as far as training loops use them.
+
+A handler returns None where it has nothing to say; the call is then any library function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from clipcheck import facts
+from clipcheck.flow.render import render
+from clipcheck.flow.values import (
+    Arguments,
+    Elements,
+    Frame,
+    Items,
+    Literal,
+    Parameters,
+    Partial,
+    Table,
+    Unknown,
+    Value,
+    choices,
+    literal,
+)
+
+if TYPE_CHECKING:
+    from clipcheck.flow.calls import Calls
+
+Handler = Callable[["Calls", Frame, Arguments, facts.Call], "Value | None"]
+
+
+def _same(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
+    return given.positional[0] if given.positional else Items(())
+
+
+def _collect(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
+    """`list`, `tuple`: the members, evaluated; a mapping gives its keys."""
+    if not given.positional:
+        return Items(())
+    value = given.positional[0]
+    if isinstance(value, Table):
+        return Items(tuple(Literal(key) for key, _ in value.entries))
+    return value
+
+
+def _filter(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
+    """`filter(test, parameters)`: all of them where the test only drops frozen ones, else a part."""
+    if len(given.positional) != 2:
+        return None
+    source = given.positional[1]
+    if isinstance(source, Parameters) and "requires_grad" not in _text_of(call.arguments[0]):
+        return Parameters(source.models, True, source.holder, False, source.named, source.gradient)
+    return source
+
+
+def _text_of(expression: facts.Expression) -> str:
+    if isinstance(expression, facts.Lambda):
+        body = expression.function.body[0]
+        return render(body.value) if isinstance(body, facts.Return) and body.value is not None else ""
+    return render(expression)
+
+
+def _map(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
+    if len(given.positional) < 2:
+        return None
+    element = run.element(frame, given.positional[1], call)
+    result = run.apply(frame, given.positional[0], None, Arguments((element,)), call)
+    return result if isinstance(result, Parameters) else Elements(result, run.length(given.positional[1]))
+
+
+def _zip(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
+    sources = given.positional
+    if sources and all(isinstance(source, Items) for source in sources):
+        rows = zip(*(source.members for source in sources if isinstance(source, Items)), strict=False)
+        return Items(tuple(Items(row) for row in rows))
+    return Elements(Items(tuple(run.element(frame, source, call) for source in sources)))
+
+
+def _enumerate(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
+    if not given.positional:
+        return None
+    source = given.positional[0]
+    if isinstance(source, Items):
+        return Items(tuple(Items((Literal(i), member)) for i, member in enumerate(source.members)))
+    index = Unknown(f"{frame.filename}:{call.row}:index")
+    return Elements(Items((index, run.element(frame, source, call))), run.length(source))
+
+
+def _range(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
+    bounds = [literal(value) for value in given.positional]
+    count: Value | None = None
+    if bounds and all(isinstance(bound, int) for bound in bounds):
+        try:
+            count = Literal(len(range(*bounds)))  # type: ignore[arg-type]
+        except (TypeError, ValueError, OverflowError):
+            count = None
+    return Elements(Unknown(f"{frame.filename}:{call.row}:index"), count)
+
+
+def _len(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
+    return run.length(given.positional[0]) if given.positional else None
+
+
+def _getattr(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
+    if len(given.positional) < 2 or not isinstance(given.positional[1], Literal):
+        return run.unknown(frame, call)
+    owner, name = given.positional[0], str(given.positional[1].value)
+    return run.attribute(frame, owner, name, call)
+
+
+def _super(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
+    from clipcheck.flow.calls import super_of
+
+    return super_of(frame)
+
+
+def _dict(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
+    entries = [(name, value) for name, value in given.keywords if name]
+    for value in given.positional:
+        if isinstance(value, Table):
+            entries = [*value.entries, *entries]
+    for name, value in given.keywords:
+        if name is None and isinstance(value, Table):
+            entries.extend(value.entries)
+    return Table(tuple(entries))
+
+
+def _next(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
+    return run.element(frame, given.positional[0], call) if given.positional else None
+
+
+def _number(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
+    """`int`, `float`, `str`: the constant converted; `float("inf")` is the one that matters."""
+    if not given.positional:
+        return None
+    value = given.positional[0]
+    if isinstance(value, Literal) and isinstance(value.value, str):
+        try:
+            return Literal(float(value.value), value.place)
+        except ValueError:
+            return value
+    return value
+
+
+def _chain(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
+    """`itertools.chain`: the members of all, as one sequence."""
+    parameters = [value for value in given.positional if isinstance(value, Parameters)]
+    if parameters and len(parameters) == len(given.positional):
+        models = frozenset().union(*(value.models for value in parameters))
+        return Parameters(models, any(value.part for value in parameters))
+    return Items(given.positional)
+
+
+def _chain_from(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
+    if not given.positional:
+        return None
+    found = [c for value in given.positional for c in choices(run.element(frame, value, call))]
+    return _chain(run, frame, Arguments(tuple(found)), call)
+
+
+def _partial(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
+    if not given.positional:
+        return None
+    return Partial(given.positional[0], Arguments(given.positional[1:], given.keywords))
+
+
+def _nothing(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
+    return Literal(None)
+
+
+def _sum(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
+    tensor = run.tensor_of(given.positional)
+    return tensor if tensor is not None else None
+
+
+
+
+BUILTINS: dict[str, Handler] = {
+    "builtins.list": _collect, "builtins.tuple": _collect, "builtins.set": _collect,
+    "builtins.iter": _same, "builtins.sorted": _same, "builtins.reversed": _same,
+    "builtins.filter": _filter, "builtins.map": _map, "builtins.zip": _zip,
+    "builtins.enumerate": _enumerate, "builtins.range": _range, "builtins.len": _len,
+    "builtins.getattr": _getattr, "builtins.super": _super, "builtins.dict": _dict,
+    "builtins.next": _next, "builtins.int": _number, "builtins.float": _number,
+    "builtins.str": _number, "builtins.print": _nothing, "builtins.sum": _sum,
+    "itertools.chain": _chain, "itertools.chain.from_iterable": _chain_from,
+    "functools.partial": _partial, "tqdm.tqdm": _same, "tqdm.auto.tqdm": _same,
+    "tqdm.notebook.tqdm": _same, "tqdm.trange": _range, "rich.progress.track": _same,
+}  # fmt: skip

@@ -1,0 +1,414 @@
+"""Calls: functions of the project are followed, classes instantiated, libraries known or unknown."""
+
+from __future__ import annotations
+
+from clipcheck import facts
+from clipcheck.findings import Site, Span
+from clipcheck.flow.builtin import BUILTINS
+from clipcheck.flow.core import MAX_DEPTH, VALUE_DEPTH
+from clipcheck.flow.expressions import Expressions
+from clipcheck.flow.render import last_identifier
+from clipcheck.flow.values import (
+    Arguments,
+    Bound,
+    ClassRef,
+    Elements,
+    External,
+    Frame,
+    FunctionRef,
+    Items,
+    Literal,
+    Object,
+    Parameters,
+    Partial,
+    Several,
+    Super,
+    Table,
+    Tensor,
+    Unknown,
+    Value,
+    choices,
+    keys_of,
+    several,
+)
+from clipcheck.flow.worlds import Worlds, merge
+
+
+class Calls(Expressions):
+    """What a call does and gives back."""
+
+    def apply(
+        self, frame: Frame, function: Value, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        """The result of a call; its events take effect on the worlds."""
+        if isinstance(function, Several):
+            return self._apply_any(frame, function, owner, given, call)
+        event = self.event_of(frame, function, owner, given, call)
+        if event is not None:
+            return event
+        if isinstance(function, FunctionRef):
+            return self.follow(function, given, call)
+        if isinstance(function, ClassRef):
+            return self.instantiate(frame, function, given, call)
+        if isinstance(function, Partial):
+            inner = function.arguments
+            joined = Arguments(inner.positional + given.positional, inner.keywords + given.keywords)
+            return self.apply(frame, function.function, None, joined, call)
+        if isinstance(function, Object):
+            return self._call_object(frame, function, given, call)
+        if isinstance(function, External):
+            return self._call_library(frame, function, given, call)
+        if isinstance(function, Unknown) and isinstance(owner, Unknown) and isinstance(call.function, facts.Attribute):
+            function = Bound(owner, call.function.attr)
+        if isinstance(function, Bound):
+            return self._call_method(frame, function, given, call)
+        return self.unresolved(frame, owner, given, call)
+
+    def _apply_any(
+        self, frame: Frame, function: Several, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        """A call of one of several things: each is followed from the same worlds."""
+        before, results, after = self.worlds, [], []
+        known = [choice for choice in function.choices if not isinstance(choice, (Unknown, Literal))]
+        optimizers = [c for c in known if isinstance(c, Bound) and isinstance(c.owner, Object) and c.owner.role == "optimizer"]
+        if optimizers and len(optimizers) == len(known):
+            return self.apply(frame, optimizers[0], owner, given, call)  # one variable, one optimizer at a time
+        owners = choices(owner) if owner is not None else ()
+        for number, choice in enumerate(known or function.choices):
+            self.worlds = before
+            own = owners[number] if len(owners) == len(function.choices) else owner
+            if isinstance(choice, Bound):
+                own = choice.owner
+            results.append(self.apply(frame, choice, own, given, call))
+            after.append(self.worlds)
+        self.worlds = merge(after)
+        return several(results)
+
+    # -- functions of the project --------------------------------------------------------------------
+
+    def follow(self, function: FunctionRef, given: Arguments, call: facts.Call | None) -> Value:
+        """Run a function of the project for its events, or only for its value where it has none."""
+        definition = function.definition
+        if any(active.definition is definition for active in self.stack):
+            return Unknown(f"{function.filename}:{definition.name}()", self.models_in(given))
+        if self.following and len(self.stack) < MAX_DEPTH and self.project.matters(definition):
+            self.visited.add(id(definition))
+            return self.run_function(function, given, call)
+        depth = sum(1 for active in self.stack) if not self.following else 0
+        if depth > VALUE_DEPTH or self.value_fuel <= 0:
+            return Unknown(f"{function.filename}:{definition.name}()", self.models_in(given))
+        key = (id(definition), function.receiver, given)
+        if key not in self.known_values:
+            self.known_values[key] = Unknown(f"{function.filename}:{definition.name}()", self.models_in(given))
+            self.known_values[key] = self.value_of(function, given, call)
+        return self.known_values[key]
+
+    def value_of(self, function: FunctionRef, given: Arguments, call: facts.Call | None) -> Value:
+        """What a function returns, its events left aside."""
+        worlds, following, statement = self.worlds, self.following, self.statement
+        self.following = False
+        try:
+            return self.run_function(function, given, call)
+        finally:
+            self.worlds, self.following, self.statement = worlds, following, statement
+
+    def run_function(self, function: FunctionRef, given: Arguments, call: facts.Call | None) -> Value:
+        """Bind the arguments, run the body, and join what its returns give."""
+        definition = function.definition
+        frame = Frame(function.filename, definition.name, function.frame, function.frame.globals)
+        frame.owner = function.owner
+        frame.receiver = function.receiver if function.receiver is not None else function.frame.receiver
+        self.bind(frame, function, given)
+        statement, returns, raised, loops = self.statement, self.returns, self.raised, self.loops
+        self.returns, self.raised, self.loops = [], [], []
+        self.stack.append(function)
+        self.chain.append(f"{statement[1].row}.{statement[1].column}")
+        depth, self.loop_depth = self.loop_depth, 0
+        try:
+            self.run_block(frame, definition.body)
+            self.finish(frame)
+            ends: list[Worlds] = [self.worlds, *(worlds for _, worlds in self.returns)]
+            values = [value for value, _ in self.returns]
+        finally:
+            self.stack.pop()
+            self.chain.pop()
+            self.returns, self.raised, self.loops = returns, raised, loops
+            self.statement, self.loop_depth = statement, depth
+        self.worlds = merge(ends)
+        return several(values) if values else Literal(None)
+
+    def bind(self, frame: Frame, function: FunctionRef, given: Arguments) -> None:
+        """Give the parameters their values: arguments, keywords, defaults, or unknown."""
+        positional = list(given.positional)
+        if function.receiver is not None:
+            positional.insert(0, function.receiver)
+        keywords = {name: value for name, value in given.keywords if name}
+        for name, value in given.keywords:
+            if name is None and isinstance(value, Table):
+                keywords.update(value.entries)
+        for parameter in function.definition.parameters:
+            name = parameter.name
+            if parameter.kind == "star":
+                frame.locals[name] = Items(tuple(positional))
+                positional = []
+            elif parameter.kind == "double-star":
+                frame.locals[name] = Table(tuple(keywords.items()))
+            elif parameter.kind == "plain" and positional:
+                frame.locals[name] = positional.pop(0)
+            elif name in keywords:
+                frame.locals[name] = keywords.pop(name)
+            else:
+                frame.locals[name] = self._missing(frame, function, parameter)
+
+    def _missing(self, frame: Frame, function: FunctionRef, parameter: facts.Parameter) -> Value:
+        """A parameter that the call does not give: its default, or what its annotation says it is."""
+        key = f"{function.filename}:{function.definition.name}.{parameter.name}"
+        if parameter.default is not None:
+            default = self.evaluate(function.frame, parameter.default)
+            if not function.definition.name.startswith("__") or not isinstance(default, Literal):
+                return default
+            return default
+        if parameter.annotation is not None:
+            for choice in choices(self.evaluate(function.frame, parameter.annotation)):
+                made = self._of_class(frame, choice, key)
+                if made is not None:
+                    return made
+        return Unknown(key)
+
+    def _of_class(self, frame: Frame, cls: Value, key: str) -> Value | None:
+        """An instance of an annotated class, where that class says something about training."""
+        if isinstance(cls, ClassRef):
+            return self.make(cls, key, Site(cls.filename, cls.definition.span), Arguments())
+        if isinstance(cls, External):
+            rule = self.knowledge.class_rule(cls.name)
+            if rule is not None and rule.role in ("optimizer", "scaler", "scheduler"):
+                return Object(key, Site(frame.filename, Span(0, 0, 0, 0)), None, cls.name, rule)
+        return None
+
+    # -- classes and instances -----------------------------------------------------------------------
+
+    def instantiate(self, frame: Frame, cls: ClassRef, given: Arguments, call: facts.Call) -> Value:
+        """An instance of a class of the project; its constructor runs."""
+        key = f"{frame.filename}:{call.span.row}.{call.span.column}:{'<'.join(self.chain[-2:])}"
+        return self.make(cls, key, Site(frame.filename, call.span), given, call)
+
+    def make(
+        self, cls: ClassRef, key: str, site: Site, given: Arguments, call: facts.Call | None = None
+    ) -> Object:
+        known = self.sightings.objects.get(key)
+        if known is None or known.cls is None or known.cls.definition is not cls.definition:
+            base = self.framework_base(cls)
+            known = Object(key, site, cls, base, self.knowledge.class_rule(base) if base else None)
+            known.count = self.multiplicity
+            self.sightings.objects[key] = known
+            fresh = True
+        else:
+            fresh = False
+        known.arguments, known.keywords = given.positional, given.keywords
+        constructor = self.class_member(cls, "__init__")
+        if isinstance(constructor, FunctionRef):
+            method = FunctionRef(
+                constructor.filename, constructor.definition, constructor.frame, constructor.owner, known
+            )
+            if fresh or (self.following and self.project.matters(constructor.definition)):
+                times, self.multiplicity = self.multiplicity, 1
+                self.follow(method, given, call)
+                self.multiplicity = times
+        elif fresh:
+            self._fields(cls, known, given)
+        self.made(known)
+        return known
+
+    def _fields(self, cls: ClassRef, made: Object, given: Arguments) -> None:
+        """A dataclass or named tuple: arguments become the fields, in the order they are declared."""
+        names = [
+            statement.target.id if isinstance(statement, facts.Declare) else statement.targets[0].id  # type: ignore[union-attr]
+            for statement in cls.definition.body
+            if (isinstance(statement, facts.Declare) and isinstance(statement.target, facts.Name))
+            or (isinstance(statement, facts.Assign) and statement.annotation and isinstance(statement.targets[0], facts.Name))
+        ]
+        made.attributes.update(zip(names, given.positional, strict=False))
+        made.attributes.update({name: value for name, value in given.keywords if name})
+
+    def _call_object(self, frame: Frame, function: Object, given: Arguments, call: facts.Call) -> Value:
+        """Calling an instance: a module computes a tensor, anything else runs its `__call__`."""
+        if function.cls is not None:
+            method = self.class_member(function.cls, "__call__")
+            if isinstance(method, FunctionRef):
+                bound = FunctionRef(method.filename, method.definition, method.frame, method.owner, function)
+                return self.follow(bound, given, call)
+        if function.role in ("module", "") and function.cls is not None or function.role == "module":
+            inner = self.tensor_of(given.all())
+            models = frozenset({function.key}) if self.has_parameters(function) else frozenset()
+            if inner is not None:
+                return Tensor(models | inner.models, inner.complete, inner.scaled)
+            return Tensor(models, True)
+        return self.unresolved(frame, function, given, call)
+
+    def has_parameters(self, module: Object) -> bool:
+        """Whether a module trains anything: a loss or an activation does not."""
+        return module.cls is not None or bool(module.rule and module.rule.family not in ("", "other"))
+
+    # -- libraries -----------------------------------------------------------------------------------
+
+    def _call_library(self, frame: Frame, function: External, given: Arguments, call: facts.Call) -> Value:
+        """A call outside the project: a wrapper, a class that is known, a builtin, or just a function."""
+        name = function.name
+        builtin = BUILTINS.get(name)
+        if builtin is not None:
+            result = builtin(self, frame, given, call)
+            if result is not None:
+                return result
+        wrapped = self.knowledge.wrapped_argument(name)
+        if wrapped is not None:
+            if wrapped < 0:
+                return given.positional[0] if len(given.positional) == 1 else Items(given.positional)
+            if wrapped < len(given.positional):
+                return given.positional[wrapped]
+            return next((value for _, value in given.keywords), self.unknown(frame, call))
+        rule = self.knowledge.class_rule(name)
+        if rule is not None:
+            key = f"{frame.filename}:{call.span.row}.{call.span.column}:{'<'.join(self.chain[-2:])}"
+            made = self.sightings.objects.get(key)
+            if made is None or made.external != name:
+                made = Object(key, Site(frame.filename, call.span), None, name, rule)
+                made.count = self.multiplicity
+                self.sightings.objects[key] = made
+            made.arguments, made.keywords = given.positional, given.keywords
+            for number, value in enumerate(given.positional):
+                made.attributes[f"#{number}"] = value
+            self.made(made)
+            return made
+        return self.library_result(frame, name, given, call)
+
+    def library_result(self, frame: Frame, name: str, given: Arguments, call: facts.Call) -> Value:
+        self.handed_functions(given)
+        if not self.knowledge.is_harmless(name):
+            return self.unresolved(frame, None, given, call)
+        self.noticed_check(frame, name, call)
+        tensor = self.tensor_of(given.all())
+        if tensor is not None:
+            return tensor
+        return Unknown(f"{frame.filename}:{call.row}:{name}", self.models_in(given))
+
+    def _call_method(self, frame: Frame, function: Bound, given: Arguments, call: facts.Call) -> Value:
+        """A method of something that is not of the project."""
+        owner, name = function.owner, function.name
+        if name in self.knowledge.passthrough_methods and isinstance(owner, (Object, Tensor, Unknown, Parameters)):
+            return owner
+        if isinstance(owner, (Object, Unknown)) and name in ("parameters", "named_parameters"):
+            return Parameters(frozenset({owner.key}), named=name == "named_parameters")
+        if isinstance(owner, Unknown) and name in ("items", "values", "keys", "get"):
+            return Unknown(f"{owner.key}.{name}()", owner.holds)
+        if isinstance(owner, Tensor):
+            if name in ("detach", "item", "numpy", "tolist", "data"):
+                return Tensor(frozenset(), True)
+            return self.tensor_of((owner, *given.all())) or owner
+        if isinstance(owner, Table) and name in ("get", "items", "values", "keys", "pop", "setdefault"):
+            return self._of_table(frame, owner, name, given, call)
+        if isinstance(owner, (Items, Elements, Parameters)):
+            return self.sequence_method(frame, owner, name, given, call)
+        if isinstance(owner, Object) and owner.role == "module" and name in ("append", "add_module", "extend"):
+            for value in given.positional:
+                owner.attributes[f"#{len(owner.attributes)}"] = value
+            return owner
+        if isinstance(owner, Object) and owner.role == "optimizer" and name == "__init__":
+            owner.arguments, owner.keywords = given.positional, given.keywords
+            return Literal(None)
+        if isinstance(owner, Object) and (owner.rule is not None or owner.cls is None):
+            self.handed_functions(given)
+            if owner.cls is not None and self.has_unknown_base(owner.cls):
+                return self.unresolved(frame, owner, given, call)
+            return Unknown(f"{owner.key}.{name}()", self.models_in(given))
+        if isinstance(owner, (Literal, FunctionRef, ClassRef)):
+            return self.unknown(frame, call)
+        return self.unresolved(frame, owner, given, call)
+
+    def _of_table(self, frame: Frame, owner: Table, name: str, given: Arguments, call: facts.Call) -> Value:
+        values = tuple(value for _, value in owner.entries)
+        if name == "values":
+            return Items(values)
+        if name == "items":
+            return Items(tuple(Items((Literal(key), value)) for key, value in owner.entries))
+        if name == "keys":
+            return Items(tuple(Literal(key) for key, _ in owner.entries))
+        key = given.positional[0] if given.positional else None
+        found = owner.get(str(key.value)) if isinstance(key, Literal) else several(values) if values else None
+        if found is not None:
+            return found
+        return given.positional[1] if len(given.positional) > 1 else self.unknown(frame, call)
+
+    def sequence_method(
+        self, frame: Frame, owner: Value, name: str, given: Arguments, call: facts.Call
+    ) -> Value:
+        """`append`, `extend` and the like change the list that the receiver's name stands for."""
+        if isinstance(owner, Parameters) and name in ("items", "values", "get", "pop"):
+            return Parameters(owner.models, owner.part, owner.holder, name in ("get", "pop"), name == "items", owner.gradient)
+        if name in ("append", "extend", "add", "insert") and given.positional:
+            added = given.positional[-1]
+            grown: Value
+            if isinstance(owner, Items) and len(owner.members) < 64 and not self.loop_depth:
+                more = added.members if name == "extend" and isinstance(added, Items) else (added,)
+                grown = Items(owner.members + more)
+            elif isinstance(owner, Items):
+                more = added.members if name == "extend" and isinstance(added, Items) else (added,)
+                fresh = tuple(value for value in more if value not in owner.members)
+                grown = Items(owner.members + fresh) if len(owner.members) < 64 else owner
+            else:
+                grown = Items((owner, added)) if isinstance(owner, Parameters) else owner
+            if isinstance(call.function, facts.Attribute):
+                self.assign(frame, call.function.value, grown)
+            return Literal(None)
+        return self.tensor_of((owner,)) or self.unknown(frame, call, last_identifier(call.function))
+
+    def models_in(self, given: Arguments) -> frozenset[str]:
+        """The keys of the models that a call hands over."""
+        found: set[str] = set()
+        for value in given.all():
+            for choice in choices(value):
+                if isinstance(choice, Object) and choice.role == "module":
+                    found.add(choice.key)
+                elif isinstance(choice, Parameters):
+                    found |= choice.models
+                elif isinstance(choice, Unknown):
+                    found |= choice.holds
+        return frozenset(found)
+
+    def property_value(self, method: FunctionRef) -> Value:
+        return self.follow(method, Arguments(), None)
+
+    def reached(self, given: Arguments, owner: Value | None) -> frozenset[str]:
+        """The keys of everything that a call gives access to."""
+        keys = frozenset().union(*(keys_of(value) for value in given.all())) if given.all() else frozenset()
+        return keys | (keys_of(owner) if owner is not None else frozenset())
+
+    # -- what the layers above provide ---------------------------------------------------------------
+
+    def event_of(
+        self, frame: Frame, function: Value, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value | None:
+        raise NotImplementedError
+
+    def unresolved(self, frame: Frame, owner: Value | None, given: Arguments, call: facts.Call) -> Value:
+        raise NotImplementedError
+
+    def handed_functions(self, given: Arguments) -> None:
+        raise NotImplementedError
+
+    def noticed_check(self, frame: Frame, name: str, call: facts.Call) -> None:
+        raise NotImplementedError
+
+    def made(self, made: Object) -> None:
+        raise NotImplementedError
+
+    def finish(self, frame: Frame) -> None:
+        raise NotImplementedError
+
+
+def super_of(frame: Frame) -> Value | None:
+    """`super()` in a method of a class of the project."""
+    receiver, owner = frame.receiver, frame.owner
+    outer = frame.parent
+    while owner is None and outer is not None:
+        owner, outer = outer.owner, outer.parent
+    return Super(receiver, owner) if receiver is not None and owner is not None else None

@@ -1,0 +1,99 @@
+"""The state of an abstract run, and the hooks between its parts.
+
+The interpreter is built in layers, each a class on top of the one before: names and values (`names`),
+expressions, calls, events, statements. This bottom layer holds what they share.
+"""
+
+from __future__ import annotations
+
+from clipcheck import facts
+from clipcheck.facts import Expression, Statement
+from clipcheck.findings import Evidence, Site, Span
+from clipcheck.flow.records import Sightings
+from clipcheck.flow.values import Arguments, Frame, FunctionRef, Object, Unknown, Value
+from clipcheck.flow.worlds import Worlds
+from clipcheck.knowledge import Knowledge
+from clipcheck.project import Project
+
+MAX_DEPTH = 14  # calls inside calls
+VALUE_DEPTH = 7  # the same, for calls followed only for what they return
+ENTRY_FUEL = 30_000  # statements followed from one entry point
+VALUE_FUEL = 60_000  # statements followed for their values alone, from one entry point
+MAX_CONTEXTS = 8  # contexts in which one function is followed
+
+
+class OutOfFuel(Exception):
+    """An entry point leads to more statements than are followed."""
+
+
+class Core:
+    """What every layer of the interpreter shares."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.knowledge: Knowledge = project.knowledge
+        self.sightings = Sightings()
+        self.worlds: Worlds = ()
+        self.fuel = 0
+        self.stack: list[FunctionRef] = []
+        self.following = True  # whether events count; False while only a value is wanted
+        self.statement: tuple[str, Span] = ("", Span(0, 0, 0, 0))
+        self.entry_label = ""
+        self.modules: dict[str, Frame] = {}
+        self.visited: set[int] = set()  # functions followed with their events (by id of their facts)
+        self.notes: list[Evidence] = []  # recurrences and NaN checks met since the entry
+        self.multiplicity = 1  # how often the loops around this place run, where that is known
+        self.loop_depth = 0
+        self.discarded: facts.Expression | None = None  # the expression whose value nobody uses
+        self.value_fuel = VALUE_FUEL
+        self.known_values: dict[object, Value] = {}
+        self.chain: list[str] = []  # where the calls on the stack were made
+        self.returns: list[tuple[Value, Worlds]] = []
+        self.raised: list[Worlds] = []
+        self.loops: list[tuple[list[Worlds], list[Worlds]]] = []  # (breaks, continues) of each open loop
+
+    # -- places --------------------------------------------------------------------------------------
+
+    def site(self) -> Site:
+        """The statement that is being run."""
+        return Site(self.statement[0], self.statement[1])
+
+    def place(self, frame: Frame, row: int) -> tuple[str, int]:
+        return frame.filename, row
+
+    def unknown(self, frame: Frame, expression: Expression, text: str = "") -> Unknown:
+        """A value for an expression that nothing explains; equal places give equal unknowns."""
+        return Unknown(f"{frame.filename}:{expression.row}:{text or type(expression).__name__}")
+
+    def spend(self) -> None:
+        if not self.following:
+            self.value_fuel -= 1
+            return
+        self.fuel -= 1
+        if self.fuel < 0:
+            raise OutOfFuel
+
+    # -- what the layers above provide ---------------------------------------------------------------
+
+    def evaluate(self, frame: Frame, expression: Expression) -> Value:
+        raise NotImplementedError
+
+    def attribute(self, frame: Frame, owner: Value, name: str, expression: Expression) -> Value:
+        raise NotImplementedError
+
+    def apply(
+        self, frame: Frame, function: Value, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        raise NotImplementedError
+
+    def run_block(self, frame: Frame, body: tuple[Statement, ...]) -> str:
+        raise NotImplementedError
+
+    def assign(self, frame: Frame, target: Expression, value: Value) -> None:
+        raise NotImplementedError
+
+    def module_frame(self, filename: str) -> Frame | None:
+        raise NotImplementedError
+
+    def instance_attribute(self, owner: Object, name: str) -> Value | None:
+        raise NotImplementedError

@@ -1,0 +1,457 @@
+"""Events: the calls that change gradients, and what each does to every world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from clipcheck import facts
+from clipcheck.findings import Evidence, Site
+from clipcheck.flow.calls import Calls
+from clipcheck.flow.records import Path
+from clipcheck.flow.render import last_identifier
+from clipcheck.flow.values import (
+    Arguments,
+    Bound,
+    Elements,
+    External,
+    Frame,
+    FunctionRef,
+    Items,
+    Literal,
+    Object,
+    Option,
+    Parameters,
+    Table,
+    Tensor,
+    Unknown,
+    Value,
+    choices,
+    members,
+)
+from clipcheck.flow.worlds import ANY, World, Worlds, merge
+from clipcheck.knowledge import CallRule
+from clipcheck.protocol import Event, Gradients, Phase
+
+
+Handler = Callable[[Frame, CallRule, "Value | None", Arguments, facts.Call], Value]
+
+
+class Events(Calls):
+    """Recognises events by the knowledge, and by names where nothing else is known."""
+
+    def event_of(
+        self, frame: Frame, function: Value, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value | None:
+        """The result of a call that is an event, or None where it is none."""
+        rule = self._rule(frame, function, owner, given, call)
+        if rule is None or rule.event not in _EVENTS:
+            return None
+        handler: Handler = getattr(self, _EVENTS[rule.event])
+        return handler(frame, rule, owner, given, call)
+
+    def _rule(
+        self, frame: Frame, function: Value, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> CallRule | None:
+        if isinstance(function, External):
+            return self.knowledge.call(function.name)
+        if not isinstance(call.function, facts.Attribute) or owner is None:
+            return None
+        name = call.function.attr
+        if isinstance(function, FunctionRef):
+            return self._overridden_step(function, owner, name)
+        for role in self._roles(frame, function, owner, name, given, call):
+            rule = self.knowledge.method(role, name)
+            if rule is not None:
+                return rule
+        return None
+
+    def _overridden_step(self, function: FunctionRef, owner: Value, name: str) -> CallRule | None:
+        """A project's own optimizer class: its `step` is a step, unless it clips or steps another inside."""
+        if name != "step" or not isinstance(owner, Object) or owner.role != "optimizer":
+            return None
+        inside = function.definition.calls
+        if "step" in inside or any(self.knowledge.hinted("clip-call", call) for call in inside):
+            return None
+        return self.knowledge.method("optimizer", "step")
+
+    def _roles(
+        self, frame: Frame, function: Value, owner: Value, name: str, given: Arguments, call: facts.Call
+    ) -> list[str]:
+        """The roles that the receiver of a method call may have."""
+        if isinstance(owner, Object):
+            return [owner.role] if owner.role else []
+        if isinstance(owner, Tensor):
+            return ["tensor"]
+        if not isinstance(owner, (Unknown, Bound)):
+            return []
+        assert isinstance(call.function, facts.Attribute)
+        identifier = last_identifier(call.function.value)
+        hinted = self.knowledge.hinted
+        first = given.positional[0] if given.positional else None
+        if name in ("step", "unscale_", "scale", "get_scale"):
+            argument = call.arguments[0] if call.arguments else None
+            if first is not None and argument is not None and self.is_optimizer(first, argument):
+                return ["scaler"]
+            if hinted("scaler", identifier):
+                return ["scaler"]
+        if hinted("optimizer", identifier) and not hinted("not-optimizer", identifier):
+            return ["optimizer"]
+        if name == "backward":
+            return ["tensor"]
+        return ["module"] if name == "zero_grad" else []
+
+    def is_optimizer(self, value: Value, expression: facts.Expression) -> bool:
+        """Whether a value is an optimizer: known to be one, or unknown and called like one."""
+        if any(isinstance(choice, Object) and choice.role == "optimizer" for choice in choices(value)):
+            return True
+        identifier = last_identifier(expression)
+        unknown = all(isinstance(choice, (Unknown, Bound)) for choice in choices(value))
+        hinted = self.knowledge.hinted
+        return unknown and hinted("optimizer", identifier) and not hinted("not-optimizer", identifier)
+
+    # -- parameters ----------------------------------------------------------------------------------
+
+    def parameters_in(self, value: Value | None) -> Parameters | None:
+        """The parameters a value stands for: of one model or several, whole or in part; None if unknown."""
+        if value is None:
+            return None
+        if isinstance(value, Parameters):
+            return value
+        if isinstance(value, Object):
+            return Parameters(frozenset({value.key})) if value.role in ("module", "") else None
+        if isinstance(value, Unknown):
+            return Parameters(value.holds or frozenset({value.key}), part=bool(value.holds))
+        if isinstance(value, Table):
+            return self.parameters_in(value.get("params"))
+        if isinstance(value, Items) or not isinstance(value, Elements):
+            parts = list(members(value)) if isinstance(value, Items) else list(choices(value))
+            if len(parts) == 1 and parts[0] is value:
+                return None
+        else:
+            parts = [value.member]
+        found = [self.parameters_in(part) for part in parts]
+        known = [part for part in found if part is not None]
+        if not known or len(known) < len(found):
+            return None
+        models = frozenset().union(*(part.models for part in known))
+        return Parameters(models, all(part.part for part in known), known[0].holder)
+
+    def parameters_of_optimizer(self, optimizer: Object) -> Value:
+        """Everything an optimizer updates, marked as its own."""
+        held = self.updated(optimizer)
+        models = held.models if held is not None else frozenset({optimizer.key})
+        return Parameters(models, holder=optimizer.key)
+
+    def updated(self, optimizer: Value) -> Parameters | None:
+        """What an optimizer updates, or None where that is not known."""
+        if isinstance(optimizer, Unknown):
+            return Parameters(optimizer.holds, part=True) if optimizer.holds else None
+        if not isinstance(optimizer, Object):
+            return None
+        slot = optimizer.rule.parameters if optimizer.rule else None
+        given = Arguments(optimizer.arguments, optimizer.keywords)
+        return self.parameters_in(given.get(slot or ("params", 0)))
+
+    def relation(self, key: str, cover: Parameters | None) -> str:
+        """How a cover relates to what the optimizer `key` updates: "all", "part", "none" or "maybe"."""
+        if cover is None or key == ANY:
+            return "maybe"
+        if cover.holder:
+            return "all" if cover.holder == key else self._relation_of(key, cover)
+        return self._relation_of(key, cover)
+
+    def _relation_of(self, key: str, cover: Parameters) -> str:
+        optimizer = self.sightings.objects.get(key)
+        held = self.updated(optimizer) if optimizer is not None else None
+        if held is None:
+            return "maybe"
+        covered = {model for model in held.models if any(self.contains(c, model) for c in cover.models)}
+        if covered == held.models:
+            return "maybe" if cover.part else "all"
+        inside = any(self.contains(model, c) for model in held.models for c in cover.models)
+        if covered or inside:
+            return "maybe" if cover.part or held.part else "part"
+        known = all(model in self.sightings.objects for model in held.models | cover.models)
+        return "none" if known else "maybe"
+
+    def contains(self, outer: str, inner: str, depth: int = 5) -> bool:
+        """Whether the model with key `inner` is, or lies inside, the one with key `outer`."""
+        if outer == inner or inner.startswith((outer + ".", outer + "[")):
+            return True
+        held = self.sightings.objects.get(outer)
+        if held is None or not depth:
+            return False
+        return any(self._reaches(value, inner, depth) for value in held.attributes.values())
+
+    def _reaches(self, value: Value, inner: str, depth: int) -> bool:
+        for choice in choices(value):
+            if isinstance(choice, Object) and self.contains(choice.key, inner, depth - 1):
+                return True
+            if isinstance(choice, Unknown) and choice.key == inner:
+                return True
+            if isinstance(choice, (Items, Elements)) and any(
+                self._reaches(member, inner, depth - 1) for member in members(choice) if depth
+            ):
+                return True
+        return False
+
+    # -- the events ----------------------------------------------------------------------------------
+
+    def change(self, update: Callable[[str, Gradients], Gradients]) -> None:
+        """Apply a change to the gradients of every optimizer in every world."""
+        self.worlds = merge([tuple(world.mapped(update) for world in self.worlds)])
+
+    def backward(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        source = given.get(rule.slot("loss")) if rule.slot("loss") else owner
+        if isinstance(owner, (Unknown, Bound)) and given.positional and rule.slot("loss") is None:
+            source = Items((owner, *given.positional))  # `engine.backward(loss)`
+        tensor = self.tensor_of([source]) if source is not None else None
+        if self.following:
+            self._refresh(tensor)
+        return Literal(None)
+
+    def _refresh(self, tensor: Tensor | None) -> None:
+        site = self.site()
+        event = Event.SCALED_BACKWARD if tensor is not None and tensor.scaled else Event.BACKWARD
+        cover = Parameters(tensor.models) if tensor is not None and tensor.models else None
+
+        def update(key: str, state: Gradients) -> Gradients:
+            if tensor is not None and tensor.complete and self.relation(key, cover) == "none":
+                return state
+            return state.after(event, site)[0]
+
+        self.change(update)
+
+    def zero_grad(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        if not self.following or owner is None:
+            return Literal(None)
+        site = self.site()
+        key = self._key(owner)
+        if rule is self.knowledge.method("optimizer", "zero_grad") and key:
+            self.worlds = merge(
+                [tuple(w.having(key, w.get(key).after(Event.ZERO_GRAD, site)[0]) for w in self.worlds)]
+            )
+            return Literal(None)
+        cover = self.parameters_in(owner)
+
+        def update(name: str, state: Gradients) -> Gradients:
+            emptied = self.relation(name, cover) in ("all", "maybe")
+            return state.after(Event.ZERO_GRAD, site)[0] if emptied else state
+
+        self.change(update)
+        return Literal(None)
+
+    def _key(self, value: Value) -> str:
+        for choice in choices(value):
+            if isinstance(choice, (Object, Unknown)):
+                return choice.key
+        return ""
+
+    def scale_loss(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        tensor = self.tensor_of([value]) if (value := given.get(rule.slot("loss"))) is not None else None
+        tensor = tensor or Tensor(frozenset(), False)
+        scaled = not (isinstance(owner, Object) and self._disabled(owner))
+        return Tensor(tensor.models, tensor.complete and bool(tensor.models), scaled)
+
+    def _disabled(self, scaler: Object) -> bool:
+        enabled = Arguments((), scaler.keywords).get(("enabled", 9))
+        return isinstance(enabled, Literal) and not enabled.value
+
+    def unscale(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        optimizer = given.get(rule.slot("optimizer"))
+        key = self._key(optimizer) if optimizer is not None else ""
+        if self.following and key:
+            site = self.site()
+            self.worlds = merge(
+                [tuple(w.having(key, w.get(key).after(Event.UNSCALE, site)[0]) for w in self.worlds)]
+            )
+            self.change(lambda k, state: state.after(Event.UNSCALE, site)[0] if k == ANY else state)
+        return Literal(None)
+
+    def loss_scale(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        return Unknown("loss scale")
+
+    def same_object(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        return owner if owner is not None else Literal(None)
+
+    # -- options -------------------------------------------------------------------------------------
+
+    def declare_option(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        """`parser.add_argument("--clip", default=1.0)`: an option with its default."""
+        flags = [str(value.value) for value in given.positional if isinstance(value, Literal)]
+        names = [flag.lstrip("-") for flag in flags if flag.startswith("--")] or [f.lstrip("-") for f in flags]
+        named = given.get(("dest", 99))
+        if isinstance(named, Literal):
+            names = [str(named.value)]
+        if names and isinstance(owner, Object):
+            default = given.get(("default", 99))
+            action = given.get(("action", 99))
+            if default is None and isinstance(action, Literal):
+                default = {"store_true": Literal(False), "store_false": Literal(True)}.get(str(action.value))
+            if default is None and flags[0].startswith("-"):
+                required = given.get(("required", 99))
+                default = None if isinstance(required, Literal) and required.value else Literal(None)
+            name = names[0].replace("-", "_")
+            owner.attributes[f"--{name}"] = Option(name, default, (frame.filename, call.row))
+        return Literal(None)
+
+    def parse_options(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        if not isinstance(owner, Object):
+            return self.unknown(frame, call)
+        parsed = Object(f"{owner.key}:options", owner.site, None, "options", None)
+        known = self.sightings.objects.setdefault(parsed.key, parsed)
+        for name, value in owner.attributes.items():
+            if name.startswith("--"):
+                known.attributes[name[2:]] = value
+        if isinstance(call.function, facts.Attribute) and call.function.attr == "parse_known_args":
+            return Items((known, Elements(Unknown("rest"))))
+        return known
+
+    # -- code that is not known ----------------------------------------------------------------------
+
+    def unresolved(self, frame: Frame, owner: Value | None, given: Arguments, call: facts.Call) -> Value:
+        """A call of something unknown: it may clip what it is handed, so nothing is sure any more."""
+        self.handed_functions(given)
+        name = last_identifier(call.function)
+        holds = self.models_in(given)
+        if isinstance(call.function, (facts.Name, facts.Attribute)) and self.knowledge.hinted("model", name):
+            callee = self.evaluate_quietly(frame, call.function)
+            holds |= {callee.key} if isinstance(callee, Unknown) else frozenset()
+        if self.following and self.knowledge.hinted("clip-call", name):
+            self.clip_by_library(frame, owner, given, call)
+        elif self.following:
+            self._doubt(frame, name, self.reached(given, owner), call)
+        tensor = self.tensor_of(given.all())
+        if tensor is not None:
+            return Tensor(tensor.models | holds, False, tensor.scaled)
+        return Unknown(f"{frame.filename}:{call.row}:{name}()", holds)
+
+    def evaluate_quietly(self, frame: Frame, expression: facts.Expression) -> Value:
+        """A name's value; names and attributes have no effect."""
+        return self.evaluate(frame, expression)
+
+    def _doubt(self, frame: Frame, name: str, reached: frozenset[str], call: facts.Call) -> None:
+        """Mark the gradients of every optimizer that the unknown code could get at."""
+        hinted = self.knowledge.hinted
+        by_name = any(
+            hinted("model", word) or hinted("optimizer", word) or word == "self"
+            for word in map(last_identifier, call.arguments)
+        )
+        reason = f"{name}() at {frame.filename}:{call.row} was handed the model or the optimizer"
+
+        def update(key: str, state: Gradients) -> Gradients:
+            if not (by_name if key == ANY else self._within_reach(key, reached, by_name)):
+                return state
+            return _doubted(state, reason)
+
+        self.change(update)
+
+    def _within_reach(self, key: str, reached: frozenset[str], by_name: bool) -> bool:
+        if key in reached:
+            return True
+        optimizer = self.sightings.objects.get(key)
+        held = self.updated(optimizer) if optimizer is not None else None
+        if held is None:
+            return by_name
+        return any(self.contains(r, m) or self.contains(m, r) for r in reached for m in held.models)
+
+    def clip_by_library(
+        self, frame: Frame, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> None:
+        raise NotImplementedError
+
+    # -- functions that others call ------------------------------------------------------------------
+
+    def handed_functions(self, given: Arguments) -> None:
+        """Functions handed to code that is not known: that code calls them, in an order not known."""
+        for value in given.all():
+            for choice in choices(value):
+                if isinstance(choice, FunctionRef):
+                    self.run_apart(choice)
+                elif isinstance(choice, (Items, Table)):
+                    for member in members(choice):
+                        if isinstance(member, FunctionRef):
+                            self.run_apart(member)
+
+    def run_apart(self, function: FunctionRef) -> None:
+        """Follow a function as an entry of its own, unless it was followed before."""
+        definition = function.definition
+        if not self.following or id(definition) in self.visited or not self.project.matters(definition):
+            return
+        worlds, self.worlds = self.worlds, (World(),)
+        try:
+            self.follow(function, Arguments(), None)
+        finally:
+            self.worlds = worlds
+
+    def finish(self, frame: Frame) -> None:
+        """Nested functions that nobody in sight called: a framework will."""
+        for function in frame.nested:
+            self.run_apart(function)
+
+    def made(self, made: Object) -> None:
+        """A new optimizer: nothing has reached the gradients of what it updates yet."""
+        if made.role != "optimizer" or not self.following:
+            return
+        out: list[World] = []
+        for world in self.worlds:
+            entry = world.get(ANY).phase is Phase.ENTRY
+            known = world.find(made.key)
+            fresh = Gradients(Phase.ENTRY if entry else Phase.EMPTY)
+            out.append(world if known is not None else world.having(made.key, fresh))
+        self.worlds = tuple(out)
+
+    def noticed_check(self, frame: Frame, name: str, call: facts.Call) -> None:
+        if name in self.knowledge.not_finite and len(self.notes) < 8:
+            note = Evidence(frame.filename, call.row, "the loop checks for NaN or infinity here")
+            if note not in self.notes:
+                self.notes.append(note)
+
+    def paths_of(
+        self, worlds: Worlds, key: str, event: Event, site: Site
+    ) -> tuple[list[Path], Worlds]:
+        """Apply an event to one optimizer, and the paths on which it happened."""
+        paths, out = [], []
+        for world in worlds:
+            before = world.get(key)
+            after, code = before.after(event, site)
+            paths.append(Path(before, world.guards, code))
+            out.append(world.having(key, after))
+        return paths, merge([tuple(out)])
+
+
+def _doubted(state: Gradients, reason: str) -> Gradients:
+    if state.phase in (Phase.FRESH, Phase.SCALED, Phase.ENTRY):
+        return replace(state, unsure=state.unsure or reason)
+    return replace(state, maybe=True)
+
+
+_EVENTS = {
+    "backward": "backward",
+    "zero-grad": "zero_grad",
+    "scale-loss": "scale_loss",
+    "unscale": "unscale",
+    "loss-scale": "loss_scale",
+    "same-object": "same_object",
+    "declare-option": "declare_option",
+    "parse-options": "parse_options",
+    "clip": "clip",
+    "step": "step",
+}

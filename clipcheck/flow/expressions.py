@@ -1,0 +1,314 @@
+"""Expressions: what each is worth, and which models a tensor depends on."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from clipcheck import facts
+from clipcheck.facts import Expression
+from clipcheck.flow.names import Names
+from clipcheck.flow.values import (
+    Arguments,
+    Bound,
+    Elements,
+    External,
+    Frame,
+    FunctionRef,
+    Items,
+    Literal,
+    ModuleRef,
+    Object,
+    Option,
+    Parameters,
+    Several,
+    Table,
+    Tensor,
+    Unknown,
+    Value,
+    choices,
+    literal,
+    members,
+    several,
+)
+
+_ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,
+    "//": operator.floordiv, "%": operator.mod,
+}  # fmt: skip
+_COMPARISON: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+    "==": operator.eq, "!=": operator.ne, "is": operator.eq, "is not": operator.ne,
+}  # fmt: skip
+
+
+class Expressions(Names):
+    """Evaluation of expressions other than calls."""
+
+    def evaluate(self, frame: Frame, expression: Expression) -> Value:
+        """What an expression is worth in a frame; calls inside it take effect."""
+        handler = _HANDLERS.get(type(expression))
+        return handler(self, frame, expression) if handler else self.unknown(frame, expression)
+
+    def constant(self, frame: Frame, expression: facts.Constant) -> Value:
+        return Literal(expression.value, (frame.filename, expression.row))
+
+    def name(self, frame: Frame, expression: facts.Name) -> Value:
+        return self.lookup(frame, expression.id, expression)
+
+    def get_attribute(self, frame: Frame, expression: facts.Attribute) -> Value:
+        dotted = self._dotted_module(frame, expression)
+        if dotted is not None:
+            return dotted
+        owner = self.evaluate(frame, expression.value)
+        return self.attribute(frame, owner, expression.attr, expression)
+
+    def _dotted_module(self, frame: Frame, expression: facts.Attribute) -> Value | None:
+        """`a.b` after `import a.b`, where both are modules of the project."""
+        if not isinstance(expression.value, facts.Name):
+            return None
+        found = frame.find(expression.value.id) or frame.globals
+        submodule = found.locals.get(f". {expression.value.id}.{expression.attr}")
+        return submodule if isinstance(submodule, ModuleRef) else None
+
+    def call(self, frame: Frame, expression: facts.Call) -> Value:
+        owner: Value | None = None
+        if isinstance(expression.function, facts.Attribute):
+            function: Value | None = self._dotted_module(frame, expression.function)
+            if function is None:
+                owner = self.evaluate(frame, expression.function.value)
+                function = self.attribute(frame, owner, expression.function.attr, expression.function)
+        else:
+            function = self.evaluate(frame, expression.function)
+        arguments: list[Value] = []
+        for argument in expression.arguments:
+            value = self.evaluate(frame, argument)
+            if isinstance(argument, facts.Starred):
+                arguments.extend(value.members if isinstance(value, Items) else [value])
+            else:
+                arguments.append(value)
+        keywords = tuple((name, self.evaluate(frame, value)) for name, value in expression.keywords)
+        return self.apply(frame, function, owner, Arguments(tuple(arguments), keywords), expression)
+
+    def starred(self, frame: Frame, expression: facts.Starred) -> Value:
+        return self.evaluate(frame, expression.value)
+
+    def collection(self, frame: Frame, expression: facts.Collection) -> Value:
+        out: list[Value] = []
+        for item in expression.items:
+            value = self.evaluate(frame, item)
+            if isinstance(item, facts.Starred) and isinstance(value, Items):
+                out.extend(value.members)
+            else:
+                out.append(value)
+        return Items(tuple(out[:64]))
+
+    def mapping(self, frame: Frame, expression: facts.Mapping) -> Value:
+        entries: list[tuple[str, Value]] = []
+        for key, item in expression.items:
+            value = self.evaluate(frame, item)
+            name = self.evaluate(frame, key) if key is not None else None
+            if isinstance(name, Literal):
+                entries.append((str(name.value), value))
+            elif key is None and isinstance(value, Table):
+                entries.extend(value.entries)
+        return Table(tuple(entries))
+
+    def subscript(self, frame: Frame, expression: facts.Subscript) -> Value:
+        owner = self.evaluate(frame, expression.value)
+        index = self.evaluate(frame, expression.index)
+        return self.member_at(frame, owner, index, expression)
+
+    def operation(self, frame: Frame, expression: facts.Operation) -> Value:
+        values = [self.evaluate(frame, operand) for operand in expression.operands]
+        symbol = expression.operator
+        if symbol in ("and", "or"):
+            return self._boolean(symbol, values)
+        if symbol == "not":
+            truth = self.truth(values[0])
+            return Literal(not truth) if truth is not None else self.unknown(frame, expression)
+        if symbol in _COMPARISON:
+            return self._compared(frame, expression, symbol, values)
+        sequences = [self._as_sequence(value) for value in values] if symbol == "+" else []
+        sequences = [value for value in sequences if value is not None]
+        if symbol == "+" and len(sequences) == len(values):
+            parts = [value.members if isinstance(value, Items) else (value,) for value in sequences]
+            return Items(tuple(member for part in parts for member in part if member is not None))
+        if symbol == "*" and any(isinstance(value, Items) for value in values):
+            return next(value for value in values if isinstance(value, Items))
+        tensor = self.tensor_of(values)
+        if tensor is not None:
+            return tensor
+        numbers = [literal(value) for value in values]
+        if symbol in _ARITHMETIC and len(numbers) == 2 and all(isinstance(n, (int, float)) for n in numbers):
+            try:
+                result = _ARITHMETIC[symbol](*numbers)
+            except (ZeroDivisionError, OverflowError):
+                return self.unknown(frame, expression)
+            options = [value for value in values if isinstance(value, Option)]
+            folded = Literal(result, (frame.filename, expression.row))
+            return Option(options[0].name, folded, options[0].place) if options else folded
+        return Unknown(f"{frame.filename}:{expression.row}:{symbol}", frozenset().union(*map(_holds, values)))
+
+    def _as_sequence(self, value: Value) -> Value | None:
+        """The sequence that an operand of `+` is, in spite of an alternative like None."""
+        kinds = (Items, Elements, Parameters)
+        return next((choice for choice in choices(value) if isinstance(choice, kinds)), None)
+
+    def _boolean(self, symbol: str, values: list[Value]) -> Value:
+        """`a and b` / `a or b`: the operand that decides, or one of them."""
+        for value in values[:-1]:
+            truth = self.truth(value)
+            if truth is None:
+                return several(values)
+            if truth is (symbol == "or"):
+                return value
+        return values[-1]
+
+    def _compared(self, frame: Frame, expression: Expression, symbol: str, values: list[Value]) -> Value:
+        left, right = (literal(value) for value in values)
+        options = [value for value in values if isinstance(value, Option)]
+        if not isinstance(left, Value) and not isinstance(right, Value):
+            try:
+                result: Value = Literal(bool(_COMPARISON[symbol](left, right)))
+            except TypeError:
+                return self.unknown(frame, expression)
+            return Option(options[0].name, result, options[0].place) if options else result
+        definite = (Object, FunctionRef, Items, Elements, Table, Parameters)
+        nothing = [v for v in (left, right) if v is None]
+        if symbol in ("is", "is not") and nothing and any(isinstance(v, definite) for v in (left, right)):
+            return Literal(symbol == "is not")
+        return self.unknown(frame, expression)
+
+    def truth(self, value: Value) -> bool | None:
+        """Whether a value is true; None where that depends (on an option, too)."""
+        if isinstance(value, Literal):
+            return bool(value.value)
+        if isinstance(value, (Object, FunctionRef, External)):
+            return True
+        if isinstance(value, Items):
+            return bool(value.members)
+        if isinstance(value, Several):
+            verdicts = {self.truth(choice) for choice in value.choices}
+            return verdicts.pop() if len(verdicts) == 1 else None
+        return None
+
+    def usual_truth(self, value: Value) -> bool | None:
+        """Which way a test goes with every option at its default."""
+        if isinstance(value, Option):
+            return self.usual_truth(value.default) if value.default is not None else None
+        return self.truth(value)
+
+    def conditional(self, frame: Frame, expression: facts.Conditional) -> Value:
+        test = self.truth(self.evaluate(frame, expression.test))
+        if test is not None:
+            return self.evaluate(frame, expression.body if test else expression.orelse)
+        return several([self.evaluate(frame, expression.body), self.evaluate(frame, expression.orelse)])
+
+    def comprehension(self, frame: Frame, expression: facts.Comprehension) -> Value:
+        inner = Frame(frame.filename, frame.label, frame, frame.globals)
+        inner.receiver, inner.owner = frame.receiver, frame.owner
+        part = False
+        count: Value | None = Literal(1)
+        times = self.multiplicity
+        for clause in expression.clauses:
+            source = self.evaluate(inner, clause.source)
+            known = self.length(source)
+            count = known if isinstance(count, Literal) and count.value == 1 else None
+            number = literal(known)
+            self.multiplicity *= number if isinstance(number, int) and 0 < number < 1000 else 1
+            self.assign(inner, clause.target, self.element(frame, source, clause.source))
+            part = part or any(not _keeps_trainable(condition) for condition in clause.conditions)
+            for condition in clause.conditions:
+                self.evaluate(inner, condition)
+        member = self.evaluate(inner, expression.element)
+        self.multiplicity = times
+        if isinstance(member, Items) and len(member.members) == 2 and isinstance(member.members[1], Parameters):
+            pair = member.members[1]  # `{name: p for name, p in model.named_parameters()}`
+            return Parameters(pair.models, pair.part or part, pair.holder, False, True, pair.gradient)
+        if isinstance(member, Parameters):
+            return Parameters(member.models, member.part or part, member.holder, False, member.named, member.gradient)
+        return Elements(member, count)
+
+    def length(self, value: Value) -> Value | None:
+        """How many members a sequence has, where that is known."""
+        if isinstance(value, Items):
+            return Literal(len(value.members))
+        return value.count if isinstance(value, Elements) else None
+
+    def element(self, frame: Frame, source: Value, expression: Expression) -> Value:
+        """What iterating over a value yields."""
+        out: list[Value] = []
+        for choice in choices(source):
+            if isinstance(choice, Parameters):
+                single = Parameters(choice.models, choice.part, choice.holder, True, False, choice.gradient)
+                out.append(Items((Unknown("name"), single)) if choice.named else single)
+            elif isinstance(choice, Items):
+                out.extend(choice.members)
+            elif isinstance(choice, Elements):
+                out.append(choice.member)
+            elif isinstance(choice, Object):
+                held = [value for name, value in choice.attributes.items() if name.startswith("#")]
+                out.extend(held or [Unknown(f"{choice.key}[]")])
+            elif isinstance(choice, Unknown):
+                out.append(Unknown(f"{choice.key}[]", choice.holds))
+        return several(out) if out else self.unknown(frame, expression)
+
+    def lambda_(self, frame: Frame, expression: facts.Lambda) -> Value:
+        function = FunctionRef(frame.filename, expression.function, frame, frame.owner, None)
+        return function
+
+    def opaque(self, frame: Frame, expression: facts.Opaque) -> Value:
+        if expression.kind == "NamedExpr":
+            value = self.evaluate(frame, expression.parts[1])
+            self.assign(frame, expression.parts[0], value)
+            return value
+        values = [self.evaluate(frame, part) for part in expression.parts]
+        if expression.kind in ("Await", "YieldFrom", "Yield") and values:
+            return values[0]
+        return self.unknown(frame, expression)
+
+    def tensor_of(self, values: Iterable[Value]) -> Tensor | None:
+        """The tensor that an operation on these values gives, if any of them is one."""
+        models: frozenset[str] = frozenset()
+        found, complete, scaled = False, True, False
+        for value in (choice for given in values for choice in choices(given)):
+            if isinstance(value, Tensor):
+                models, found = models | value.models, True
+                complete, scaled = complete and value.complete, scaled or value.scaled
+            elif isinstance(value, (Items, Elements, Table)):
+                inner = self.tensor_of(members(value))
+                if inner is not None:
+                    models, found, complete = models | inner.models, True, complete and inner.complete
+            elif isinstance(value, Unknown) and value.holds:
+                models, complete = models | value.holds, False
+            elif isinstance(value, (Unknown, Bound)):
+                complete = False
+        return Tensor(models, complete, scaled) if found else None
+
+
+def _holds(value: Value) -> frozenset[str]:
+    if isinstance(value, Unknown):
+        return value.holds
+    return value.models if isinstance(value, Tensor) else frozenset()
+
+
+def _keeps_trainable(condition: Expression) -> bool:
+    """A condition that only drops parameters without gradients: `p.requires_grad`, `p.grad is not None`."""
+    if isinstance(condition, facts.Attribute):
+        return condition.attr in ("requires_grad", "grad")
+    if isinstance(condition, facts.Operation):
+        return all(isinstance(o, facts.Constant) or _keeps_trainable(o) for o in condition.operands)
+    return False
+
+
+_HANDLERS: dict[type, Callable[[Any, Frame, Any], Value]] = {
+    facts.Constant: Expressions.constant, facts.Name: Expressions.name,
+    facts.Attribute: Expressions.get_attribute, facts.Call: Expressions.call,
+    facts.Starred: Expressions.starred, facts.Collection: Expressions.collection,
+    facts.Mapping: Expressions.mapping, facts.Subscript: Expressions.subscript,
+    facts.Operation: Expressions.operation, facts.Conditional: Expressions.conditional,
+    facts.Comprehension: Expressions.comprehension, facts.Lambda: Expressions.lambda_,
+    facts.Opaque: Expressions.opaque,
+}  # fmt: skip

@@ -1,0 +1,197 @@
+"""The abstract run of a project: from every script, and from every function that nothing in sight calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from clipcheck import facts
+from clipcheck.findings import Site
+from clipcheck.flow.core import ENTRY_FUEL, VALUE_FUEL, OutOfFuel
+from clipcheck.flow.records import Sightings
+from clipcheck.flow.statements import Statements
+from clipcheck.flow.values import (
+    Arguments,
+    ClassRef,
+    External,
+    Frame,
+    FunctionRef,
+    Literal,
+    ModuleRef,
+    Object,
+    Unknown,
+    Value,
+    choices,
+    members,
+)
+from clipcheck.flow.worlds import ANY, World
+from clipcheck.protocol import Gradients, Phase
+
+MAX_SUBCLASSES = 4
+
+
+class Interpreter(Statements):
+    """Runs modules and entry points, and gathers what was sighted."""
+
+    def run(self, filenames: Iterable[str]) -> Sightings:
+        """Follow every script among the files, then every function that no script led to."""
+        names = [name for name in filenames if self.project.facts(name) is not None]
+        for filename in names:
+            self._enter(filename, lambda name=filename: self._run_script(name))
+        waiting = [entry for filename in names for entry in self._functions(filename)]
+        while waiting:
+            waiting = [entry for entry in waiting if id(entry.definition) not in self.visited]
+            roots = _roots(waiting) or waiting[:1]
+            for entry in roots:
+                if id(entry.definition) not in self.visited:
+                    self.visited.add(id(entry.definition))
+                    label = f"{entry.filename}:{entry.definition.name}"
+                    self._enter(label, lambda root=entry: self._run_entry(root))
+        return self.sightings
+
+    def _enter(self, label: str, run: object) -> None:
+        """Run one entry point within its bounds; one that is too large is named."""
+        self.entry_label, self.notes = label, []
+        self.fuel, self.value_fuel = ENTRY_FUEL, VALUE_FUEL
+        self.stack, self.chain, self.returns, self.raised, self.loops = [], [], [], [], []
+        self.following, self.loop_depth, self.multiplicity = True, 0, 1
+        self.known_values.clear()
+        try:
+            run()  # type: ignore[operator]
+        except (OutOfFuel, RecursionError):
+            self.sightings.exhausted.append(label)
+
+    # -- modules -------------------------------------------------------------------------------------
+
+    def module_frame(self, filename: str) -> Frame | None:
+        """The names of a module, as importing it would bind them; its own events are left aside."""
+        if filename in self.modules:
+            return self.modules[filename]
+        module = self.project.facts(filename)
+        if module is None:
+            return None
+        frame = self.modules[filename] = Frame(filename, "<module>", None)
+        frame.locals["__name__"] = Literal("imported")
+        saved = (self.worlds, self.following, self.statement, self.returns, self.raised, self.loops)
+        depth, times = self.loop_depth, self.multiplicity
+        self.worlds, self.following, self.returns, self.raised, self.loops = (World(),), False, [], [], []
+        self.loop_depth, self.multiplicity = 0, 1
+        self.run_block(frame, module.body)
+        self.worlds, self.following, self.statement, self.returns, self.raised, self.loops = saved
+        self.loop_depth, self.multiplicity = depth, times
+        return frame
+
+    def _run_script(self, filename: str) -> None:
+        """Run a module as a program, with its events."""
+        module = self.project.facts(filename)
+        assert module is not None
+        frame = self.modules.setdefault(filename, Frame(filename, "<module>", None))
+        frame.locals["__name__"] = Literal("__main__")
+        self.worlds = (World(((ANY, Gradients(Phase.EMPTY)),)),)
+        self.run_block(frame, module.body)
+        frame.locals["__name__"] = Literal("imported")
+
+    def bind_import(self, frame: Frame, statement: facts.Import) -> None:
+        module, name, alias = statement.module, statement.name, statement.alias
+        known = not statement.level and module.partition(".")[0] in self.knowledge.packages
+        target = None if known else self.project.module(frame.filename, module, statement.level)
+        if name is None:
+            self._bind_module(frame, alias, module, target)
+        elif target is None and not (statement.level and not module):
+            submodule = None if known else self._submodule(frame, module, name, statement.level)
+            if submodule is not None:
+                frame.locals[alias] = submodule
+            elif name == "*":
+                frame.locals[f"* {module}"] = External(module)
+            else:
+                prefix = "." * statement.level + module
+                frame.locals[alias] = External(f"{prefix}.{name}")
+        elif name == "*" and target is not None:
+            source = self.module_frame(target)
+            public = {k: v for k, v in source.locals.items() if not k.startswith("_")} if source else {}
+            frame.locals.update(public)
+        else:
+            found = self.module_member(target, name) if target is not None else None
+            if found is None:
+                found = self._submodule(frame, module, name, statement.level)
+            frame.locals[alias] = found if found is not None else Unknown(f"{target or module}:{name}")
+
+    def _bind_module(self, frame: Frame, alias: str, module: str, target: str | None) -> None:
+        """`import a.b` binds `a` and makes `a.b` known; `import a.b as c` binds the module itself."""
+        head = module.partition(".")[0]
+        value: Value = ModuleRef(target) if target is not None else External(module)
+        if alias != head or "." not in module:
+            frame.locals[alias] = value
+            return
+        top = None if head in self.knowledge.packages else self.project.module(frame.filename, head)
+        frame.locals.setdefault(alias, ModuleRef(top) if top is not None else External(head))
+        parts = module.split(".")
+        if target is not None and len(parts) == 2:
+            frame.locals[f". {parts[0]}.{parts[1]}"] = value
+
+    def _submodule(self, frame: Frame, module: str, name: str, level: int) -> Value | None:
+        dotted = f"{module}.{name}" if module else name
+        found = self.project.module(frame.filename, dotted, level)
+        return ModuleRef(found) if found is not None else None
+
+    # -- entry points --------------------------------------------------------------------------------
+
+    def _functions(self, filename: str) -> Iterator[FunctionRef]:
+        """The functions and methods of a file through which an event may come."""
+        frame = self.module_frame(filename)
+        if frame is None:
+            return
+        for value in list(frame.locals.values()):
+            if isinstance(value, FunctionRef) and value.filename == filename:
+                if self.project.matters(value.definition):
+                    yield value
+            elif isinstance(value, ClassRef) and value.filename == filename:
+                for method in list(value.frame.locals.values()):
+                    if isinstance(method, FunctionRef) and self.project.matters(method.definition):
+                        yield method
+
+    def _run_entry(self, function: FunctionRef) -> None:
+        """Run a function as a framework or a user of this library would: nothing is known before it."""
+        if function.owner is None:
+            self.worlds = (World(),)
+            self.follow(function, Arguments(), None)
+            return
+        for cls in self._concrete(function.owner):
+            member = self.class_member(cls, function.definition.name)
+            if not isinstance(member, FunctionRef) or member.definition is not function.definition:
+                continue
+            self.worlds, self.following = (World(),), False
+            key = f"{cls.filename}:{cls.definition.name}"
+            receiver = self.make(cls, key, Site(cls.filename, cls.definition.span), Arguments())
+            self.following = True
+            self.worlds = (self._entry_world(receiver),)
+            method = FunctionRef(member.filename, member.definition, member.frame, member.owner, receiver)
+            self.follow(method, Arguments(), None)
+
+    def _entry_world(self, receiver: Object) -> World:
+        """The world at a method's entry: every optimizer of its instance, in a state not known."""
+        world = World()
+        for value in receiver.attributes.values():
+            for choice in (*choices(value), *members(value)):
+                if isinstance(choice, Object) and choice.role == "optimizer":
+                    world = world.having(choice.key, Gradients())
+        return world
+
+    def _concrete(self, cls: ClassRef) -> list[ClassRef]:
+        """The classes in whose instances a method of `cls` runs: its subclasses here, else itself."""
+        below: list[ClassRef] = []
+        for filename, _ in self.project.loaded():
+            frame = self.module_frame(filename)
+            for value in list(frame.locals.values()) if frame is not None else ():
+                if isinstance(value, ClassRef) and value.filename == filename and value.definition.bases:
+                    above = [a for a in self.ancestors(value)[1:] if isinstance(a, ClassRef)]
+                    if any(a.definition is cls.definition for a in above):
+                        below.append(value)
+        return below[:MAX_SUBCLASSES] or [cls]
+
+
+def _roots(waiting: list[FunctionRef]) -> list[FunctionRef]:
+    """The functions that no other waiting function calls by name."""
+    called: set[str] = set()
+    for entry in waiting:
+        called |= entry.definition.calls - {entry.definition.name}
+    return [entry for entry in waiting if entry.definition.name not in called]

@@ -1,0 +1,261 @@
+"""Names and attributes: what a name in some frame, or an attribute of some value, is worth."""
+
+from __future__ import annotations
+
+import builtins
+
+from clipcheck import facts
+from clipcheck.facts import Expression
+from clipcheck.flow.core import Core
+from clipcheck.flow.render import render
+from clipcheck.flow.values import (
+    Bound,
+    ClassRef,
+    Elements,
+    External,
+    Frame,
+    FunctionRef,
+    Items,
+    Literal,
+    ModuleRef,
+    Object,
+    Option,
+    Parameters,
+    Several,
+    Super,
+    Table,
+    Tensor,
+    Unknown,
+    Value,
+    choices,
+    several,
+)
+
+_BUILTINS = frozenset(dir(builtins))
+
+
+class Names(Core):
+    """Name and attribute lookup over frames, modules, classes and instances."""
+
+    def lookup(self, frame: Frame, name: str, expression: Expression) -> Value:
+        """The value of a name in a frame: locals, enclosing functions, module globals, builtins."""
+        found = frame.find(name)
+        if found is not None:
+            return found.locals[name]
+        if name in frame.globals.locals:
+            return frame.globals.locals[name]
+        if name in _BUILTINS:
+            return External(f"builtins.{name}")
+        starred = self._starred(frame.globals, name)
+        return starred if starred is not None else Unknown(f"{frame.filename}:{name}")
+
+    def _starred(self, module: Frame, name: str) -> Value | None:
+        """A name that a star import of an unread library may have brought: unknown, but one thing."""
+        for key in module.locals:
+            if key.startswith("* "):
+                return External(f"{key[2:]}.{name}")
+        return None
+
+    def module_member(self, filename: str, name: str) -> Value | None:
+        """What a module of the project calls `name`, or its submodule of that name."""
+        frame = self.module_frame(filename)
+        if frame is not None and name in frame.locals:
+            return frame.locals[name]
+        if filename.endswith("__init__.py"):
+            submodule = self.project.module(filename, name, 1)
+            if submodule is not None:
+                return ModuleRef(submodule)
+        return self._starred(frame, name) if frame is not None else None
+
+    def attribute(self, frame: Frame, owner: Value, name: str, expression: Expression) -> Value:
+        """The value of `owner.name`."""
+        if isinstance(owner, Several):
+            return several(self.attribute(frame, one, name, expression) for one in owner.choices)
+        if isinstance(owner, External):
+            return External(f"{owner.name}.{name}")
+        if isinstance(owner, ModuleRef):
+            found = self.module_member(owner.filename, name)
+            return found if found is not None else self.unknown(frame, expression, render(expression))
+        if isinstance(owner, Object):
+            return self._object_attribute(owner, name)
+        if isinstance(owner, Super):
+            return self._super_attribute(owner, name)
+        if isinstance(owner, ClassRef):
+            found = self.class_member(owner, name)
+            return found if found is not None else Bound(owner, name)
+        if isinstance(owner, Table):
+            entry = owner.get(name)
+            return entry if entry is not None else Bound(owner, name)
+        if isinstance(owner, Parameters) and name in ("grad", "data", "main_grad"):
+            grad = owner.gradient or name != "data"
+            return Parameters(owner.models, owner.part, owner.holder, owner.single, owner.named, grad)
+        if isinstance(owner, Unknown):
+            if name in self.knowledge.passthrough_attributes:
+                return owner
+            if name == "grad":
+                return Parameters(frozenset({owner.key}), single=True, gradient=True)
+            return Unknown(f"{owner.key}.{name}", owner.holds)
+        return Bound(owner, name)
+
+    def _object_attribute(self, owner: Object, name: str) -> Value:
+        if name in owner.attributes:
+            return owner.attributes[name]
+        if name in self.knowledge.passthrough_attributes:
+            return owner
+        if owner.cls is not None:
+            member = self.class_member(owner.cls, name)
+            if isinstance(member, FunctionRef):
+                return self._bound(member, owner)
+            if member is not None:
+                return member
+        if name == "param_groups" and owner.role == "optimizer":
+            group = Table((("params", self.parameters_of_optimizer(owner)),))
+            return Elements(group)
+        if owner.cls is not None and owner.role in ("", "module") and not self._is_framework_method(owner, name):
+            value = Unknown(f"{owner.key}.{name}")
+            if self.has_unknown_base(owner.cls):
+                return Bound(owner, name)
+            return value
+        return Bound(owner, name)
+
+    def _super_attribute(self, owner: Super, name: str) -> Value:
+        receiver = owner.receiver
+        if isinstance(receiver, Object) and receiver.cls is not None:
+            member = self.class_member(receiver.cls, name, after=owner.cls)
+            if isinstance(member, FunctionRef):
+                return self._bound(member, receiver)
+            if member is not None:
+                return member
+        return Bound(receiver, name)
+
+    def _is_framework_method(self, owner: Object, name: str) -> bool:
+        return (
+            self.knowledge.method(owner.role, name) is not None
+            or name in self.knowledge.passthrough_methods
+            or name in ("parameters", "named_parameters", "modules", "children", "state_dict", "register_buffer")
+        )
+
+    def _bound(self, function: FunctionRef, receiver: Object) -> Value:
+        decorators = {render(decorator).rpartition(".")[2] for decorator in function.definition.decorators}
+        if "staticmethod" in decorators:
+            return function
+        bound: Value = receiver if "classmethod" not in decorators else receiver.cls or receiver
+        method = FunctionRef(function.filename, function.definition, function.frame, function.owner, bound)
+        if decorators & {"property", "cached_property"}:
+            return self.property_value(method)
+        return method
+
+    def property_value(self, method: FunctionRef) -> Value:
+        raise NotImplementedError
+
+    def parameters_of_optimizer(self, optimizer: Object) -> Value:
+        raise NotImplementedError
+
+    # -- classes -------------------------------------------------------------------------------------
+
+    def bases(self, cls: ClassRef) -> list[Value]:
+        """The base classes, as values."""
+        return [
+            choice
+            for base in cls.definition.bases
+            for choice in choices(self.evaluate(cls.frame.parent or cls.frame, base))
+        ]
+
+    def ancestors(self, cls: ClassRef) -> list[Value]:
+        """The class and all its bases, nearest first; a class that inherits from itself ends the chain."""
+        out: list[Value] = []
+        seen: set[int] = set()
+        queue: list[Value] = [cls]
+        while queue and len(out) < 40:
+            current = queue.pop(0)
+            out.append(current)
+            if isinstance(current, ClassRef):
+                if id(current.definition) in seen:
+                    out.pop()
+                    continue
+                seen.add(id(current.definition))
+                queue = self.bases(current) + queue
+        return out
+
+    def class_member(self, cls: ClassRef, name: str, after: ClassRef | None = None) -> Value | None:
+        """A name of a class body or of its bases' (`after`: only those behind that class, for super())."""
+        reached = after is None
+        for ancestor in self.ancestors(cls):
+            if not isinstance(ancestor, ClassRef):
+                continue
+            if reached and name in ancestor.frame.locals:
+                return ancestor.frame.locals[name]
+            if after is not None and ancestor.definition is after.definition:
+                reached = True
+        return None
+
+    def framework_base(self, cls: ClassRef) -> str:
+        """The qualified name of the first base class outside the project that is known, or ""."""
+        externals = [base.name for base in self.ancestors(cls) if isinstance(base, External)]
+        known = [name for name in externals if self.knowledge.class_rule(name) is not None]
+        return (known or externals or [""])[0]
+
+    def has_unknown_base(self, cls: ClassRef) -> bool:
+        """Whether a base class lies outside what is known, so that methods may come from there."""
+        for base in self.ancestors(cls):
+            if isinstance(base, ClassRef):
+                continue
+            if not isinstance(base, External):
+                return True
+            known = base.name.startswith("builtins.") or self.knowledge.is_harmless(base.name)
+            if not known and self.knowledge.class_rule(base.name) is None:
+                return True
+        return False
+
+    # -- sequences -----------------------------------------------------------------------------------
+
+    def member_at(self, frame: Frame, value: Value, index: Value, expression: Expression) -> Value:
+        """The value of `value[index]`."""
+        out: list[Value] = []
+        for choice in choices(value):
+            if isinstance(choice, Items) and isinstance(index, Literal) and isinstance(index.value, int):
+                inside = -len(choice.members) <= index.value < len(choice.members)
+                out.append(choice.members[index.value] if inside else self.unknown(frame, expression))
+            elif isinstance(choice, Items) and choice.members:
+                out.extend(choice.members)
+            elif isinstance(choice, Elements):
+                out.append(choice.member)
+            elif isinstance(choice, Table):
+                out.append(self._entry(choice, index) or self.unknown(frame, expression, render(expression)))
+            elif isinstance(choice, Object):
+                entry = self._entry_of_object(choice, index)
+                out.append(entry if entry is not None else Unknown(f"{choice.key}[{index}]"))
+            elif isinstance(choice, Parameters):
+                if isinstance(index, Literal) and index.value == "params":
+                    out.append(choice)
+                else:
+                    out.append(Parameters(choice.models, True, choice.holder, True, choice.named, choice.gradient))
+            elif isinstance(choice, Tensor):
+                out.append(choice)
+            elif isinstance(choice, Unknown):
+                label = index.value if isinstance(index, Literal) else "?"
+                out.append(Unknown(f"{choice.key}[{label}]", choice.holds))
+            elif isinstance(choice, Option) or isinstance(choice, Literal):
+                out.append(self.unknown(frame, expression))
+        return several(out) if out else self.unknown(frame, expression, render(expression))
+
+    def _entry(self, table: Table, index: Value) -> Value | None:
+        if isinstance(index, Literal):
+            return table.get(str(index.value))
+        return several(value for _, value in table.entries) if table.entries else None
+
+    def _entry_of_object(self, owner: Object, index: Value) -> Value | None:
+        """An entry of a container module, or an attribute by its name."""
+        if isinstance(index, Literal) and str(index.value) in owner.attributes:
+            return owner.attributes[str(index.value)]
+        held = [value for name, value in owner.attributes.items() if name.startswith("#")]
+        return several(held) if held else None
+
+
+def is_reference_to(value: Value, key: str) -> bool:
+    """Whether a value is surely the object (or unknown) with this key."""
+    return isinstance(value, (Object, Unknown)) and value.key == key
+
+
+def plain_function(expression: Expression) -> bool:
+    return isinstance(expression, (facts.Name, facts.Attribute))

@@ -1,0 +1,99 @@
+"""What the abstract run saw at each step and each clip: the material that the judges work on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from clipcheck.facts import Call
+from clipcheck.findings import Evidence, Site, Span
+from clipcheck.flow.values import Object, Value
+from clipcheck.flow.worlds import Guard
+from clipcheck.protocol import Gradients
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """One way a step or clip was reached: the gradients there, and the guards on the way."""
+
+    gradients: Gradients
+    guards: frozenset[Guard]
+    code: str  # the rule the event breaks on this path, "" for none
+
+    @property
+    def unusual(self) -> bool:
+        return any(guard.usual is not None and guard.usual is not guard.taken for guard in self.guards)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """How the code around a step could name what its fix needs (None where it cannot)."""
+
+    optimizer: str | None
+    parameters: str | None  # the parameters of all that the optimizer updates, as an expression
+    scaler: str | None = None
+
+
+@dataclass(slots=True)
+class StepContext:
+    """One calling context of a step."""
+
+    label: str  # the function or script that the run started from
+    optimizer: Value
+    models: tuple[Value, ...]  # what the optimizer updates, as far as it is known
+    certain: bool  # whether `models` is all of it
+    paths: list[Path]
+    names: Names
+    closure: Span | None = None  # the statement of the closure before which a clip belongs
+    has_closure: bool = False
+    loops: tuple[Evidence, ...] = ()  # recurrences and NaN checks met on the way
+
+
+@dataclass(slots=True)
+class Step:
+    """An optimizer step: one statement, judged in all its contexts."""
+
+    site: Site
+    call: Call
+    contexts: list[StepContext] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class ClipContext:
+    """One calling context of a clip."""
+
+    paths: list[Path]
+    threshold: Value | None
+    parameters: Value | None
+    scaled_threshold: bool  # the threshold is a product with the loss scale
+    result_used: bool
+    per_parameter: bool
+    optimizer: str | None = None  # how the code names an optimizer the clip is for
+    scaler: str | None = None
+    label: str = ""  # as of a step's context
+
+
+@dataclass(slots=True)
+class Clip:
+    """A clipping call: one statement, judged in all its contexts."""
+
+    site: Site
+    call: Call
+    kind: str  # norm, value, hand-written, library …
+    replaced_by: str = ""
+    contexts: list[ClipContext] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Sightings:
+    """All steps and clips of a run, by site, with what the run learned beside them."""
+
+    steps: dict[Site, Step] = field(default_factory=dict)
+    clips: dict[Site, Clip] = field(default_factory=dict)
+    recurrences: dict[str, list[Evidence]] = field(default_factory=dict)  # by model key
+    not_finite: dict[str, list[Evidence]] = field(default_factory=dict)  # by file and function
+    exhausted: list[str] = field(default_factory=list)  # entries given up for their size
+    objects: dict[str, Object] = field(default_factory=dict)
+
+    def paths(self, step: Step) -> Iterable[Path]:
+        return (path for context in step.contexts for path in context.paths)

@@ -1,0 +1,88 @@
+"""Facts back to source text, for guards, messages and fixes."""
+
+from __future__ import annotations
+
+from clipcheck import facts
+from clipcheck.facts import Expression
+
+
+def render(expression: Expression) -> str:
+    """The expression as source text, near enough to the original to compare and to show."""
+    if isinstance(expression, facts.Constant):
+        return repr(expression.value)
+    if isinstance(expression, facts.Name):
+        return expression.id
+    if isinstance(expression, facts.Attribute):
+        return f"{render(expression.value)}.{expression.attr}"
+    if isinstance(expression, facts.Subscript):
+        return f"{render(expression.value)}[{render(expression.index)}]"
+    if isinstance(expression, facts.Call):
+        arguments = [render(argument) for argument in expression.arguments]
+        arguments += [f"{name}={render(v)}" if name else f"**{render(v)}" for name, v in expression.keywords]
+        return f"{render(expression.function)}({', '.join(arguments)})"
+    if isinstance(expression, facts.Operation):
+        parts = [render(operand) for operand in expression.operands]
+        return f"({expression.operator} {parts[0]})" if len(parts) == 1 else f" {expression.operator} ".join(parts)
+    if isinstance(expression, facts.Starred):
+        return f"*{render(expression.value)}"
+    if isinstance(expression, facts.Collection):
+        return f"({', '.join(render(item) for item in expression.items)})"
+    if isinstance(expression, facts.Opaque):
+        return f"<{expression.kind} {' '.join(render(part) for part in expression.parts)}>"
+    return f"<{type(expression).__name__} {expression.row}>"
+
+
+def is_reference(expression: Expression) -> bool:
+    """Whether it is a name, or attributes and constant indices of one: free of side effects to repeat."""
+    while isinstance(expression, (facts.Attribute, facts.Subscript)):
+        if isinstance(expression, facts.Subscript) and not isinstance(
+            expression.index, (facts.Constant, facts.Name)
+        ):
+            return False
+        expression = expression.value
+    return isinstance(expression, facts.Name)
+
+
+def last_identifier(expression: Expression) -> str:
+    """The identifier that tells what an expression is called: `self.optimizers[0]` -> `optimizers`."""
+    while isinstance(expression, (facts.Subscript, facts.Call)):
+        expression = expression.value if isinstance(expression, facts.Subscript) else expression.function
+    if isinstance(expression, facts.Attribute):
+        return expression.attr
+    return expression.id if isinstance(expression, facts.Name) else ""
+
+
+def names_in(expression: Expression) -> frozenset[str]:
+    """Every name and attribute that an expression reads."""
+    found: set[str] = set()
+    stack: list[Expression] = [expression]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, facts.Name):
+            found.add(node.id)
+        elif isinstance(node, facts.Attribute):
+            found.add("." + node.attr)
+        stack.extend(children(node))
+    return frozenset(found)
+
+
+def children(node: Expression) -> tuple[Expression, ...]:
+    """The expressions directly inside one."""
+    if isinstance(node, (facts.Attribute, facts.Starred)):
+        return (node.value,)
+    if isinstance(node, facts.Call):
+        return (node.function, *node.arguments, *(value for _, value in node.keywords))
+    if isinstance(node, facts.Collection):
+        return node.items
+    if isinstance(node, facts.Mapping):
+        return tuple(part for item in node.items for part in item if part is not None)
+    if isinstance(node, facts.Subscript):
+        return (node.value, node.index)
+    if isinstance(node, facts.Operation):
+        return node.operands
+    if isinstance(node, facts.Conditional):
+        return (node.test, node.body, node.orelse)
+    if isinstance(node, facts.Comprehension):
+        inner = [part for clause in node.clauses for part in (clause.source, *clause.conditions)]
+        return (node.element, *inner)
+    return node.parts if isinstance(node, facts.Opaque) else ()

@@ -1,0 +1,487 @@
+"""Statements: control flow over sets of worlds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from clipcheck import facts
+from clipcheck.facts import Expression, Statement
+from clipcheck.findings import Evidence
+from clipcheck.flow.render import last_identifier, names_in, render
+from clipcheck.flow.steps import Steps
+from clipcheck.flow.values import (
+    ClassRef,
+    Elements,
+    Frame,
+    FunctionRef,
+    Items,
+    Literal,
+    Object,
+    Parameters,
+    Table,
+    Tensor,
+    Unknown,
+    Value,
+    choices,
+    literal,
+    several,
+)
+from clipcheck.flow.worlds import Worlds, forget, merge, split
+
+MAX_ROUNDS = 5  # of a loop, until its worlds are stable
+MAX_UNROLLED = 6  # members of a known sequence that a loop is run for one by one
+
+
+class Statements(Steps):
+    """Runs statements. A block ends by falling through (""), by a jump in a loop, or by leaving."""
+
+    def run_block(self, frame: Frame, body: tuple[Statement, ...]) -> str:
+        for statement in body:
+            if not self.worlds:
+                return "leave"
+            self.spend()
+            handler = _HANDLERS.get(type(statement))
+            if handler is None:
+                continue
+            self.statement = (frame.filename, statement.span)
+            ended = handler(self, frame, statement)
+            if ended:
+                return str(ended)
+        return ""
+
+    # -- simple statements ---------------------------------------------------------------------------
+
+    def run_evaluate(self, frame: Frame, statement: facts.Evaluate) -> str:
+        self.discarded = statement.value
+        self.evaluate(frame, statement.value)
+        return ""
+
+    def run_assign(self, frame: Frame, statement: facts.Assign) -> str:
+        value = self.evaluate(frame, statement.value)
+        if statement.annotation is not None and isinstance(value, Unknown):
+            value = self._annotated(frame, statement.annotation, value)
+        for target in statement.targets:
+            self.assign(frame, target, value)
+            if self.loop_depth:
+                self._notice_recurrence(frame, target, statement.value, value)
+        return ""
+
+    def _annotated(self, frame: Frame, annotation: Expression, value: Unknown) -> Value:
+        for choice in choices(self.evaluate(frame, annotation)):
+            made = self._of_class(frame, choice, value.key)
+            if made is not None:
+                return made
+        return value
+
+    def _notice_recurrence(self, frame: Frame, target: Expression, source: Expression, value: Value) -> None:
+        """`output, hidden = model(x[t], hidden)` in a loop: a recurrence, unrolled by hand."""
+        if not isinstance(source, facts.Call) or not isinstance(target, facts.Collection):
+            return
+        carried = {last_identifier(item) for item in target.items} & {
+            last_identifier(argument) for argument in source.arguments
+        }
+        states = [name for name in carried if name and self.knowledge.hinted("hidden-state", name)]
+        if not states:
+            return
+        note = Evidence(frame.filename, source.row, f"`{states[0]}` is fed back into the model here")
+        for choice in choices(value):
+            models = choice.models if isinstance(choice, Tensor) else frozenset()
+            models |= choice.holds if isinstance(choice, Unknown) else frozenset()
+            for model in models:
+                known = self.sightings.recurrences.setdefault(model, [])
+                if note not in known:
+                    known.append(note)
+
+    def run_declare(self, frame: Frame, statement: facts.Declare) -> str:
+        return ""
+
+    def run_augment(self, frame: Frame, statement: facts.Augment) -> str:
+        before = self.evaluate(frame, statement.target)
+        added = self.evaluate(frame, statement.value)
+        if isinstance(before, Parameters) and before.gradient:
+            self._changed_gradient(before, statement.operator, statement.value)
+            return ""
+        result: Value
+        if isinstance(before, Items) and isinstance(added, Items):
+            fresh = tuple(value for value in added.members if value not in before.members)
+            result = Items((before.members + fresh)[:64])
+        elif isinstance(before, Parameters) and isinstance(added, Parameters):
+            result = Items((before, added))
+        else:
+            result = self.tensor_of((before, added)) or self.unknown(frame, statement.target)
+        self.assign(frame, statement.target, result)
+        return ""
+
+    def _changed_gradient(self, gradient: Parameters, operator: str, operand: Expression) -> None:
+        """`p.grad *= x`: scaled by hand, unless it only averages over workers or micro-batches."""
+        averaging = operator in ("/", "*") and any(
+            self.knowledge.hinted("averaging", name.lstrip(".")) for name in names_in(operand)
+        )
+        if self.following and not averaging and not isinstance(operand, facts.Constant):
+            span = self.statement[1]
+            call = facts.Call(operand, (), (), span, span)
+            self.clip_by_hand(Parameters(gradient.models, False, gradient.holder), call)
+
+    def run_return(self, frame: Frame, statement: facts.Return) -> str:
+        value = self.evaluate(frame, statement.value) if statement.value is not None else Literal(None)
+        self.returns.append((value, self.worlds))
+        self.worlds = ()
+        return "leave"
+
+    def run_raise(self, frame: Frame, statement: facts.Raise) -> str:
+        if self.raised:
+            self.raised[-1] = merge([self.raised[-1], self.worlds])
+        self.worlds = ()
+        return "leave"
+
+    def run_break(self, frame: Frame, statement: facts.Break) -> str:
+        if self.loops:
+            self.loops[-1][0].append(self.worlds)
+        self.worlds = ()
+        return "jump"
+
+    def run_continue(self, frame: Frame, statement: facts.Continue) -> str:
+        if self.loops:
+            self.loops[-1][1].append(self.worlds)
+        self.worlds = ()
+        return "jump"
+
+    def run_scope(self, frame: Frame, statement: facts.Scope) -> str:
+        frame.shared.update(statement.names)
+        return ""
+
+    # -- definitions and imports ---------------------------------------------------------------------
+
+    def run_definition(self, frame: Frame, definition: facts.Function) -> str:
+        function = FunctionRef(frame.filename, definition, frame, frame.owner)
+        frame.locals[definition.name] = function
+        if definition.decorators and self.following:
+            for decorator in definition.decorators:
+                self.evaluate(frame, decorator)
+        frame.nested.append(function)
+        return ""
+
+    def run_class(self, frame: Frame, definition: facts.Class) -> str:
+        inner = Frame(frame.filename, definition.name, frame, frame.globals)
+        cls = ClassRef(frame.filename, definition, inner)
+        frame.locals[definition.name] = cls
+        statement, following = self.statement, self.following
+        self.following = False
+        worlds = self.worlds
+        for part in definition.body:
+            self.statement = (frame.filename, part.span)
+            if isinstance(part, facts.Function):
+                inner.locals[part.name] = FunctionRef(frame.filename, part, frame, cls)
+            else:
+                self.run_block(inner, (part,))
+        self.statement, self.following, self.worlds = statement, following, worlds
+        return ""
+
+    def run_import(self, frame: Frame, statement: facts.Import) -> str:
+        self.bind_import(frame, statement)
+        return ""
+
+    def bind_import(self, frame: Frame, statement: facts.Import) -> None:
+        raise NotImplementedError
+
+    # -- assignment ----------------------------------------------------------------------------------
+
+    def assign(self, frame: Frame, target: Expression, value: Value) -> None:
+        """Bind a value to a name, an attribute, an entry, or a tuple of such."""
+        if isinstance(target, facts.Name):
+            self._bind(frame, target.id, value)
+        elif isinstance(target, facts.Collection):
+            self._unpack(frame, target, value)
+        elif isinstance(target, facts.Starred):
+            self.assign(frame, target.value, Elements(value))
+        elif isinstance(target, facts.Attribute):
+            self._assign_attribute(frame, target, value)
+        elif isinstance(target, facts.Subscript):
+            self._assign_entry(frame, target, value)
+
+    def _bind(self, frame: Frame, name: str, value: Value) -> None:
+        self.worlds = forget(self.worlds, name)
+        scope = frame
+        if name in frame.shared:
+            scope = (frame.parent.find(name) if frame.parent is not None else None) or frame.globals
+        scope.locals[name] = value
+
+    def _unpack(self, frame: Frame, target: facts.Collection, value: Value) -> None:
+        for number, item in enumerate(target.items):
+            parts: list[Value] = []
+            for choice in choices(value):
+                if isinstance(choice, Items) and len(choice.members) == len(target.items):
+                    parts.append(choice.members[number])
+                elif isinstance(choice, (Tensor, Object)):
+                    parts.append(choice if isinstance(choice, Tensor) else Unknown(f"{choice.key}[{number}]"))
+                elif isinstance(choice, Elements):
+                    parts.append(choice.member)
+                elif isinstance(choice, Unknown):
+                    parts.append(Unknown(f"{choice.key}[{number}]", choice.holds))
+                else:
+                    parts.append(self.unknown(frame, item, render(item)))
+            self.assign(frame, item, several(parts))
+
+    def _assign_attribute(self, frame: Frame, target: facts.Attribute, value: Value) -> None:
+        self.worlds = forget(self.worlds, "." + target.attr)
+        for owner in choices(self.evaluate(frame, target.value)):
+            if isinstance(owner, Object):
+                known = owner.attributes.get(target.attr)
+                replaceable = known is None or isinstance(known, (Literal, Unknown))
+                merged = value if replaceable or self._derived(value, known) else several((known, value))
+                owner.attributes[target.attr] = merged
+            elif target.attr == "grad" and self.following:
+                self._assign_gradient(owner, value)
+
+    def _derived(self, value: Value, known: Value | None) -> bool:
+        """Whether a new value contains the old one, as after `self.model = DDP(self.model)`."""
+        return known is not None and known in choices(value)
+
+    def _assign_gradient(self, owner: Value, value: Value) -> None:
+        """`p.grad = …`: None empties it; anything computed from gradients is clipping by hand."""
+        cover = self.parameters_in(owner)
+        if cover is None or isinstance(value, Literal):
+            return
+        span = self.statement[1]
+        call = facts.Call(facts.Name("grad", span.row), (), (), span, span)
+        self.clip_by_hand(Parameters(cover.models, False, cover.holder), call)
+
+    def _assign_entry(self, frame: Frame, target: facts.Subscript, value: Value) -> None:
+        owner = self.evaluate(frame, target.value)
+        index = self.evaluate(frame, target.index)
+        if isinstance(owner, Table):
+            key = str(index.value) if isinstance(index, Literal) else ""
+            entries = tuple(entry for entry in owner.entries if entry[0] != key)
+            self.assign(frame, target.value, Table((*entries, (key, value))))
+        elif isinstance(owner, Object) and isinstance(index, Literal):
+            owner.attributes[str(index.value)] = value
+
+    # -- control flow --------------------------------------------------------------------------------
+
+    def test(self, frame: Frame, expression: Expression) -> tuple[Worlds, Worlds]:
+        """The worlds in which a condition holds, and those in which it does not."""
+        if isinstance(expression, facts.Operation) and expression.operator == "not":
+            true, false = self.test(frame, expression.operands[0])
+            return false, true
+        if isinstance(expression, facts.Operation) and expression.operator in ("and", "or"):
+            return self._test_all(frame, expression)
+        value = self.evaluate(frame, expression)
+        truth = self.truth(value)
+        if truth is not None and self._settled(frame, expression, value):
+            return (self.worlds, ()) if truth else ((), self.worlds)
+        key, positive = _guard(expression)
+        names = names_in(expression)
+        usual = self.usual_truth(value)
+        if usual is not None and not positive:
+            usual = not usual
+        true, false = split(self.worlds, f"{frame.label}:{key}", names, usual)
+        return (true, false) if positive else (false, true)
+
+    def _settled(self, frame: Frame, expression: Expression, value: Value) -> bool:
+        """Whether a condition goes one way only: a constant that has a name is a setting, not a fact."""
+        names = names_in(expression)
+        if not names or "__name__" in names:
+            return True
+        if not isinstance(value, Literal):
+            return True
+        if isinstance(expression, facts.Operation) and expression.operator in ("is", "is not"):
+            operand = self.evaluate(frame, expression.operands[0])
+            return isinstance(operand, (Object, FunctionRef, Items, Table, Elements, Parameters))
+        return False
+
+    def _test_all(self, frame: Frame, expression: facts.Operation) -> tuple[Worlds, Worlds]:
+        conjunction = expression.operator == "and"
+        decided: list[Worlds] = []
+        for operand in expression.operands:
+            if not self.worlds:
+                break
+            true, false = self.test(frame, operand)
+            decided.append(false if conjunction else true)
+            self.worlds = true if conjunction else false
+        rest, ended = self.worlds, merge(decided)
+        return (rest, ended) if conjunction else (ended, rest)
+
+    def run_branch(self, frame: Frame, statement: facts.Branch) -> str:
+        self.statement = (frame.filename, statement.span)
+        true, false = self.test(frame, statement.test)
+        return self._fork(frame, [(true, statement.body), (false, statement.orelse)])
+
+    def _fork(self, frame: Frame, branches: list[tuple[Worlds, tuple[Statement, ...]]]) -> str:
+        """Run alternatives from their own worlds, and join the worlds and the names behind them."""
+        before = frame.locals
+        kept: list[dict[str, Value]] = []
+        after: list[Worlds] = []
+        ends: set[str] = set()
+        for worlds, body in branches:
+            if not worlds:
+                continue
+            self.worlds, frame.locals = worlds, dict(before)
+            ended = self.run_block(frame, body)
+            ends.add(ended)
+            after.append(self.worlds)
+            if ended != "leave":
+                kept.append(frame.locals)
+        self.worlds = merge(after)
+        frame.locals = _joined(kept) if kept else before
+        if self.worlds:
+            return ""
+        return "jump" if "jump" in ends else "leave"
+
+    def run_match(self, frame: Frame, statement: facts.Match) -> str:
+        self.evaluate(frame, statement.subject)
+        branches = [(self.worlds, body) for body in statement.cases]
+        if not statement.exhaustive:
+            branches.append((self.worlds, ()))
+        return self._fork(frame, branches)
+
+    def run_for(self, frame: Frame, statement: facts.For) -> str:
+        source = self.evaluate(frame, statement.source)
+        count = literal(self.length(source))
+        times = self.multiplicity
+        self.multiplicity *= count if isinstance(count, int) and 0 < count < 1000 else 1
+        if isinstance(source, Items) and 0 < len(source.members) <= MAX_UNROLLED:
+            self._unrolled(frame, statement, source)
+        else:
+            element = self.element(frame, source, statement.source)
+
+            def enter() -> Worlds:
+                self.assign(frame, statement.target, element)
+                return self.worlds
+
+            self._loop(frame, statement, enter, runs=isinstance(count, int) and count > 0)
+        self.multiplicity = times
+        return self._ended(frame, statement.orelse)
+
+    def _unrolled(self, frame: Frame, statement: facts.For, source: Items) -> None:
+        """A loop over a list whose members are known: once for each."""
+        done: list[Worlds] = []
+        self.loop_depth += 1
+        for member in source.members:
+            breaks: list[Worlds] = []
+            continues: list[Worlds] = []
+            self.loops.append((breaks, continues))
+            self.assign(frame, statement.target, member)
+            self.run_block(frame, statement.body)
+            self.loops.pop()
+            done.extend(breaks)
+            self.worlds = merge([self.worlds, *continues])
+        self.loop_depth -= 1
+        self.worlds = merge([self.worlds, *done])
+
+    def run_while(self, frame: Frame, statement: facts.While) -> str:
+        exits: list[Worlds] = []
+
+        def enter() -> Worlds:
+            true, false = self.test(frame, statement.test)
+            exits.append(false)
+            return true
+
+        self._loop(frame, statement, enter, exits)
+        return self._ended(frame, statement.orelse)
+
+    def _loop(
+        self,
+        frame: Frame,
+        statement: facts.For | facts.While,
+        enter: Callable[[], Worlds],
+        exits: list[Worlds] | None = None,
+        runs: bool = False,
+    ) -> None:
+        """Run a loop's body until its worlds are stable; all ways out meet behind it."""
+        out: list[Worlds] = [] if exits is not None or runs else [self.worlds]
+        seen: set[Any] = set()
+        before = dict(frame.locals)
+        self.loop_depth += 1
+        for _ in range(MAX_ROUNDS if self.following else 1):
+            breaks: list[Worlds] = []
+            continues: list[Worlds] = []
+            self.statement = (frame.filename, statement.span)
+            self.worlds = enter()
+            if not self.worlds:
+                break
+            self.loops.append((breaks, continues))
+            self.run_block(frame, statement.body)
+            self.loops.pop()
+            frame.locals = _joined([before, frame.locals])
+            self.worlds = merge([self.worlds, *continues])
+            out.extend(breaks)
+            if exits is None:
+                out.append(self.worlds)
+            states = frozenset(self.worlds)
+            if not self.worlds or states in seen:
+                break
+            seen.add(states)
+        if exits is not None and self.worlds:
+            self.statement = (frame.filename, statement.span)
+            enter()
+        self.loop_depth -= 1
+        self.worlds = merge([*out, *(exits or [])])
+
+    def _ended(self, frame: Frame, orelse: tuple[Statement, ...]) -> str:
+        if not self.worlds:
+            return "leave"
+        return self.run_block(frame, orelse) if orelse else ""
+
+    def run_with(self, frame: Frame, statement: facts.With) -> str:
+        for context, target in statement.items:
+            value = self.evaluate(frame, context)
+            if target is not None:
+                self.assign(frame, target, value)
+        return self.run_block(frame, statement.body)
+
+    def run_try(self, frame: Frame, statement: facts.Try) -> str:
+        before, names = self.worlds, dict(frame.locals)
+        self.raised.append(before)
+        ended = self.run_block(frame, statement.body)
+        failed = merge([self.raised.pop(), self.worlds])
+        if not ended and statement.orelse:
+            ended = self.run_block(frame, statement.orelse)
+        after = [self.worlds]
+        kept = [frame.locals] if ended != "leave" else []
+        for handler in statement.handlers:
+            self.worlds, frame.locals = failed, _joined([names, frame.locals])
+            if self.run_block(frame, handler) != "leave":
+                kept.append(frame.locals)
+            after.append(self.worlds)
+        self.worlds = merge(after)
+        frame.locals = _joined(kept) if kept else frame.locals
+        if statement.final and self.worlds:
+            return self.run_block(frame, statement.final)
+        return "" if self.worlds else (ended or "leave")
+
+
+def _guard(expression: Expression) -> tuple[str, bool]:
+    """A test as a key and its sense, so that `x is None` and `x is not None` are one guard."""
+    if isinstance(expression, facts.Operation) and len(expression.operands) == 2:
+        left, right = (render(operand) for operand in expression.operands)
+        opposite = {"!=": "==", "is not": "is", "not in": "in", ">=": "<", "<=": ">"}
+        symbol = expression.operator
+        if symbol in opposite:
+            return f"{left} {opposite[symbol]} {right}", False
+        return f"{left} {symbol} {right}", True
+    return render(expression), True
+
+
+def _joined(scopes: list[dict[str, Value]]) -> dict[str, Value]:
+    """The names behind several paths: where the values differ, one of them."""
+    out = dict(scopes[0])
+    for scope in scopes[1:]:
+        for name, value in scope.items():
+            if name not in out:
+                out[name] = value
+            elif out[name] is not value and out[name] != value:
+                out[name] = several((out[name], value))
+    return out
+
+
+_HANDLERS: dict[type, Callable[[Any, Frame, Any], str]] = {
+    facts.Evaluate: Statements.run_evaluate, facts.Assign: Statements.run_assign,
+    facts.Declare: Statements.run_declare, facts.Augment: Statements.run_augment,
+    facts.Branch: Statements.run_branch, facts.For: Statements.run_for, facts.While: Statements.run_while,
+    facts.With: Statements.run_with, facts.Try: Statements.run_try, facts.Match: Statements.run_match,
+    facts.Return: Statements.run_return, facts.Raise: Statements.run_raise,
+    facts.Break: Statements.run_break, facts.Continue: Statements.run_continue,
+    facts.Scope: Statements.run_scope, facts.Import: Statements.run_import,
+    facts.Function: Statements.run_definition, facts.Class: Statements.run_class,
+}  # fmt: skip

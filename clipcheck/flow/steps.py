@@ -1,0 +1,264 @@
+"""Clips and steps: the two events that are judged, recorded with everything a judge needs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from clipcheck import facts
+from clipcheck.findings import Site, Span
+from clipcheck.flow.events import Events
+from clipcheck.flow.records import Clip, ClipContext, Names, Path, Step, StepContext
+from clipcheck.flow.render import is_reference, last_identifier, render
+from clipcheck.flow.values import (
+    Arguments,
+    Frame,
+    FunctionRef,
+    Items,
+    Literal,
+    Object,
+    Parameters,
+    Tensor,
+    Unknown,
+    Value,
+    choices,
+    literal,
+)
+from clipcheck.flow.worlds import ANY, World, merge
+from clipcheck.knowledge import CallRule
+from clipcheck.protocol import Event, Gradients, Phase
+
+MAX_PATHS = 64
+
+
+class Steps(Events):
+    """What happens at a clip and at a step."""
+
+    # -- clip ----------------------------------------------------------------------------------------
+
+    def clip(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        threshold = given.get(rule.slot("threshold"))
+        parameters = given.get(rule.slot("parameters"))
+        used = call is not self.discarded
+        if literal(threshold) == float("inf") and used:
+            return Tensor(frozenset(), True)  # a norm measured, nothing clipped
+        if self.following:
+            cover = self.parameters_in(parameters)
+            if rule.unscales:
+                self._unscale_all(cover)
+            context = ClipContext(
+                [],
+                threshold,
+                parameters,
+                self._mentions_scale(frame, call),
+                used,
+                rule.kind == "norm" and cover is not None and cover.single,
+                self._optimizer_name(cover, frame),
+                self._scaler_name(frame),
+            )
+            self._clip(rule.kind or "norm", cover, context, call, rule.replaced_by)
+        return Tensor(frozenset(), True)
+
+    def clip_by_library(
+        self, frame: Frame, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> None:
+        """Code that is not known, but says in its name that it clips."""
+        self._clip("library", None, ClipContext([], None, None, False, True, False), call)
+
+    def clip_by_hand(self, cover: Parameters | None, call: facts.Call) -> None:
+        """Gradients changed in place: the norm computed and the gradients scaled, or clamped."""
+        self._clip("hand-written", cover, ClipContext([], None, None, False, True, False), call)
+
+    def _clip(
+        self, kind: str, cover: Parameters | None, context: ClipContext, call: facts.Call, replaced: str = ""
+    ) -> None:
+        site = self.site()
+        out: list[World] = []
+        for world in self.worlds:
+            states = []
+            related = {key: self.relation(key, cover) for key, _ in world.states}
+            met = [relation for key, relation in related.items() if key != ANY]
+            certain = any(relation in ("all", "part") for relation in met)
+            nearest = bool(met) and any(relation == "maybe" for relation in met)
+            for key, state in world.states:
+                relation = related[key]
+                if relation == "none" or (relation == "part" and kind in ("norm", "value")):
+                    states.append((key, self._partly(key, state, cover) if relation == "part" else state))
+                    continue
+                after, code = state.after(Event.CLIP, site)
+                if relation == "all" or (not certain and not (key == ANY and nearest)):
+                    context.paths.append(Path(state, world.guards, code))
+                states.append((key, after))
+            out.append(replace(world, states=tuple(states)))
+        self.worlds = merge([tuple(out)])
+        clip = self.sightings.clips.setdefault(site, Clip(site, call, kind, replaced))
+        context.label = f"{self.entry_label}<{'<'.join(self.chain)}"
+        known = next((one for one in clip.contexts if one.label == context.label), None)
+        if known is None and len(clip.contexts) < MAX_PATHS:
+            clip.contexts.append(context)
+        elif known is not None:
+            context.paths = known.paths + context.paths
+        kept = known or context
+        kept.paths = list(dict.fromkeys(context.paths))[:MAX_PATHS]
+
+    def _partly(self, key: str, state: Gradients, cover: Parameters | None) -> Gradients:
+        """The gradients after a clip of some of the parameters: clipped once all are covered."""
+        held = self.updated(self.sightings.objects[key]) if key in self.sightings.objects else None
+        if held is None or cover is None or state.phase not in (Phase.FRESH, Phase.SCALED, Phase.ENTRY):
+            return state
+        covered = (state.covered or frozenset()) | cover.models
+        whole = all(any(self.contains(c, model) for c in covered) for model in held.models)
+        if whole:
+            return replace(state, phase=Phase.CLIPPED, covered=None, clips=state.clips | {self.site()})
+        return replace(state, covered=covered)
+
+    def _unscale_all(self, cover: Parameters | None) -> None:
+        site = self.site()
+
+        def update(key: str, state: Gradients) -> Gradients:
+            related = self.relation(key, cover) != "none"
+            return state.after(Event.UNSCALE, site)[0] if related else state
+
+        self.change(update)
+
+    def _mentions_scale(self, frame: Frame, call: facts.Call) -> bool:
+        """Whether the threshold is computed from the loss scale."""
+        values = [*call.arguments[1:], *(value for _, value in call.keywords)]
+        return any("get_scale" in render(value) or "scale" in last_identifier(value) for value in values) or any(
+            isinstance(value, facts.Operation) and "scale" in render(value) for value in values
+        )
+
+    def _optimizer_name(self, cover: Parameters | None, frame: Frame) -> str | None:
+        """A name for the optimizer whose gradients a clip is for."""
+        for key, _ in self.worlds[0].states if self.worlds else ():
+            if key != ANY and self.relation(key, cover) == "all":
+                name = self.name_for(frame, key)
+                if name is not None:
+                    return name
+        return None
+
+    def _scaler_name(self, frame: Frame) -> str | None:
+        """A name for the gradient scaler in reach."""
+        scope: Frame | None = frame
+        while scope is not None:
+            for name, value in scope.locals.items():
+                if any(isinstance(one, Object) and one.role == "scaler" for one in choices(value)):
+                    return name
+                if isinstance(value, Unknown) and self.knowledge.hinted("scaler", name):
+                    return name
+            scope = scope.parent
+        receiver = frame.receiver
+        if isinstance(receiver, Object):
+            for name, value in receiver.attributes.items():
+                if any(isinstance(one, Object) and one.role == "scaler" for one in choices(value)):
+                    return f"{self.receiver_name(frame)}.{name}"
+        return None
+
+    # -- step ----------------------------------------------------------------------------------------
+
+    def step(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        slot = rule.slot("optimizer")
+        optimizer = given.get(slot) if slot else owner
+        assert isinstance(call.function, facts.Attribute)
+        expression = call.arguments[0] if slot and call.arguments else call.function.value
+        if optimizer is None or not self.following:
+            return Literal(None)
+        several = [one for one in choices(optimizer) if isinstance(one, Object) and one.role == "optimizer"]
+        closure = given.get(rule.slot("closure"))
+        span, with_closure = self._closure(closure)
+        scaler = render(call.function.value) if slot and is_reference(call.function.value) else None
+        self._step(frame, several[0] if several else optimizer, expression, call, scaler, span, with_closure)
+        return Tensor(frozenset(), True)
+
+    def _closure(self, closure: Value | None) -> tuple[Span | None, bool]:
+        """Run the closure of a step; where in it a clip belongs, and whether there is one."""
+        if closure is None or (isinstance(closure, Literal) and closure.value is None):
+            return None, False
+        if not isinstance(closure, FunctionRef):
+            reason = "the closure handed to step() is not known"
+            self.change(lambda _, state: replace(state, unsure=reason))
+            return None, True
+        self.follow(closure, Arguments(), None)
+        body = closure.definition.body
+        last = body[-1] if body else None
+        inside = isinstance(last, facts.Return) and closure.definition.name != "<lambda>"
+        return (last.span if isinstance(last, facts.Return) and inside else None), True
+
+    def _step(
+        self,
+        frame: Frame,
+        optimizer: Value,
+        expression: facts.Expression,
+        call: facts.Call,
+        scaler: str | None,
+        closure: Span | None,
+        with_closure: bool,
+    ) -> None:
+        site = self.site()
+        key = optimizer.key if isinstance(optimizer, (Object, Unknown)) else f"{site.filename}:{render(expression)}"
+        paths, self.worlds = self.paths_of(self.worlds, key, Event.STEP, site)
+        self.change(lambda name, state: _unburdened(state) if name == ANY else state)
+        held = self.updated(optimizer)
+        models = tuple(
+            self.sightings.objects.get(model, Unknown(model)) for model in sorted(held.models if held else ())
+        )
+        text = render(expression) if is_reference(expression) else None
+        names = Names(text, self._parameters_text(frame, held), scaler)
+        certain = isinstance(optimizer, Object) and held is not None and not held.part
+        step = self.sightings.steps.setdefault(site, Step(site, call))
+        label = f"{self.entry_label}<{'<'.join(self.chain)}>{key}"
+        known = next((context for context in step.contexts if context.label == label), None)
+        if known is None:
+            known = StepContext(label, optimizer, models, certain, [], names, closure, with_closure)
+            if len(step.contexts) < MAX_PATHS:
+                step.contexts.append(known)
+        known.paths = list(dict.fromkeys([*known.paths, *paths]))[:MAX_PATHS]
+        known.loops = tuple(dict.fromkeys([*known.loops, *self.notes]))
+
+    def _parameters_text(self, frame: Frame, held: Parameters | None) -> str | None:
+        """An expression, in the names in reach, for all that an optimizer updates and nothing else."""
+        if held is None or held.part or len(held.models) != 1:
+            return None
+        name = self.name_for(frame, next(iter(held.models)))
+        return f"{name}.parameters()" if name is not None else None
+
+    def name_for(self, frame: Frame, key: str) -> str | None:
+        """A name in reach that surely means the object with this key."""
+        scope: Frame | None = frame
+        while scope is not None:
+            for name, value in scope.locals.items():
+                if name.isidentifier() and _surely(value, key):
+                    return name
+            receiver = scope.receiver
+            if isinstance(receiver, Object) and self.receiver_name(scope):
+                for name, value in receiver.attributes.items():
+                    if name.isidentifier() and _surely(value, key):
+                        return f"{self.receiver_name(scope)}.{name}"
+                if receiver.key == key:
+                    return self.receiver_name(scope)
+            scope = scope.parent
+        return None
+
+    def receiver_name(self, frame: Frame) -> str:
+        """What a method calls its own instance (`self`), "" where it does not."""
+        scope: Frame | None = frame
+        while scope is not None:
+            for name, value in scope.locals.items():
+                if value is frame.receiver:
+                    return name
+            scope = scope.parent
+        return ""
+
+
+def _unburdened(state: Gradients) -> Gradients:
+    """What is kept of the gradients of optimizers not met yet when another one has stepped."""
+    return replace(state, early=False, clips=frozenset(), vain=frozenset())
+
+
+def _surely(value: Value, key: str) -> bool:
+    return all(isinstance(choice, (Object, Unknown)) and choice.key == key for choice in choices(value))
+
+

@@ -1,0 +1,304 @@
+"""What an expression may be worth: the abstract values that the flow analysis computes with.
+
+Identity is by key: two expressions that yield the same key name the same model or optimizer. An
+`Unknown` has a key as well (where it came from), so that equal unknowns are recognised as equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from clipcheck import facts
+from clipcheck.findings import Evidence, Site
+from clipcheck.knowledge import ClassRule
+
+MAX_ALTERNATIVES = 6
+
+
+class Value:
+    """Anything an expression can be worth."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown(Value):
+    """A value nothing is known of but where it came from, and which models it was handed."""
+
+    key: str
+    holds: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Literal(Value):
+    value: str | int | float | bool | None
+    place: tuple[str, int] = field(default=("", 0), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Option(Value):
+    """A setting the user of the program chooses: a command-line option with its default."""
+
+    name: str
+    default: Value | None  # None: it has none, it must be given
+    place: tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class External(Value):
+    """A name outside the project, fully qualified."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleRef(Value):
+    """A module of the project, by its file name."""
+
+    filename: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ClassRef(Value):
+    """A class of the project and the frame that it was defined in."""
+
+    filename: str
+    definition: facts.Class
+    frame: Frame
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class FunctionRef(Value):
+    """A function of the project; `receiver` is what a method is bound to, `owner` the class it stands in."""
+
+    filename: str
+    definition: facts.Function
+    frame: Frame
+    owner: ClassRef | None = None
+    receiver: Value | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What a call hands over: positional arguments, and keywords (None: a `**` mapping)."""
+
+    positional: tuple[Value, ...] = ()
+    keywords: tuple[tuple[str | None, Value], ...] = ()
+
+    def get(self, slot: tuple[str, int] | None) -> Value | None:
+        """The argument at a slot of the knowledge: by its keyword, else by its position."""
+        if slot is None:
+            return None
+        for name, value in self.keywords:
+            if name == slot[0]:
+                return value
+        for name, value in self.keywords:
+            if name is None and isinstance(value, Table) and (entry := value.get(slot[0])) is not None:
+                return entry
+        return self.positional[slot[1]] if 0 <= slot[1] < len(self.positional) else None
+
+    def all(self) -> tuple[Value, ...]:
+        return self.positional + tuple(value for _, value in self.keywords)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Partial(Value):
+    """`functools.partial`: a callable with some arguments given."""
+
+    function: Value
+    arguments: Arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Super(Value):
+    """`super()` in a method: the receiver, seen from behind the class that the method stands in."""
+
+    receiver: Value
+    cls: ClassRef
+
+
+@dataclass(frozen=True, slots=True)
+class Bound(Value):
+    """A method or attribute of something that does not say what it is."""
+
+    owner: Value
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Items(Value):
+    """A list, tuple or set whose members are known one by one."""
+
+    members: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Elements(Value):
+    """A sequence of unknown length (or `count`) whose members all look like `member`."""
+
+    member: Value
+    count: Value | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Value):
+    """A dict with literal keys."""
+
+    entries: tuple[tuple[str, Value], ...]
+
+    def get(self, key: str) -> Value | None:
+        return next((value for name, value in self.entries if name == key), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Several(Value):
+    """One of these, depending on the path taken."""
+
+    choices: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor(Value):
+    """A result of models: the keys of those it depends on, and whether they are all of them."""
+
+    models: frozenset[str] = frozenset()
+    complete: bool = True
+    scaled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters(Value):
+    """Parameters of the models with these keys; `holder` is the optimizer whose own they are."""
+
+    models: frozenset[str]
+    part: bool = False  # a subset, by a condition or an index
+    holder: str = ""
+    single: bool = False  # one parameter out of the set
+    named: bool = False  # (name, parameter) pairs
+    gradient: bool = False  # their gradients rather than they themselves
+
+
+class Object(Value):
+    """An instance made somewhere: of a class of the project, or of a framework's (`external`)."""
+
+    __slots__ = ("arguments", "attributes", "cls", "count", "external", "key", "keywords", "rule", "site")
+
+    def __init__(self, key: str, site: Site, cls: ClassRef | None, external: str, rule: ClassRule | None) -> None:
+        self.key = key
+        self.site = site
+        self.cls = cls
+        self.external = external
+        self.rule = rule
+        self.attributes: dict[str, Value] = {}
+        self.arguments: tuple[Value, ...] = ()
+        self.keywords: tuple[tuple[str | None, Value], ...] = ()
+        self.count: int = 1
+
+    @property
+    def role(self) -> str:
+        return self.rule.role if self.rule else ""
+
+    @property
+    def name(self) -> str:
+        """What it is an instance of, for people."""
+        return self.cls.definition.name if self.cls else self.external.rpartition(".")[2]
+
+    def place(self) -> tuple[str, int]:
+        return self.site.filename, self.site.span.row
+
+    def __repr__(self) -> str:
+        return f"Object({self.key})"
+
+
+class Frame:
+    """The names of one call (or module or class body) while it runs."""
+
+    __slots__ = ("filename", "globals", "label", "locals", "nested", "owner", "parent", "receiver", "shared")
+
+    def __init__(self, filename: str, label: str, parent: Frame | None, globals_: Frame | None = None) -> None:
+        self.filename = filename
+        self.label = label
+        self.parent = parent
+        self.globals: Frame = globals_ or self
+        self.locals: dict[str, Value] = {}
+        self.shared: set[str] = set()  # names declared global or nonlocal
+        self.nested: list[FunctionRef] = []
+        self.receiver: Value | None = None
+        self.owner: ClassRef | None = None
+
+    def find(self, name: str) -> Frame | None:
+        """The frame in which a name is bound, from here outwards."""
+        frame: Frame | None = self
+        while frame is not None:
+            if name in frame.locals:
+                return frame
+            frame = frame.parent
+        return None
+
+
+def several(values: Iterable[Value]) -> Value:
+    """The alternatives as one value: duplicates dropped, a lone one as itself, too many as unknown."""
+    out: list[Value] = []
+    for value in values:
+        for choice in value.choices if isinstance(value, Several) else (value,):
+            if choice not in out:
+                out.append(choice)
+    if len(out) == 1:
+        return out[0]
+    if len(out) > MAX_ALTERNATIVES:
+        known = [value for value in out if isinstance(value, (Object, Literal, FunctionRef, ClassRef))]
+        out = (known or out)[:MAX_ALTERNATIVES]
+    return Several(tuple(out))
+
+
+def choices(value: Value) -> tuple[Value, ...]:
+    """The alternatives of a value; a plain value has one: itself."""
+    return value.choices if isinstance(value, Several) else (value,)
+
+
+def members(value: Value) -> Iterator[Value]:
+    """The members of every sequence among the alternatives of a value."""
+    for choice in choices(value):
+        if isinstance(choice, Items):
+            yield from choice.members
+        elif isinstance(choice, Elements):
+            yield choice.member
+        elif isinstance(choice, Table):
+            yield from (entry for _, entry in choice.entries)
+
+
+def keys_of(value: Value, depth: int = 3) -> frozenset[str]:
+    """The keys of every model, optimizer, parameter set or unknown that a value gives access to."""
+    found: set[str] = set()
+    for choice in choices(value):
+        if isinstance(choice, Object):
+            found.add(choice.key)
+            if choice.role != "module" and depth:  # a trainer or a config gives access to what it holds
+                for attribute in choice.attributes.values():
+                    found |= keys_of(attribute, depth - 1)
+        elif isinstance(choice, Unknown):
+            found |= {choice.key} | choice.holds
+        elif isinstance(choice, Parameters):
+            found |= choice.models | ({choice.holder} if choice.holder else set())
+        elif isinstance(choice, (Items, Elements, Table)) and depth:
+            for member in members(choice):
+                found |= keys_of(member, depth - 1)
+        elif isinstance(choice, Bound):
+            found |= keys_of(choice.owner, depth - 1) if depth else set()
+        elif isinstance(choice, FunctionRef) and choice.receiver is not None and depth:
+            found |= keys_of(choice.receiver, depth - 1)
+    return frozenset(found)
+
+
+def literal(value: Value | None) -> str | int | float | bool | None | Value:
+    """The constant behind a value (an option's default counts); the value itself where there is none."""
+    if isinstance(value, Literal):
+        return value.value
+    if isinstance(value, Option) and value.default is not None:
+        return literal(value.default)
+    return value
+
+
+def evidence(place: tuple[str, int], message: str) -> Evidence:
+    return Evidence(place[0], place[1], message)

@@ -1,0 +1,107 @@
+"""The paths through a program: sets of worlds, each with its guards and its gradients.
+
+Equal guards correlate until a name in them is assigned, so that `if sync: clip` … `if sync: step` is one
+path and not four. Worlds with equal gradients are merged and keep the guards they share, which bounds
+their number by the number of distinct states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from clipcheck.protocol import Gradients
+
+MAX_WORLDS = 48
+ANY = "*"  # the optimizers that have not been met yet
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """One branch taken: the test as text, and which way it went."""
+
+    key: str
+    names: frozenset[str]
+    taken: bool
+    usual: bool | None = None  # the way it goes with every option at its default
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One path: the gradients of each optimizer (by key), and the guards that led here."""
+
+    states: tuple[tuple[str, Gradients], ...] = ((ANY, Gradients()),)
+    guards: frozenset[Guard] = frozenset()
+
+    def get(self, key: str) -> Gradients:
+        found = self.find(key)
+        return found if found is not None else dict(self.states)[ANY]
+
+    def find(self, key: str) -> Gradients | None:
+        return next((state for name, state in self.states if name == key), None)
+
+    def having(self, key: str, state: Gradients) -> World:
+        states = dict(self.states)
+        states[key] = state
+        return replace(self, states=tuple(sorted(states.items(), key=_first)))
+
+    def mapped(self, change: Callable[[str, Gradients], Gradients]) -> World:
+        return replace(self, states=tuple((key, change(key, state)) for key, state in self.states))
+
+    def decided(self, key: str) -> bool | None:
+        return next((guard.taken for guard in self.guards if guard.key == key), None)
+
+    @property
+    def unusual(self) -> bool:
+        """Whether some option must differ from its default for this path to be taken."""
+        return any(guard.usual is not None and guard.usual is not guard.taken for guard in self.guards)
+
+
+Worlds = tuple[World, ...]
+
+
+def _first(item: tuple[str, Gradients]) -> str:
+    return item[0]
+
+
+def merge(groups: Iterable[Worlds]) -> Worlds:
+    """All worlds of several paths that meet; those with equal gradients become one."""
+    found: dict[tuple[tuple[str, Gradients], ...], frozenset[Guard]] = {}
+    for worlds in groups:
+        for world in worlds:
+            guards = found.get(world.states)
+            found[world.states] = world.guards if guards is None else guards & world.guards
+    out = tuple(World(states, guards) for states, guards in found.items())
+    return out if len(out) <= MAX_WORLDS else (_blurred(out),)
+
+
+def _blurred(worlds: Worlds) -> World:
+    """One world in place of too many: nothing in it is sure any more."""
+    states = dict(worlds[0].states)
+    for world in worlds[1:]:
+        states.update(world.states)
+    reason = "more paths lead here than are followed"
+    return World(tuple(sorted(((k, replace(s, unsure=reason)) for k, s in states.items()), key=_first)))
+
+
+def forget(worlds: Worlds, name: str) -> Worlds:
+    """The worlds after `name` was assigned: guards that mention it say nothing any more."""
+    if not any(name in guard.names for world in worlds for guard in world.guards):
+        return worlds
+    return tuple(
+        replace(world, guards=frozenset(guard for guard in world.guards if name not in guard.names))
+        for world in worlds
+    )
+
+
+def split(worlds: Worlds, key: str, names: frozenset[str], usual: bool | None) -> tuple[Worlds, Worlds]:
+    """The worlds in which a test holds, and those in which it does not."""
+    true: list[World] = []
+    false: list[World] = []
+    for world in worlds:
+        known = world.decided(key)
+        if known is not False:
+            true.append(replace(world, guards=world.guards | {Guard(key, names, True, usual)}))
+        if known is not True:
+            false.append(replace(world, guards=world.guards | {Guard(key, names, False, usual)}))
+    return tuple(true), tuple(false)

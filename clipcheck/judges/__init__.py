@@ -1,0 +1,62 @@
+"""Judge what a run saw: one small pure function per rule, each with at most one verdict per step or clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from clipcheck import repair
+from clipcheck.docket import Docket, JudgeContext
+from clipcheck.findings import Sight, Verdict
+from clipcheck.flow.records import Clip, Sightings, Step
+from clipcheck.judges import clp101, clp102, clp201, clp202, clp203, clp206, clp301, clp302, clp303
+
+__all__ = ["CODES", "Docket", "JudgeContext", "judge", "sight"]
+
+STEPS: Mapping[str, Callable[[Step, Docket], Verdict | None]] = {
+    "CLP101": clp101.judge,
+    "CLP102": clp102.judge,
+}
+CLIPS: Mapping[str, Callable[[Clip, Docket], Verdict | None]] = {
+    "CLP201": clp201.judge,
+    "CLP202": clp202.judge,
+    "CLP203": clp203.judge,
+    "CLP206": clp206.judge,
+    "CLP301": clp301.judge,
+    "CLP302": clp302.judge,
+    "CLP303": clp303.judge,
+}
+CODES: Mapping[str, Callable[..., Verdict | None]] = {**STEPS, **CLIPS}
+
+
+def judge(sightings: Sightings, context: JudgeContext) -> list[Verdict]:
+    """Every verdict on the steps and clips of a run, with its repair, in the order of the files."""
+    docket = Docket.of(sightings, context)
+    found: list[Verdict] = []
+    for step in sightings.steps.values():
+        verdicts = filter(None, (by_step(step, docket) for by_step in STEPS.values()))
+        found += [replace(one, repair=repair.of_step(one.code, step, docket)) for one in verdicts]
+    for clip in sightings.clips.values():
+        verdicts = filter(None, (by_clip(clip, docket) for by_clip in CLIPS.values()))
+        found += [replace(one, repair=repair.of_clip(one.code, clip, docket)) for one in verdicts]
+    return sorted(found, key=_order)
+
+
+def _order(verdict: Verdict) -> tuple[str, int, int, int, str]:
+    site = verdict.site
+    return (
+        site.filename,
+        -1 if site.cell is None else site.cell,
+        site.span.row,
+        site.span.column,
+        verdict.code,
+    )
+
+
+def sight(sightings: Sightings, context: JudgeContext) -> Sight:
+    """What became of every step that was seen."""
+    docket = Docket.of(sightings, context)
+    counts = {"clipped": 0, "low_risk": 0, "reported": 0, "unknown": 0}
+    for step in sightings.steps.values():
+        counts[docket.outcome(step)] += 1
+    return Sight(steps=len(sightings.steps), **counts)

@@ -1,0 +1,60 @@
+"""CLP102: the only clipping before a step hangs on an option whose default turns it off."""
+
+from __future__ import annotations
+
+from clipcheck.docket import Docket, bare, options, usual
+from clipcheck.findings import Evidence, Verdict
+from clipcheck.flow.records import Clip, Step, StepContext
+from clipcheck.flow.values import Option, choices
+from clipcheck.flow.worlds import Guard
+from clipcheck.judges import words
+from clipcheck.protocol import Phase
+
+
+def judge(step: Step, docket: Docket) -> Verdict | None:
+    contexts = docket.accused(step)
+    worst = docket.worst(contexts)
+    if worst is None or not all(clip_options(context) for context in contexts):
+        return None  # bare in some context whatever the options: CLP101
+    context, assessed = worst
+    if not docket.matters(assessed.risk):
+        return None
+    guards = clip_options(context)
+    message = (
+        f"{words.quoted(step.call)} uses unclipped gradients unless {words.condition(guards)}, "
+        f"which it is not by default; {words.model(assessed)}"
+    )
+    chain = words.distinct((*words.of_step(context, assessed), *_switch(context, docket)))
+    return Verdict("CLP102", message, step.site, assessed.risk, chain)
+
+
+def clip_options(context: StepContext) -> frozenset[Guard]:
+    """The options that stand between the usual paths, all unclipped, and the clip of another path."""
+    common = usual(context.paths)
+    if any(path.gradients.phase is Phase.CLIPPED for path in common):
+        return frozenset()
+    always: frozenset[Guard] = frozenset.intersection(*(options(path) for path in bare(common) or common))
+    needed = [options(path) - always for path in context.paths if path.gradients.phase is Phase.CLIPPED]
+    return min(
+        filter(None, needed),
+        key=lambda guards: (len(guards), sorted(g.key for g in guards)),
+        default=frozenset(),
+    )
+
+
+def _switch(context: StepContext, docket: Docket) -> list[Evidence]:
+    """The clips behind the option, and where the option has its default."""
+    sites = sorted(
+        {s for p in context.paths if p.gradients.phase is Phase.CLIPPED for s in p.gradients.clips}
+    )
+    chain = [words.at(site, "the only clipping, off by default") for site in sites]
+    for site in sites:
+        clip = docket.sightings.clips.get(site)
+        chain += _defaults(clip) if clip else []
+    return chain
+
+
+def _defaults(clip: Clip) -> list[Evidence]:
+    thresholds = [context.threshold for context in clip.contexts if context.threshold is not None]
+    found = [choice for value in thresholds for choice in choices(value) if isinstance(choice, Option)]
+    return [Evidence(*option.place, f"the default of `{option.name}`") for option in found]

@@ -1,0 +1,55 @@
+"""CLP302: a threshold that never acts, stops the learning, zeroes or reverses the gradient."""
+
+from __future__ import annotations
+
+import math
+
+from clipcheck.docket import Docket
+from clipcheck.findings import Evidence, Verdict
+from clipcheck.flow.records import Clip, ClipContext
+from clipcheck.flow.values import Literal, Option, literal
+from clipcheck.judges import words
+
+NEVER_ACTS = 1e4
+STOPS = 1e-4
+
+
+def judge(clip: Clip, docket: Docket) -> Verdict | None:
+    if clip.kind not in ("norm", "value"):
+        return None
+    for context in clip.contexts:
+        if all(path.unusual for path in context.paths) or context.scaled_threshold:
+            continue  # guarded by an option, such as `if args.clip > 0`
+        value = literal(context.threshold)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            continue
+        harm = harm_of(value, clip.kind)
+        if harm and not (math.isinf(value) and context.result_used):
+            message = f"{words.quoted(clip.call)} has a threshold of {value!r}, which {harm}; start at 1.0"
+            risk, evidence = docket.risk_at(clip)
+            return Verdict("CLP302", message, clip.site, risk, words.distinct((*_origin(context), *evidence)))
+    return None
+
+
+def harm_of(threshold: float, kind: str = "norm") -> str:
+    """What is wrong with a threshold, or nothing."""
+    if math.isnan(threshold):
+        return ""
+    if threshold < 0:
+        # Value clipping clamps to [-t, t]: with t below zero, every element becomes t.
+        return "reverses the gradient" if kind == "norm" else "gives every element of the gradient one value"
+    if threshold == 0:
+        return "sets every gradient to zero"
+    if threshold >= NEVER_ACTS:
+        return "never acts"
+    return "stops the learning" if threshold < STOPS else ""
+
+
+def _origin(context: ClipContext) -> tuple[Evidence, ...]:
+    """Where the threshold is written, if elsewhere than in the call."""
+    value = context.threshold
+    if isinstance(value, Option):
+        return (Evidence(*value.place, f"the default of `{value.name}`"),)
+    if isinstance(value, Literal) and value.place[0]:
+        return (Evidence(*value.place, "the threshold"),)
+    return ()

@@ -1,0 +1,58 @@
+"""The words that verdicts share: how a call is named, and the chain of evidence behind a finding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from clipcheck.docket import Assessed, bare, optimizers
+from clipcheck.facts import Call
+from clipcheck.findings import Evidence, Site
+from clipcheck.flow.records import Path, StepContext
+from clipcheck.flow.render import render
+from clipcheck.flow.worlds import Guard
+
+LONG = 48  # characters of a call that a message quotes in full
+
+
+def quoted(call: Call) -> str:
+    """The call as people know it, its arguments left out where they are long."""
+    text = render(call)
+    if len(text) > LONG or "<" in text:
+        text = f"{render(call.function)}({'…' if call.arguments or call.keywords else ''})"
+    return f"`{text}`"
+
+
+def model(assessed: Assessed) -> str:
+    """What is trained, as the end of a message: "the model is an LSTM (high risk)"."""
+    return f"{assessed.summary} ({assessed.risk} risk)" if assessed.summary else f"{assessed.risk} risk"
+
+
+def at(site: Site, message: str) -> Evidence:
+    return Evidence(site.filename, site.span.row, message)
+
+
+def of_step(context: StepContext, assessed: Assessed) -> tuple[Evidence, ...]:
+    """The chain behind a verdict on a step: the risk first, then what was followed to get there."""
+    chain = list(assessed.evidence)
+    chain += [
+        Evidence(*found.place(), f"{found.name or 'optimizer'} made here") for found in optimizers(context)
+    ]
+    backwards = {path.gradients.backward for path in bare(context.paths)}
+    chain += [at(site, "its gradients come from this backward") for site in sorted(filter(None, backwards))]
+    return distinct(chain)
+
+
+def distinct(chain: Iterable[Evidence]) -> tuple[Evidence, ...]:
+    return tuple(dict.fromkeys(chain))
+
+
+def condition(guards: Iterable[Guard]) -> str:
+    """The guards as a condition: "`epoch < 5` is false and `args.fast` is true"."""
+    ordered = sorted(guards, key=lambda guard: (guard.key, guard.taken))
+    return " and ".join(f"`{guard.key}` is {'true' if guard.taken else 'false'}" for guard in ordered)
+
+
+def parting(bare_path: Path, clipped: Iterable[Path]) -> frozenset[Guard]:
+    """The guards that keep a bare path from the clip that others pass."""
+    other = {(guard.key, guard.taken) for path in clipped for guard in path.guards}
+    return frozenset(guard for guard in bare_path.guards if (guard.key, not guard.taken) in other)

@@ -1,0 +1,223 @@
+"""What makes a call an event: the knowledge files of `rules/`, read into tables.
+
+A knowledge file says, for one framework, which qualified names are optimizers, layers of which family,
+clips, steps and wrappers, and how their fix is written. Adding a framework adds a file, no code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Slot = tuple[str, int]  # an argument by its keyword and its position
+
+
+class KnowledgeError(ValueError):
+    """A knowledge file that cannot be used; the message names the file and the entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRule:
+    """A function or method whose call is an event, and where its arguments stand."""
+
+    event: str
+    kind: str = ""
+    slots: tuple[tuple[str, Slot], ...] = ()
+    replaced_by: str = ""
+    unscales: bool = False
+    framework: str = ""
+
+    def slot(self, name: str) -> Slot | None:
+        """The keyword and position of the argument called `name` in the knowledge."""
+        return next((slot for key, slot in self.slots if key == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRule:
+    """A class of a framework: its role, and for layers their family."""
+
+    role: str
+    family: str = ""
+    parameters: Slot | None = None
+    line_search: bool = False
+
+
+@dataclass(slots=True)
+class Knowledge:
+    """All knowledge files in one set of tables."""
+
+    calls: dict[str, CallRule] = field(default_factory=dict)
+    methods: dict[tuple[str, str], CallRule] = field(default_factory=dict)
+    classes: dict[str, ClassRule] = field(default_factory=dict)
+    class_patterns: list[tuple[re.Pattern[str], ClassRule]] = field(default_factory=list)
+    wrappers: dict[str, int] = field(default_factory=dict)  # argument returned; -1: all of them
+    wrapper_patterns: list[tuple[re.Pattern[str], int]] = field(default_factory=list)
+    passthrough_methods: set[str] = field(default_factory=set)
+    passthrough_attributes: set[str] = field(default_factory=set)
+    harmless: set[str] = field(default_factory=set)
+    not_finite: set[str] = field(default_factory=set)
+    hints: dict[str, re.Pattern[str]] = field(default_factory=dict)
+    fixes: dict[str, str] = field(default_factory=dict)
+    frameworks: dict[str, str] = field(default_factory=dict)
+    packages: set[str] = field(default_factory=set)  # top-level names the knowledge speaks of
+    digest: str = ""
+
+    def call(self, qualified: str) -> CallRule | None:
+        """The event that a call of this qualified name is, if any."""
+        return self.calls.get(qualified)
+
+    def method(self, role: str, name: str) -> CallRule | None:
+        """The event that this method of an object of this role is, if any."""
+        return self.methods.get((role, name))
+
+    def class_rule(self, qualified: str) -> ClassRule | None:
+        """What is known of a class by its qualified name, exact names before patterns."""
+        if qualified in self.classes:
+            return self.classes[qualified]
+        for pattern, rule in self.class_patterns:
+            if pattern.fullmatch(qualified):
+                return rule
+        return None
+
+    def wrapped_argument(self, qualified: str) -> int | None:
+        """Which argument a call of this name gives back (-1: all of them), or None."""
+        if qualified in self.wrappers:
+            return self.wrappers[qualified]
+        for pattern, argument in self.wrapper_patterns:
+            if pattern.fullmatch(qualified):
+                return argument
+        return None
+
+    def is_harmless(self, qualified: str) -> bool:
+        """Whether a call into this library neither clips nor steps."""
+        return qualified.partition(".")[0] in self.harmless
+
+    def hinted(self, hint: str, identifier: str) -> bool:
+        """Whether an identifier reads like what `hint` names."""
+        pattern = self.hints.get(hint)
+        return pattern is not None and pattern.search(identifier.lower()) is not None
+
+
+    def event_names(self) -> frozenset[str]:
+        """The last names of all event calls: what a function must call to matter."""
+        names = {name.rpartition(".")[2] for name, rule in self.calls.items() if rule.event in _GRADIENT}
+        names |= {name for (_, name), rule in self.methods.items() if rule.event in _GRADIENT}
+        return frozenset(names | {".grad"})
+
+
+_GRADIENT = frozenset({"clip", "step", "backward", "unscale", "zero-grad"})
+_SLOTS = ("parameters", "threshold", "norm-type", "loss", "optimizer", "closure", "scaler", "model")
+_KEYS = {
+    "class": {"role", "family", "names", "parameters", "line-search"},
+    "call": {"names", "event", "kind", "replaced-by", "unscales", *_SLOTS},
+    "method": {"of", "names", "event", "kind", "replaced-by", "unscales", *_SLOTS},
+    "wrapper": {"names", "argument"},
+}
+_SECTIONS = {"framework", "fix", "passthrough", "libraries", "checks", "hints", *_KEYS}
+
+
+def load(folders: Iterable[Path] = ()) -> Knowledge:
+    """The knowledge shipped with clipcheck, and that of further folders after it."""
+    texts = [
+        (item.name, item.read_text(encoding="utf-8"))
+        for item in sorted(resources.files("clipcheck.rules").iterdir(), key=lambda item: item.name)
+        if item.name.endswith(".toml")
+    ]
+    for folder in folders:
+        texts += [(str(path), path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.toml"))]
+    knowledge = Knowledge()
+    digest = hashlib.sha256()
+    for name, text in texts:
+        digest.update(text.encode())
+        try:
+            _read(knowledge, name, tomllib.loads(text))
+        except (tomllib.TOMLDecodeError, KeyError, TypeError, re.error) as error:
+            raise KnowledgeError(f"{name}: {error}") from error
+    knowledge.digest = digest.hexdigest()
+    known = [*knowledge.calls, *knowledge.classes, *knowledge.wrappers]
+    knowledge.packages = {name.partition(".")[0] for name in known}
+    return knowledge
+
+
+def _read(knowledge: Knowledge, name: str, data: Mapping[str, Any]) -> None:
+    """Add one knowledge file to the tables."""
+    for section in data:
+        if section not in _SECTIONS:
+            raise KnowledgeError(f"{name}: unknown section {section!r}")
+    framework = data["framework"]
+    knowledge.frameworks[framework["name"]] = framework["checked"]
+    for section, keys in _KEYS.items():
+        for entry in data.get(section, ()):
+            unknown = set(entry) - keys
+            if unknown:
+                raise KnowledgeError(f"{name}: [[{section}]] has unknown keys {sorted(unknown)}")
+    _read_classes(knowledge, data)
+    _read_calls(knowledge, data, framework["name"])
+    passthrough = data.get("passthrough", {})
+    knowledge.passthrough_methods.update(passthrough.get("methods", ()))
+    knowledge.passthrough_attributes.update(passthrough.get("attributes", ()))
+    knowledge.harmless.update(data.get("libraries", {}).get("harmless", ()))
+    knowledge.not_finite.update(data.get("checks", {}).get("not-finite", ()))
+    knowledge.hints.update({key: re.compile(text) for key, text in data.get("hints", {}).items()})
+    for key, text in data.get("fix", {}).items():
+        knowledge.fixes.setdefault(key, text)
+
+
+def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
+    for entry in data.get("class", ()):
+        slot = _slot(entry.get("parameters"))
+        rule = ClassRule(entry["role"], entry.get("family", ""), slot, entry.get("line-search", False))
+        for name in entry["names"]:
+            if _is_pattern(name):
+                knowledge.class_patterns.append((_pattern(name), rule))
+            else:
+                knowledge.classes[name] = rule
+    for entry in data.get("wrapper", ()):
+        for name in entry["names"]:
+            if _is_pattern(name):
+                knowledge.wrapper_patterns.append((_pattern(name), entry["argument"]))
+            else:
+                knowledge.wrappers[name] = entry["argument"]
+
+
+def _read_calls(knowledge: Knowledge, data: Mapping[str, Any], framework: str) -> None:
+    for section in ("call", "method"):
+        for entry in data.get(section, ()):
+            slots = tuple((key, slot) for key in _SLOTS if (slot := _slot(entry.get(key))))
+            rule = CallRule(
+                entry["event"],
+                entry.get("kind", ""),
+                slots,
+                entry.get("replaced-by", ""),
+                entry.get("unscales", False),
+                framework,
+            )
+            for name in entry["names"]:
+                if section == "call":
+                    knowledge.calls[name] = rule
+                else:
+                    knowledge.methods[entry["of"], name] = rule
+
+
+def _slot(value: Any) -> Slot | None:
+    return None if value is None else (value[0], value[1])
+
+
+def _is_pattern(name: str) -> bool:
+    return "*" in name or "[" in name
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    """A name with `*` (any run within one segment) and `[A-Z]` sets as a regular expression."""
+    return re.compile(re.sub(r"\*", r"[^.]*", name.replace(".", r"\.")))

@@ -1,0 +1,142 @@
+"""The texts and facts of files: read once, probed by bytes, cached by content, extracted in parallel."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+
+from clipcheck.cache import content_hash, open_cache
+from clipcheck.config import Settings
+from clipcheck.extract import extract, extract_text
+from clipcheck.facts import ModuleFacts
+from clipcheck.findings import Failure
+from clipcheck.knowledge import Knowledge
+from clipcheck.project import Project
+from clipcheck.sourcefile import decode
+
+POOL_FROM = 40  # files to extract before a process pool pays for itself
+_COMMENT = b"clipcheck:"
+
+
+class Library:
+    """Reads files for a run: bytes for the probes, facts for the analysis, text for placing findings."""
+
+    def __init__(self, known: Knowledge, settings: Settings, overlay: Mapping[str, str]) -> None:
+        self.failures: list[Failure] = []
+        self._settings = settings
+        self._overlay = overlay
+        self._facts: dict[str, ModuleFacts | Failure] = {}
+        self._cache = open_cache(settings, known.digest)
+        names = sorted({name for name in known.event_names() if name in _DECISIVE or "clip" in name})
+        self._probe = re.compile(b"|".join([rb"\bclip_", _COMMENT, *(rf"\b{n}\b".encode() for n in names)]))
+
+    # -- reading -------------------------------------------------------------------------------------
+
+    def bytes_of(self, filename: str) -> bytes | None:
+        """The bytes of a file, or None (and a failure) where it cannot be read."""
+        if filename in self._overlay:
+            return self._overlay[filename].encode("utf-8", "surrogatepass")
+        try:
+            with open(filename, "rb") as stream:
+                return stream.read()
+        except OSError as error:
+            self._fail(Failure(filename, f"cannot be read: {error.strerror or error}"))
+            return None
+
+    def text(self, filename: str) -> str:
+        """The decoded source of a file that has facts."""
+        if filename in self._overlay:
+            return self._overlay[filename]
+        return decode(self.bytes_of(filename) or b"")[0]
+
+    def read(self, filename: str) -> ModuleFacts | Failure:
+        """The facts of a file, from this run, from the cache, or extracted now."""
+        known = self._facts.get(filename)
+        if known is None:
+            known = self._extract(filename)
+            self._facts[filename] = known
+            if isinstance(known, Failure):
+                self._fail(known)
+        return known
+
+    def known(self, filename: str) -> ModuleFacts | None:
+        """The facts of a file if this run has read it."""
+        found = self._facts.get(filename)
+        return found if isinstance(found, ModuleFacts) else None
+
+    def _extract(self, filename: str) -> ModuleFacts | Failure:
+        if filename in self._overlay:
+            return extract_text(self._overlay[filename], filename)
+        data = self.bytes_of(filename)
+        if data is None:
+            return Failure(filename, "cannot be read")
+        key = content_hash(data)
+        cached = self._cache.get(key)
+        if cached is not None:
+            return cached
+        found = extract(data, filename)
+        if isinstance(found, ModuleFacts):
+            self._cache.put(key, found)
+        return found
+
+    def _fail(self, failure: Failure) -> None:
+        if all(known.filename != failure.filename for known in self.failures):
+            self.failures.append(failure)
+
+    # -- which files matter --------------------------------------------------------------------------
+
+    def candidates(self, filenames: Iterable[str]) -> list[str]:
+        """The files that can hold an event, by a byte search."""
+        return [name for name in filenames if (data := self.bytes_of(name)) and self._probe.search(data)]
+
+    def prefetch(self, filenames: Sequence[str]) -> None:
+        """Extract many files at once, in a process pool; what is in the cache is not extracted again."""
+        jobs = self._settings.jobs or os.cpu_count() or 1
+        waiting: list[tuple[str, bytes]] = []
+        for filename in filenames:
+            data = None if filename in self._overlay else self.bytes_of(filename)
+            if data is None:
+                continue
+            cached = self._cache.get(content_hash(data))
+            if cached is not None:
+                self._facts[filename] = cached
+            else:
+                waiting.append((filename, data))
+        if jobs < 2 or len(waiting) < POOL_FROM:
+            return
+        with ProcessPoolExecutor(jobs) as pool:
+            names, contents = zip(*waiting, strict=True)
+            for filename, data, found in zip(names, contents, pool.map(extract, contents, names, chunksize=8), strict=True):
+                self._facts[filename] = found
+                if isinstance(found, Failure):
+                    self._fail(found)
+                else:
+                    self._cache.put(content_hash(data), found)
+
+    def callers(self, project: Project, candidates: Sequence[str], files: Sequence[str]) -> list[str]:
+        """Files without an event of their own that import one that matters: they know the model."""
+        wanted = {_module_name(name) for name in candidates if project.facts(name) is not None}
+        wanted -= {"__init__", "__main__", ""}
+        if not wanted:
+            return []
+        words = b"|".join(re.escape(name).encode() for name in sorted(wanted))
+        imports = re.compile(rb"(?m)^[ \t]*(?:from|import)\b[^\n]*\b(?:" + words + rb")\b")
+        known = set(candidates)
+        out = []
+        for filename in files:
+            if filename in known:
+                continue
+            data = self.bytes_of(filename)
+            if data and imports.search(data):
+                out.append(filename)
+        return out
+
+
+_DECISIVE = frozenset({"step"})  # the events that are reported on; a backward alone is nobody's finding
+
+
+def _module_name(filename: str) -> str:
+    stem = os.path.splitext(os.path.basename(filename))[0]
+    return os.path.basename(os.path.dirname(filename)) if stem == "__init__" else stem

@@ -1,0 +1,140 @@
+"""Fixes that put a clip in its right place: before the step, after the unscaling."""
+
+from __future__ import annotations
+
+from clipcheck import blocks, facts
+from clipcheck.blocks import Located, locate
+from clipcheck.docket import Docket, bare
+from clipcheck.findings import Applicability, InsertBefore, MoveAfter, MoveBefore, Repair, Span
+from clipcheck.flow.records import Clip, ClipContext, Step
+from clipcheck.flow.render import names_in, render
+from clipcheck.knowledge import Knowledge
+from clipcheck.protocol import Phase
+
+
+def to_the_step(clip: Clip, docket: Docket) -> Repair | None:
+    """Move a clip that came too early or too late to right before the step it should guard."""
+    steps = docket.steps_missed_by(clip)
+    body = docket.context.body(clip.site.filename)
+    here = locate(body, clip.site.span)
+    if not steps or here is None or any(step.site.filename != clip.site.filename for step in steps):
+        return None
+    step = next((one for one in steps if _beside(here, locate(body, one.site.span))), steps[0])
+    there = locate(body, step.site.span)
+    if there is None or there.function is not here.function or step.contexts[0].has_closure:
+        return None
+    source = _movable(here, there, clip)
+    prelude = _prelude(clip, step, docket)
+    if source is None or prelude is None:
+        return None
+    plain = isinstance(here.statement, facts.Evaluate)
+    sure = plain and len(steps) == 1 and _beside(here, there) and _independent(here, there, clip)
+    level: Applicability = "safe" if sure else "unsafe"
+    message = f"move the clip to before `{render(step.call.function)}`"
+    return Repair(level, message, (MoveBefore(source, step.site.span, prelude),))
+
+
+def _beside(here: Located, there: Located | None) -> bool:
+    return there is not None and here.block is there.block
+
+
+def _movable(here: Located, there: Located, clip: Clip) -> Span | None:
+    """The span of what moves: the clip's own statement, or the condition that holds nothing else."""
+    statement = here.statement
+    if not isinstance(statement, (facts.Evaluate, facts.Assign)) or statement.value != clip.call:
+        return None  # the clip is part of an expression that does more
+    depth = next((d for d, (block, _) in enumerate(here.chain) if block is there.block), None)
+    if depth is None:  # the step stands deeper than the clip
+        outer = [block for block, _ in there.chain]
+        return clip.site.span if here.block in outer else None
+    moving = [block[index] for block, index in here.chain[depth:]]
+    guards = moving[:-1]
+    lone = all(isinstance(g, facts.Branch) and len(g.body) == 1 and not g.orelse for g in guards)
+    return moving[0].span if lone else None
+
+
+def _independent(here: Located, there: Located, clip: Clip) -> bool:
+    """Whether nothing between clip and step binds a name that the clip reads."""
+    low, high = sorted((here.index, there.index))
+    between = here.block[low + 1 : high]
+    return not blocks.bound(between) & names_in(clip.call)
+
+
+def _prelude(clip: Clip, step: Step, docket: Docket) -> tuple[str, ...] | None:
+    """The unscale call that must come before the moved clip; None where it cannot be written (yet)."""
+    paths = [path for context in step.contexts for path in bare(context.paths)]
+    if not any(path.gradients.phase is Phase.SCALED for path in paths):
+        return ()
+    names = {(context.names.scaler, context.names.optimizer) for context in step.contexts}
+    calls = {docket.unscale_call(*pair) for pair in names}
+    same = all(path.gradients.phase is Phase.SCALED for path in paths)
+    # The first clip that moves brings the call along; the next pass sees it and moves the others.
+    first = min(
+        (s for s in docket.vain if step in docket.steps_missed_by(docket.sightings.clips[s])), default=None
+    )
+    return tuple(calls) if same and len(calls) == 1 and "" not in calls and first == clip.site else None
+
+
+def after_unscale(clip: Clip, docket: Docket) -> Repair | None:
+    """Unscale before the clip; where the code unscales after it, the clip moves behind that."""
+    here = locate(docket.context.body(clip.site.filename), clip.site.span)
+    call = _unscale_for(clip, docket)
+    if here is None or not call:
+        return None
+    following = _unscales_after(here, docket.context.knowledge)
+    if following is None:
+        return None  # it unscales deeper down: doing it twice is an error at run time
+    level: Applicability = "safe" if all(_always_scaled(context) for context in clip.contexts) else "unsafe"
+    if not following:
+        first = _first_of(here, clip, call, docket)
+        return Repair(level, f"call `{call}` before the clip", (InsertBefore(first, (call,)),))
+    anchor = next((one for one in following if render(one.value) == call), None)
+    if anchor is None:
+        return Repair(level, f"call `{call}` before the clip", (InsertBefore(clip.site.span, (call,)),))
+    plain = isinstance(here.statement, facts.Evaluate) and here.statement.value == clip.call
+    if not plain:
+        return None
+    return Repair(level, f"move the clip to after `{call}`", (MoveAfter(clip.site.span, anchor.span),))
+
+
+def _unscale_for(clip: Clip, docket: Docket) -> str:
+    """The one unscale call that a clip of scaled gradients wants, "" where it is not clear."""
+    scaled = [one for one in clip.contexts if any(path.code == "CLP203" for path in one.paths)]
+    calls = {docket.unscale_call(one.scaler, one.optimizer) for one in scaled} - {""}
+    return calls.pop() if len(calls) == 1 else ""
+
+
+def _always_scaled(context: ClipContext) -> bool:
+    """Whether the gradients carry the scale on every path, so that unscaling is never wrong."""
+    return all(path.gradients.phase in (Phase.SCALED, Phase.EMPTY) for path in context.paths)
+
+
+def _unscales_after(here: Located, knowledge: Knowledge) -> list[facts.Evaluate] | None:
+    """The unscale calls right in the block of the clip, after it; None where others follow elsewhere."""
+    names = {name for (_, name), rule in knowledge.methods.items() if rule.event == "unscale"}
+    beside: list[facts.Evaluate] = []
+    for depth, (block, index) in enumerate(reversed(here.chain)):
+        for statement in block[index + 1 :]:
+            called = [n for n in blocks.walk(statement) if isinstance(n, facts.Call) and _method(n) in names]
+            if called and depth == 0 and isinstance(statement, facts.Evaluate) and statement.value in called:
+                beside.append(statement)
+            elif called:
+                return None
+    return beside
+
+
+def _method(call: facts.Call) -> str:
+    return call.function.attr if isinstance(call.function, facts.Attribute) else ""
+
+
+def _first_of(here: Located, clip: Clip, call: str, docket: Docket) -> Span:
+    """The first clip of the block that wants the same unscale call: written twice, it is an error."""
+    spans = [statement.span for statement in here.block[: here.index + 1]]
+    wanting = [
+        other.site.span
+        for other in docket.sightings.clips.values()
+        if other.site.filename == clip.site.filename
+        and other.site.span in spans
+        and _unscale_for(other, docket) == call
+    ]
+    return min(wanting, default=clip.site.span)

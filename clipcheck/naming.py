@@ -1,0 +1,20 @@
+"""Identifiers as people read them."""
+
+from __future__ import annotations
+
+import re
+
+_SEAMS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_VOWEL_LETTERS = "AEFHILMNORSX"  # letters whose names begin with a vowel: an LSTM, but a GRU
+
+
+def words(identifier: str) -> str:
+    """A class name as lower-case words: `ConvLSTMCell` -> `conv_lstm_cell`."""
+    return _SEAMS.sub("_", identifier).lower()
+
+
+def with_article(name: str) -> str:
+    """A name with its indefinite article: an LSTM, a Transformer."""
+    if len(name) > 1 and name[:2].isupper():
+        return f"an {name}" if name[0] in _VOWEL_LETTERS else f"a {name}"
+    return f"an {name}" if name[:1].lower() in ("a", "e", "i", "o", "u") else f"a {name}"

@@ -1,0 +1,87 @@
+"""Put words where they belong: reports on standard output or in a file, trouble on standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+import click
+
+from clipcheck.config import Settings, UserError
+from clipcheck.findings import Failure, Finding, Report
+from clipcheck.report import Layout, Renderer, text
+
+
+def say(line: str, *, err: bool = False) -> None:
+    """Print a line that may hold text of the scanned project: controls made visible, no letter a failure."""
+    encoding = (sys.stderr if err else sys.stdout).encoding or "utf-8"
+    click.echo(text.clean(line).encode(encoding, "backslashreplace").decode(encoding), err=err)
+
+
+def name_failures(failures: Sequence[Failure]) -> None:
+    """Print on standard error what could not be read, parsed or written, with line and caret where known."""
+    click.echo(text.failures(failures, _layout(None, sys.stderr.encoding)), err=True, nl=False)
+
+
+def write(
+    report: Report,
+    fixed: Sequence[Finding],
+    settings: Settings,
+    render: Renderer,
+    sources: Mapping[str, str] | None = None,
+) -> None:
+    """Write the report, what was fixed, and what failed. Raises UserError where the file cannot be written.
+
+    `sources` has the text of files that are not on disk.
+    """
+    to_file = settings.output_file is not None
+    layout = _layout(settings, "utf-8" if to_file else sys.stdout.encoding, sources)
+    _deliver(render(report, layout), settings)
+    name_failures(report.failures)
+    # On standard output these words would break a format that a machine reads.
+    aside = settings.output_format != "text" or to_file
+    if settings.show_fixes:
+        click.echo(text.fixes(fixed, layout), err=aside, nl=False)
+    if settings.statistics and settings.output_format != "text":
+        click.echo(text.statistics(report), err=True, nl=False)
+    if settings.quiet:
+        return
+    if fixed:
+        files = len({finding.filename for finding in fixed})
+        told = f"fixed {len(fixed)} finding{'s' * (len(fixed) != 1)} in {files} file{'s' * (files != 1)}"
+        click.echo(told, err=aside)
+    if aside:
+        click.echo(text.sight(report), err=True)
+
+
+def _deliver(rendered: str, settings: Settings) -> None:
+    if settings.output_file is None:
+        click.echo(rendered, nl=False)
+        return
+    try:
+        # Written in place: the path may be a device or a pipe.
+        with open(settings.output_file, "w", encoding="utf-8", newline="") as stream:
+            stream.write(rendered)
+    except OSError as error:
+        raise UserError(f"{settings.output_file}: cannot be written: {error.strerror or error}") from None
+
+
+def _layout(
+    settings: Settings | None, encoding: str | None, sources: Mapping[str, str] | None = None
+) -> Layout:
+    """Return how a report is to look on standard output, or in the file that the settings name."""
+    terminal = sys.stdout.isatty() and (settings is None or settings.output_file is None)
+    width = 100
+    if terminal:
+        import shutil
+
+        width = max(40, shutil.get_terminal_size().columns)
+    return Layout(
+        width=width,
+        color=terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
+        encoding=encoding or "utf-8",
+        quiet=settings is not None and settings.quiet,
+        statistics=settings is not None and settings.statistics,
+        sources=sources or {},
+    )

@@ -1,0 +1,145 @@
+"""The way through, on one screen: discover, extract, link, run, judge, place.
+
+Nothing of the scanned project is imported or executed. libcst is loaded only where there is something
+to report.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from clipcheck import catalog, knowledge, suppress
+from clipcheck.config import Settings
+from clipcheck.discover import Discovery, discover
+from clipcheck.findings import RISKS, Finding, Report, Sight, Verdict
+from clipcheck.flow.interpreter import Interpreter
+from clipcheck.flow.records import Sightings, StepContext
+from clipcheck.judges import CODES, JudgeContext, judge
+from clipcheck.judges import sight as count_sight
+from clipcheck.library import Library
+from clipcheck.project import Project
+from clipcheck.risk import Assessment, Assessor
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One run over a project, before anything is placed or filtered for a report."""
+
+    discovery: Discovery
+    library: Library
+    project: Project
+    sightings: Sightings
+    context: JudgeContext
+    verdicts: tuple[Verdict, ...]
+
+
+def run(paths: Sequence[Path], settings: Settings, *, overlay: Mapping[str, str] | None = None) -> Report:
+    """Scan the paths and return what there is to report; `overlay` holds text in place of files on disk."""
+    scanned = scan(paths, settings, overlay)
+    reported = {str(path) for path in scanned.discovery.report_on}
+    own = [verdict for verdict in scanned.verdicts if verdict.site.filename in reported]
+    kept, idle = _suppressed(scanned, own, reported)
+    verdicts = [verdict for verdict in (*kept, *idle) if _wanted(verdict, settings)]
+    findings = _placed(scanned, verdicts)
+    failures = [failure for failure in scanned.library.failures if failure.filename in reported]
+    return Report(
+        tuple(findings),
+        (*scanned.discovery.failures, *failures),
+        _sight(scanned, reported),
+        len(reported),
+    )
+
+
+def scan(paths: Sequence[Path], settings: Settings, overlay: Mapping[str, str] | None = None) -> Scan:
+    """Discover, extract, link, run and judge."""
+    discovery = discover(paths, settings)
+    known = knowledge.load(settings.rules)
+    library = Library(known, settings, overlay or {})
+    candidates = library.candidates(str(path) for path in discovery.report_on)
+    files = [str(path) for path in discovery.project_files()] if candidates else []
+    project = Project([*files, *candidates], library.read, known)
+    library.prefetch(candidates)
+    callers = library.callers(project, candidates, files)
+    sightings = Interpreter(project).run([*candidates, *callers])
+    assessor = Assessor(project, sightings, settings.long_sequence, settings.deep, settings.recurrent_classes)
+
+    def assess(context: StepContext) -> Assessment:
+        filename = context.label.partition(":")[0]
+        return assessor.assess(context.models, filename, context.loops)
+
+    def body(filename: str) -> tuple[object, ...]:
+        module = project.facts(filename)
+        return module.body if module is not None else ()
+
+    context = JudgeContext(known, settings, assess, body)  # type: ignore[arg-type]
+    verdicts = judge(sightings, context) if candidates else []
+    return Scan(discovery, library, project, sightings, context, tuple(verdicts))
+
+
+def _wanted(verdict: Verdict, settings: Settings) -> bool:
+    """Whether the settings ask for this verdict; only absent clipping depends on the risk."""
+    if not settings.wants(verdict.code, verdict.site.filename):
+        return False
+    return not verdict.code.startswith("CLP1") or RISKS.index(verdict.risk) >= RISKS.index(settings.min_risk)
+
+
+def _suppressed(
+    scanned: Scan, verdicts: Iterable[Verdict], reported: set[str]
+) -> tuple[list[Verdict], list[Verdict]]:
+    """The verdicts that no comment suppresses, and a CLP901 for each comment that suppresses nothing."""
+    by_file: dict[str, list[Verdict]] = defaultdict(list)
+    for verdict in verdicts:
+        by_file[verdict.site.filename].append(verdict)
+    kept: list[Verdict] = []
+    idle: list[Verdict] = []
+    for filename in sorted(reported):
+        module = scanned.library.known(filename)
+        comments = module.suppressions if module is not None else ()
+        if not comments:
+            kept += by_file.get(filename, [])
+            continue
+        left, unused = suppress.apply(by_file.get(filename, []), comments, _rows, filename=filename)
+        kept += left
+        idle += unused
+    return kept, idle
+
+
+def _rows(verdict: Verdict) -> range:
+    return range(verdict.site.span.row, verdict.site.span.end_row + 1)
+
+
+def _placed(scanned: Scan, verdicts: Sequence[Verdict]) -> list[Finding]:
+    """The findings, exactly placed, in the order of files and rows."""
+    if not verdicts:
+        return []
+    from clipcheck.place import place
+
+    names = catalog.names()
+    findings: list[Finding] = []
+    by_file: dict[str, list[Verdict]] = defaultdict(list)
+    for verdict in verdicts:
+        by_file[verdict.site.filename].append(verdict)
+    for filename in sorted(by_file):
+        findings += place(scanned.library.text(filename), by_file[filename], names)
+    return sorted(findings, key=lambda one: (one.filename, one.cell or 0, one.start, one.code))
+
+
+def _sight(scanned: Scan, reported: set[str]) -> Sight:
+    """What became of the steps in the files reported on."""
+    own = {site: step for site, step in scanned.sightings.steps.items() if site.filename in reported}
+    return count_sight(replace(scanned.sightings, steps=own), scanned.context)
+
+
+def known_rules() -> tuple[str, ...]:
+    """The codes of all rules that are judged."""
+    return tuple(sorted({*CODES, suppress.UNUSED}))
+
+
+def display(filename: str) -> str:
+    """A file name as people want to read it: relative to here where that is shorter."""
+    relative = os.path.relpath(filename)
+    return relative if len(relative) < len(filename) else filename

@@ -1,0 +1,137 @@
+"""The project: which file a module name means, and the facts of each file as they are asked for.
+
+Nothing is imported. A name like `models.rnn` means the file that ends in `models/rnn.py` (or the
+package's `__init__.py`) and stands nearest to the file that imports it, which covers packages with and
+without `__init__`, `src/` layouts, and scripts that import from their own folder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+
+from clipcheck import facts
+from clipcheck.facts import ModuleFacts
+from clipcheck.findings import Failure
+from clipcheck.knowledge import Knowledge
+
+Reader = Callable[[str], "ModuleFacts | Failure"]
+
+
+class Project:
+    """The files that may be read, by module name; facts are read on demand and kept."""
+
+    def __init__(self, files: Iterable[str], read: Reader, knowledge: Knowledge) -> None:
+        self.knowledge = knowledge
+        self._read = read
+        self._files: dict[str, list[str]] = {}  # last segment of the module name -> files
+        self._known: dict[str, ModuleFacts | Failure] = {}
+        self._resolved: dict[tuple[str, str, int], str | None] = {}
+        self._matter: frozenset[str] | None = None
+        for filename in files:
+            self._files.setdefault(_segments(filename)[-1], []).append(filename)
+
+    def facts(self, filename: str) -> ModuleFacts | None:
+        """The facts of a file, or None where it has none (unreadable, not Python)."""
+        known = self._known.get(filename)
+        if known is None:
+            known = self._known[filename] = self._read(filename)
+            self._matter = None
+        return known if isinstance(known, ModuleFacts) else None
+
+    def failures(self) -> list[Failure]:
+        """The files that were wanted and could not be read or parsed."""
+        return [known for known in self._known.values() if isinstance(known, Failure)]
+
+    def loaded(self) -> Iterator[tuple[str, ModuleFacts]]:
+        """Every file read so far, in the order of their names."""
+        for filename in sorted(self._known):
+            known = self._known[filename]
+            if isinstance(known, ModuleFacts):
+                yield filename, known
+
+    def module(self, importer: str, name: str, level: int = 0) -> str | None:
+        """The file that `name` (with `level` leading dots) means when `importer` imports it."""
+        key = (os.path.dirname(importer), name, level)
+        if key not in self._resolved:
+            self._resolved[key] = self._find(importer, name, level)
+        return self._resolved[key]
+
+    def _find(self, importer: str, name: str, level: int) -> str | None:
+        folder = os.path.dirname(importer)
+        wanted = name.split(".") if name else []
+        if level:
+            for _ in range(level - 1):
+                folder = os.path.dirname(folder)
+            exact = [*_segments(folder + os.sep + "x.py")[:-1], *wanted]
+            candidates = self._files.get(exact[-1], []) if exact else []
+            return next((file for file in candidates if _segments(file) == exact and file != importer), None)
+        if not wanted:
+            return None
+        candidates = [
+            file for file in self._files.get(wanted[-1], ()) if _segments(file)[-len(wanted) :] == wanted
+        ]
+        candidates = [file for file in candidates if file != importer]
+        if len(wanted) == 1:  # a bare name: beside the importer, or at the top of some source folder
+            candidates = [file for file in candidates if _importable(file, importer)]
+        return max(candidates, key=lambda file: (_nearness(file, folder), -len(file)), default=None)
+
+    def matters(self, function: facts.Function) -> bool:
+        """Whether calling a function may bring in an event, as far as names can tell."""
+        return not self._names_that_matter().isdisjoint(function.calls)
+
+    def _names_that_matter(self) -> frozenset[str]:
+        """Event names, and the names of the functions (and classes) that lead to one."""
+        if self._matter is None:
+            callers: list[tuple[str, frozenset[str]]] = []
+            for _, module in self.loaded():
+                _collect(module.body, "", callers)
+            names = set(self.knowledge.event_names())
+            clips = self.knowledge.hints.get("clip-call")
+            if clips is not None:
+                names |= {call for _, calls in callers for call in calls if clips.search(call.lower())}
+            grown = True
+            while grown:
+                grown = False
+                for name, calls in callers:
+                    if name not in names and not names.isdisjoint(calls):
+                        names.add(name)
+                        grown = True
+            self._matter = frozenset(names - {"forward"})
+        return self._matter
+
+
+def _collect(
+    body: tuple[facts.Statement, ...], owner: str, callers: list[tuple[str, frozenset[str]]]
+) -> None:
+    """Every function with what it calls; a class stands for its constructor and its `__call__`."""
+    for statement in body:
+        if isinstance(statement, facts.Function):
+            special = statement.name in ("__init__", "__call__", "__post_init__", "__enter__", "__exit__")
+            callers.append((owner if owner and special else statement.name, statement.calls))
+            _collect(statement.body, "", callers)
+        elif isinstance(statement, facts.Class):
+            _collect(statement.body, statement.name, callers)
+        elif isinstance(statement, (facts.Branch, facts.Try, facts.With)):
+            _collect(statement.body, owner, callers)
+
+
+def _segments(filename: str) -> list[str]:
+    """The path of a file as module segments: `/a/b/c.py` and `/a/b/c/__init__.py` both end in `c`."""
+    stem = os.path.splitext(filename)[0]
+    parts = stem.split(os.sep)
+    return parts[:-1] if parts[-1] == "__init__" else parts
+
+
+def _importable(file: str, importer: str) -> bool:
+    """Whether a bare `import name` could mean this file: it stands in a folder on the way up."""
+    folder = os.path.dirname(file)
+    if os.path.basename(file) == "__init__.py":
+        folder = os.path.dirname(folder)
+    here = os.path.dirname(importer)
+    return here == folder or here.startswith(folder + os.sep) or os.path.basename(folder) in ("src", "lib")
+
+
+def _nearness(file: str, folder: str) -> int:
+    """How many leading folders a file shares with another place."""
+    return len(os.path.commonpath([os.path.dirname(file), folder]).split(os.sep))

@@ -1,0 +1,160 @@
+"""Apply the edits of fixes to a text, and prove that nothing else changed."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from clipcheck.findings import Finding
+from clipcheck.sourcefile import Lines, parse
+
+
+class _Cut(NamedTuple):
+    """One edit in offsets."""
+
+    start: int
+    end: int
+    content: str
+
+
+def fixable(finding: Finding, unsafe: bool) -> bool:
+    """Whether `finding` has a fix that may be applied (unsafe ones only where asked for)."""
+    return finding.fix is not None and (unsafe or finding.fix.applicability == "safe")
+
+
+def render(source: str, findings: Iterable[Finding], unsafe: bool) -> tuple[str, list[Finding]]:
+    """Return `source` with fixes applied, and the findings whose fixes those are.
+
+    Edits that several fixes share are applied once. A fix that conflicts with an earlier one waits
+    for the next pass; one that would break the file, or change what it should not, is left out.
+    """
+    lines = Lines(source)
+    chosen: list[tuple[Finding, list[_Cut]]] = []
+    taken: set[_Cut] = set()
+    for finding in sorted((one for one in findings if fixable(one, unsafe)), key=_place):
+        cuts = _cuts(finding, lines)
+        if cuts is not None and all(cut in taken or not _clashes(cut, taken) for cut in cuts):
+            chosen.append((finding, cuts))
+            taken.update(cuts)
+    new, ranges = _splice(source, taken)
+    if new == source:
+        return source, []
+    if not _sound(source, taken, new, ranges):
+        return _one_by_one(source, chosen)
+    return new, [finding for finding, _ in chosen]
+
+
+def _place(finding: Finding) -> tuple[int, int]:
+    return finding.start.row, finding.start.column
+
+
+def _one_by_one(source: str, chosen: Sequence[tuple[Finding, list[_Cut]]]) -> tuple[str, list[Finding]]:
+    """Apply the fixes that leave the file sound, leaving out those that do not."""
+    taken: set[_Cut] = set()
+    applied: list[Finding] = []
+    best = source
+    for finding, cuts in chosen:
+        attempt = taken.union(cuts)
+        new, ranges = _splice(source, attempt)
+        if _sound(source, attempt, new, ranges):
+            taken, best = attempt, new
+            applied.append(finding)
+    return best, applied if best != source else []
+
+
+def _cuts(finding: Finding, lines: Lines) -> list[_Cut] | None:
+    """Return the edits of the fix of `finding` in offsets; None where the text has no such place."""
+    assert finding.fix is not None
+    try:
+        return [
+            _Cut(lines.offset_of(edit.start), lines.offset_of(edit.end), edit.content)
+            for edit in finding.fix.edits
+        ]
+    except IndexError:
+        return None
+
+
+def _clashes(cut: _Cut, taken: Iterable[_Cut]) -> bool:
+    """Whether `cut` overlaps, or starts together with, one of `taken`: the outcome would hang on their order."""
+    for other in taken:
+        first, second = sorted((cut, other))
+        if first.start == second.start or first.end > second.start:
+            return True
+    return False
+
+
+def _splice(source: str, cuts: Iterable[_Cut]) -> tuple[str, list[tuple[int, int]]]:
+    """Return `source` with `cuts` made, and where the new text stands in it."""
+    parts: list[str] = []
+    ranges: list[tuple[int, int]] = []
+    at = length = 0
+    for cut in sorted(cuts):
+        parts += [source[at : cut.start], cut.content]
+        length += cut.start - at
+        ranges.append((length, length + len(cut.content)))
+        length += len(cut.content)
+        at = cut.end
+    return "".join([*parts, source[at:]]), ranges
+
+
+def _sound(source: str, cuts: Iterable[_Cut], new: str, ranges: Sequence[tuple[int, int]]) -> bool:
+    """Whether `new` parses, and the statements that no edit touches are the same in both."""
+    try:
+        before, after = parse(source), parse(new)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    removed = [(cut.start, cut.end) for cut in cuts]
+    return list(_untouched(before, Lines(source), removed)) == list(_untouched(after, Lines(new), ranges))
+
+
+def _untouched(
+    module: ast.Module, lines: Lines, touched: Sequence[tuple[int, int]]
+) -> Iterator[tuple[int, str, str]]:
+    """Yield depth, field and content of each statement (of a compound one: its head) outside `touched`."""
+    waiting: list[tuple[int, str, ast.AST]] = [(0, "", module)]
+    while waiting:
+        depth, name, node = waiting.pop()
+        heads, inner = _apart(node)
+        start, end = _reach(node, heads, lines)
+        if not any(start < stop and begin < end for begin, stop in touched):
+            yield depth, name, _dump(node, heads)
+        waiting.extend((depth + 1, field, child) for field, child in reversed(inner))
+
+
+def _apart(node: ast.AST) -> tuple[list[tuple[str, object]], list[tuple[str, ast.AST]]]:
+    """Return the fields of `node` that are its own, and the statements (handlers, cases) within."""
+    heads: list[tuple[str, object]] = []
+    inner: list[tuple[str, ast.AST]] = []
+    for name, value in ast.iter_fields(node):
+        if name in ("body", "orelse", "finalbody", "handlers", "cases") and isinstance(value, list):
+            inner.extend((name, child) for child in value)
+        else:
+            heads.append((name, value))
+    return heads, inner
+
+
+def _reach(node: ast.AST, heads: Sequence[tuple[str, object]], lines: Lines) -> tuple[int, int]:
+    """Return the offsets that the head of `node` covers (nothing for what has no place of its own)."""
+    if not isinstance(node, (ast.stmt, ast.excepthandler, ast.match_case)):
+        return 0, 0
+    holder = node.pattern if isinstance(node, ast.match_case) else node
+    start = lines.offset(holder.lineno, holder.col_offset)
+    if not (hasattr(node, "body") or isinstance(node, ast.Match)):
+        return start, lines.offset(holder.end_lineno or 0, holder.end_col_offset or 0)
+    end = start + 1
+    for _, value in heads:
+        for part in value if isinstance(value, list) else [value]:
+            for child in ast.walk(part) if isinstance(part, ast.AST) else ():
+                if isinstance(child, (ast.expr, ast.pattern, ast.arg)):
+                    start = min(start, lines.offset(child.lineno, child.col_offset))
+                    end = max(end, lines.offset(child.end_lineno or 0, child.end_col_offset or 0))
+    return start, end
+
+
+def _dump(node: ast.AST, heads: Sequence[tuple[str, object]]) -> str:
+    parts = [type(node).__name__]
+    for name, value in heads:
+        values = value if isinstance(value, list) else [value]
+        parts += [name, *(ast.dump(part) if isinstance(part, ast.AST) else repr(part) for part in values)]
+    return " ".join(parts)

@@ -1,0 +1,123 @@
+"""Compose the fix of each verdict: the shortest right change in the style of the file, and how sure it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from clipcheck import clipcall, moves, renames
+from clipcheck.clipcall import Spelling
+from clipcheck.docket import Docket, bare, imports, optimizers
+from clipcheck.findings import Applicability, InsertBefore, Repair, Span
+from clipcheck.flow.records import Clip, Step, StepContext
+from clipcheck.flow.render import render
+from clipcheck.protocol import Phase
+
+
+def of_step(code: str, step: Step, docket: Docket) -> Repair | None:
+    """The fix of a verdict on a step."""
+    return _clip_the_step(step, docket) if code == "CLP101" else None
+
+
+def of_clip(code: str, clip: Clip, docket: Docket) -> Repair | None:
+    """The fix of a verdict on a clip."""
+    compose = _CLIPS.get(code)
+    return compose(clip, docket) if compose else None
+
+
+_CLIPS: dict[str, Callable[[Clip, Docket], Repair | None]] = {
+    "CLP201": moves.to_the_step,
+    "CLP202": moves.to_the_step,
+    "CLP203": moves.after_unscale,
+    "CLP206": renames.over_all_parameters,
+    "CLP301": renames.to_the_norm,
+    "CLP303": renames.to_the_new_name,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """What a new clip has to say, and whether it is certain that this is all of what the optimizer updates."""
+
+    parameters: str
+    certain: bool
+
+
+def _clip_the_step(step: Step, docket: Docket) -> Repair | None:
+    contexts = docket.accused(step)
+    anchor = _anchor(step, contexts)
+    draft = _draft(contexts, docket)
+    prelude = _prelude(step, contexts, docket)
+    if anchor is None or draft is None or prelude is None:
+        return None
+    knowledge = docket.context.knowledge
+    name: Spelling = clipcall.spelling(knowledge.fixes["clip"], imports(docket.context, step.site.filename))
+    threshold = clipcall.threshold_for(step.site, docket)
+    call = knowledge.fixes["clip-call"].format(
+        clip=name.text, parameters=draft.parameters, threshold=threshold
+    )
+    sure = draft.certain and _complete(step, contexts) and _same_threshold(step, threshold, docket)
+    level: Applicability = "safe" if sure else "unsafe"
+    before = "inside the closure" if anchor != step.site.span else f"before `{render(step.call.function)}`"
+    message = f"clip the gradient norm at {threshold} {before}"
+    return Repair(level, message, (*name.imports, InsertBefore(anchor, (*prelude, call))))
+
+
+def _anchor(step: Step, contexts: list[StepContext]) -> Span | None:
+    """The statement before which the clip belongs: the step, or one of its closure."""
+    if not any(context.has_closure for context in contexts):
+        return step.site.span
+    found = {context.closure for context in contexts}
+    return found.pop() if len(found) == 1 else None
+
+
+def _draft(contexts: list[StepContext], docket: Docket) -> _Draft | None:
+    """The parameters by the name that all contexts agree on, else those that the optimizer holds."""
+    named = {context.names.parameters for context in contexts}
+    if len(named) == 1 and (parameters := named.pop()) is not None:
+        return _Draft(parameters, any(context.certain for context in contexts))
+    holders = {context.names.optimizer for context in contexts}
+    holder = holders.pop() if len(holders) == 1 else None
+    if holder is None:
+        return None
+    text = docket.context.knowledge.fixes["held-parameters"].format(optimizer=holder)
+    known = all(
+        (made := optimizers(context)) and all(one.role == "optimizer" for one in made) for context in contexts
+    )
+    return _Draft(text, known)
+
+
+def _prelude(step: Step, contexts: list[StepContext], docket: Docket) -> tuple[str, ...] | None:
+    """The unscale call where the gradients carry the loss scale; None where that cannot be put right."""
+    phases = {path.gradients.phase for context in contexts for path in bare(context.paths)}
+    if Phase.SCALED not in phases:
+        return ()
+    every = {path.gradients.phase for context in step.contexts for path in context.paths}
+    calls = {docket.unscale_call(c.names.scaler, c.names.optimizer) for c in contexts}
+    # Unscaling twice is an error at run time, so every path that has gradients must need it.
+    if every - {Phase.SCALED, Phase.EMPTY, Phase.SPENT} or len(calls) != 1 or "" in calls:
+        return None
+    return (calls.pop(),)
+
+
+def _complete(step: Step, contexts: list[StepContext]) -> bool:
+    """Whether it is certain that the step's gradients are complete where the clip goes in."""
+    if any(one.rule is not None and one.rule.line_search for c in contexts for one in optimizers(c)):
+        return False  # the line search would see a vector that is not the gradient
+    for context in step.contexts:
+        for path in context.paths:
+            gradients = path.gradients
+            if gradients.unsure or gradients.maybe or gradients.covered is not None:
+                return False
+            if gradients.phase is Phase.ENTRY:
+                return False
+            if gradients.phase in (Phase.FRESH, Phase.SCALED) and gradients.backward is None:
+                return False
+    return True
+
+
+def _same_threshold(step: Step, threshold: str, docket: Docket) -> bool:
+    """Whether a second clip on the paths that have one already changes nothing there."""
+    sites = {site for context in step.contexts for path in context.paths for site in path.gradients.clips}
+    clips = [docket.sightings.clips.get(site) for site in sites]
+    return all(clip and clipcall.threshold_text(clip, docket) == threshold for clip in clips)

@@ -1,0 +1,44 @@
+"""Write what a run found, in the format asked for.
+
+A format is a module of this package with the format's name and a function
+`render(report, layout) -> str`. A new one is one new file: there is no list to add it to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from clipcheck.config import FORMATS, UserError
+from clipcheck.findings import Report
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a report is to look: the same findings on a terminal, in a pipe, in a file."""
+
+    width: int = 100
+    color: bool = False
+    encoding: str = "utf-8"
+    quiet: bool = False
+    statistics: bool = False
+    folder: Path = field(default_factory=Path.cwd)  # file names are shown from here
+    sources: Mapping[str, str] = field(default_factory=dict)  # text that is not on disk: standard input's
+
+
+Renderer = Callable[[Report, Layout], str]
+
+
+def renderer(name: str) -> Renderer:
+    """Return the function that writes the format. Raises UserError for one that is not there (yet)."""
+    available = [item for item in FORMATS if find_spec(f"{__name__}.{item}") is not None]
+    if name not in available:
+        known = ", ".join(available)
+        raise UserError(
+            f"output format `{name}` is not supported by this version of clipcheck (there are: {known})"
+        )
+    found: Renderer = import_module(f"{__name__}.{name}").render
+    return found

@@ -1,0 +1,154 @@
+"""How dangerous it is to train a model without clipping: a risk, with the places that say why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from clipcheck.findings import RISKS, Evidence, Risk
+from clipcheck.flow.records import Sightings
+from clipcheck.flow.values import Elements, Items, Object, Table, Value, choices
+from clipcheck.layers import Anatomy, Classes, Walk
+from clipcheck.lengths import Length, Lengths, longest
+from clipcheck.naming import with_article
+from clipcheck.project import Project
+
+NOT_FINITE = "NaN"  # how the message of a NaN check reads
+_RECURRENT = ("recurrent", "recurrence", "recurrent-name", "recurrent-attribute")
+_ATTENTION = ("transformer", "attention", "attention-code", "attention-name")
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What is trained and how dangerous that is; the first evidence is the decisive one."""
+
+    risk: Risk
+    evidence: tuple[Evidence, ...]
+    family: str
+    summary: str
+
+
+NOT_FOUND = Assessment("low", (), "unknown", "a model that was not found")
+
+
+class Assessor:
+    """Assesses models, by what the run saw of them and by the facts of their files."""
+
+    def __init__(
+        self,
+        project: Project,
+        sightings: Sightings,
+        settings_long: int = 512,
+        deep: tuple[int, int] = (20, 50),
+        recurrent_classes: tuple[str, ...] = (),
+    ) -> None:
+        self._project = project
+        self._sightings = sightings
+        self._long = settings_long
+        self._deep = deep
+        self._recurrent = frozenset(recurrent_classes)
+        self._classes = Classes(project)
+        self._lengths = Lengths(project)
+
+    def assess(self, models: tuple[Value, ...], step_file: str, notes: tuple[Evidence, ...]) -> Assessment:
+        """The worst of what the models are; a NaN check among the notes makes anything medium at least."""
+        found = [self._judge(self._anatomy(model), step_file) for one in models for model in _apart(one)]
+        # An alternative that was not found says nothing beside one that was.
+        found = [one for one in found if one is not NOT_FOUND] or [NOT_FOUND]
+        worst = max(found, key=lambda one: RISKS.index(one.risk))
+        check = next((note for note in notes if NOT_FINITE in note.message), None)
+        if check is not None and RISKS.index(worst.risk) < RISKS.index("medium"):
+            return replace(worst, risk="medium", evidence=(check, *worst.evidence))
+        return worst
+
+    def _anatomy(self, model: Value) -> Anatomy:
+        return Walk(self._classes, self._project, self._sightings, self._recurrent).run(model)
+
+    def _judge(self, anatomy: Anatomy, step_file: str) -> Assessment:
+        """DESIGN's table, from its top down."""
+        for family in _RECURRENT:
+            if family in anatomy.first:
+                name, evidence = anatomy.first[family]
+                return Assessment("high", (evidence,), "recurrent", _recurrent(family, name))
+        if "graph" in anatomy.first:
+            return Assessment("low", (anatomy.first["graph"][1],), "graph", "a graph network")
+        for family in _ATTENTION:
+            if family in anatomy.first:
+                return self._attention(anatomy, anatomy.first[family][1], step_file)
+        return self._feedforward(anatomy)
+
+    def _attention(self, anatomy: Anatomy, evidence: Evidence, step_file: str) -> Assessment:
+        if self._convolutional(anatomy):
+            if "adversarial-class" in anatomy.labels:
+                return Assessment("low", (evidence,), "adversarial", "an adversarial network with attention")
+            return Assessment("medium", (evidence,), "attention", "a convolutional network with attention")
+        length = self._length(anatomy, step_file)
+        if length is None:
+            return Assessment("medium", (evidence,), "transformer", "a Transformer")
+        risk: Risk = "high" if length[0] >= self._long else "medium"
+        summary = f"a Transformer on sequences of {length[0]} tokens"
+        return Assessment(risk, (evidence, length[1]), "transformer", summary)
+
+    def _convolutional(self, anatomy: Anatomy) -> bool:
+        """Whether attention is a part of an image network: more convolutions than one patch embedding takes."""
+        convolutions = anatomy.counts.get("convolution", 0)
+        return convolutions > 2 and convolutions > anatomy.counts.get("linear", 0)
+
+    def _length(self, anatomy: Anatomy, step_file: str) -> Length | None:
+        """The longest sequence that the model, its file, the file it is made in or the step's file sets."""
+        files = dict.fromkeys((*anatomy.files, step_file))
+        scanned = [length for file in files if file and (length := self._lengths.of(file)) is not None]
+        return longest([*anatomy.lengths, *scanned])
+
+    def _feedforward(self, anatomy: Anatomy) -> Assessment:
+        """Networks without memory: what counts is their depth, and what keeps the gradients in bounds."""
+        weighted, normalised = anatomy.weighted, "normalisation" in anatomy.first
+        if not anatomy.found or not (weighted or normalised or "embedding" in anatomy.first):
+            return NOT_FOUND
+        medium, high = self._deep
+        layer = self._layer(anatomy)
+        if weighted >= medium and not normalised:
+            risk: Risk = "high" if weighted >= high and not anatomy.residual else "medium"
+            return Assessment(risk, layer, "deep", f"a network of {weighted} layers without normalisation")
+        if "adversarial-class" in anatomy.labels:
+            return Assessment("low", layer, "adversarial", "an adversarial network")
+        if "convolution" in anatomy.counts:
+            if normalised:
+                return Assessment("low", layer, "convolution", "a convolutional network with normalisation")
+            return Assessment("none", layer, "convolution", "a plain convolutional network")
+        if "policy-class" in anatomy.labels:
+            return Assessment("low", layer, "policy", "an MLP policy")
+        if weighted >= medium:
+            return Assessment("low", layer, "linear", f"an MLP of {weighted} layers with normalisation")
+        return Assessment("none", layer, "linear", "a shallow MLP")
+
+    def _layer(self, anatomy: Anatomy) -> tuple[Evidence, ...]:
+        """Where the first of the layers that matter was made."""
+        for family in ("convolution", "linear", "normalisation", "embedding"):
+            if family in anatomy.first:
+                return (anatomy.first[family][1],)
+        return ()
+
+
+def _apart(model: Value) -> Iterator[Value]:
+    """The models that a value may be, or lists: each is assessed by itself."""
+    for choice in choices(model):
+        if isinstance(choice, Items) and all(_is_whole(member) for member in choice.members):
+            yield from choice.members
+        elif isinstance(choice, Table):
+            yield from (entry for _, entry in choice.entries)
+        else:
+            yield choice
+
+
+def _is_whole(member: Value) -> bool:
+    """Whether a member is a model rather than one layer of a list of layers."""
+    return not isinstance(member, (Object, Elements)) or (
+        isinstance(member, Object) and member.cls is not None
+    )
+
+
+def _recurrent(family: str, name: str) -> str:
+    if family == "recurrent" or (family == "recurrent-name" and name):
+        return with_article(name)
+    return "a recurrent network" if family == "recurrent-attribute" else "a recurrence written by hand"

@@ -1,0 +1,151 @@
+r"""Read Python source as text that can be written back byte for byte, and find places in it.
+
+Nothing here translates line ends: a file's `\r\n`, `\r`, form feeds and missing last newline are
+its own. Rows end where Python's tokenizer ends them (`\n`, `\r\n`, `\r`), not where `str.splitlines` does.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from tokenize import detect_encoding
+
+from clipcheck.findings import Position, Span
+
+_LINE_END = re.compile("\r\n|\n|\r")
+_BYTE_LINE = re.compile(rb"[^\r\n]*(?:\r\n|\n|\r)?")
+_BOM = "utf-8-sig"
+
+
+def decode(data: bytes) -> tuple[str, str]:
+    """Return the text of Python source `data` and the encoding that `encode` needs to give it back.
+
+    A byte order mark is left out of the text and shows as the encoding "utf-8-sig". Raises
+    SyntaxError (bad or contradicting coding line), LookupError (a codec that is no text encoding
+    for source) or UnicodeDecodeError (bytes that are not in the encoding).
+    """
+    # detect_encoding reads two lines, and knows only "\n" as their end: give it Python's lines.
+    lines: Iterator[bytes] = (match.group() for match in _BYTE_LINE.finditer(data))
+    encoding, _ = detect_encoding(lambda: next(lines))
+    if encoding not in ("utf-8", _BOM) and b"#\n".decode(encoding) != "#\n":
+        # As in CPython: UTF-16 and its like would turn the source into other, perhaps valid, text.
+        raise LookupError(f"{encoding!r} cannot be the encoding of Python source")
+    return data.decode(encoding), encoding
+
+
+def encode(text: str, encoding: str) -> bytes:
+    """Return `text` as the bytes of a file in `encoding` (as `decode` named it).
+
+    Raises UnicodeEncodeError where a character has no bytes in it.
+    """
+    return text.encode(encoding)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A source file as it was read: its bytes, their text, and the encoding between the two."""
+
+    path: Path
+    data: bytes
+    text: str
+    encoding: str
+
+    @property
+    def bom(self) -> bool:
+        """Whether the file starts with a UTF-8 byte order mark (which `text` leaves out)."""
+        return self.encoding == _BOM
+
+    def encode(self, text: str) -> bytes:
+        """Return the bytes of this file with `text` in place of its own."""
+        return encode(text, self.encoding)
+
+
+def read(path: Path) -> SourceFile:
+    """Read `path`; raises OSError, and what `decode` raises."""
+    data = path.read_bytes()
+    text, encoding = decode(data)
+    return SourceFile(path, data, text, encoding)
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Rows and columns of a text as offsets in code points, and back."""
+
+    text: str
+    starts: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "starts", [0, *(match.end() for match in _LINE_END.finditer(self.text))])
+
+    def row(self, offset: int) -> int:
+        """Return the row (from 1) that the character at `offset` stands in."""
+        return bisect_right(self.starts, offset)
+
+    def start(self, row: int) -> int:
+        """Return the offset at which `row` starts."""
+        return self.starts[row - 1]
+
+    def end(self, row: int) -> int:
+        """Return the offset after `row`, its line end included."""
+        return self.starts[row] if row < len(self.starts) else len(self.text)
+
+    def content_end(self, row: int) -> int:
+        """Return the offset after `row`, its line end left out."""
+        return self.end(row) - len(self.line_end(row))
+
+    def line_end(self, row: int) -> str:
+        """Return the characters that end `row`: empty for a last line without newline."""
+        stretch = self.text[self.start(row) : self.end(row)]
+        return "\r\n" if stretch.endswith("\r\n") else stretch[-1:] if stretch[-1:] in ("\n", "\r") else ""
+
+    def newline(self, row: int) -> str:
+        """Return the line end for a new line next to `row`: that row's own, else the file's first."""
+        first = _LINE_END.search(self.text)
+        return self.line_end(row) or (first.group() if first else "\n")
+
+    def offset(self, row: int, column: int) -> int:
+        """Return the offset of an `ast` position: row from 1, column in UTF-8 bytes from 0.
+
+        Raises IndexError for a row or a column that the text does not have.
+        """
+        if not 1 <= row <= len(self.starts):
+            raise IndexError(f"no row {row}")
+        line = self.text[self.start(row) : self.end(row)]
+        if line.isascii():
+            inside = column
+        else:
+            # A column within a character cannot come from `ast`; "ignore" keeps it from raising here.
+            inside = len(line.encode("utf-8", "surrogatepass")[:column].decode("utf-8", "ignore"))
+        if not 0 <= inside <= len(line):
+            raise IndexError(f"no column {column} in row {row}")
+        return self.start(row) + inside
+
+    def range(self, span: Span) -> tuple[int, int]:
+        """Return the offsets at which `span` starts and ends."""
+        return self.offset(span.row, span.column), self.offset(span.end_row, span.end_column)
+
+    def position(self, offset: int) -> Position:
+        """Return row and column (both from 1, in code points) of `offset`."""
+        row = self.row(offset)
+        return Position(row, offset - self.start(row) + 1)
+
+    def offset_of(self, position: Position) -> int:
+        """Return the offset of `position`, as `position` gave it; raises IndexError outside the text."""
+        if not (1 <= position.row <= len(self.starts) and position.column >= 1):
+            raise IndexError(f"no position {position}")
+        offset = self.start(position.row) + position.column - 1
+        if offset > self.end(position.row):
+            raise IndexError(f"no position {position}")
+        return offset
+
+
+def parse(text: str) -> ast.Module:
+    """Return the `ast` of `text` without the warnings it may give (they are its author's, not our reader's)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(text)

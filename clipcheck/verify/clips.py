@@ -1,0 +1,139 @@
+"""Watch torch's clip functions: what they are handed, what it measured before, and by whom they are called."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import norms
+from .frames import user_place
+from .patches import Patches
+from .session import ClipKind
+from .state import State
+from .tracks import ClipEvent, Sighting
+
+# function of torch.nn.utils: kind of clip, its arguments by position
+_FUNCTIONS: dict[str, tuple[ClipKind, tuple[str, ...]]] = {
+    "clip_grad_norm_": ("norm", ("parameters", "max_norm", "norm_type")),
+    "clip_grad_norm": ("norm", ("parameters", "max_norm", "norm_type")),
+    "clip_grads_with_norm_": ("norm", ("parameters", "max_norm", "total_norm")),
+    "clip_grad_value_": ("value", ("parameters", "clip_value")),
+}
+
+
+class ClipWatch:
+    """Wraps the clip functions under every name that a loaded module has for them."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def install(self, patches: Patches) -> None:
+        """Replace the functions; `patches` puts them back."""
+        wrapped = {}
+        for name, (kind, positions) in _FUNCTIONS.items():
+            original = getattr(torch.nn.utils, name, None)
+            if original is not None:
+                wrapped[id(original)] = self._wrap(original, kind, positions)
+        patches.replace_everywhere(wrapped)
+
+    def _wrap(
+        self, original: Callable[..., Any], kind: ClipKind, positions: tuple[str, ...]
+    ) -> Callable[..., Any]:
+        state = self._state
+
+        @functools.wraps(original)
+        def clip(*args: Any, **kwargs: Any) -> Any:
+            if state.idle or state.depths.clip:
+                return original(*args, **kwargs)
+            args, kwargs, tensors = _materialised(args, kwargs)
+            given = {**dict(zip(positions, args, strict=False)), **kwargs}
+            before: tuple[ClipEvent, list[Sighting]] | None = None
+            threshold = _number(given.get(positions[1]))
+            if threshold is not None:
+                with state.careful():
+                    before = self._before(tensors, kind, threshold, given)
+            state.depths.clip += 1
+            try:
+                result = original(*args, **kwargs)
+            finally:
+                state.depths.clip -= 1
+            if before is not None and not state.broken:
+                with state.careful():
+                    self._after(*before, result)
+            return result
+
+        return clip
+
+    def _before(
+        self, tensors: Sequence[Tensor], kind: ClipKind, threshold: float, given: dict[str, Any]
+    ) -> tuple[ClipEvent, list[Sighting]]:
+        state = self._state
+        norm_type = float(given.get("norm_type", 2.0))
+        seen = state.look(tensors, values=True)
+        if norm_type != 2.0:
+            for sighting, norm in zip(seen, norms.norms([s.grad for s in seen], norm_type), strict=True):
+                sighting.norm = norm
+        values = norms.values_of([s.norm for s in seen if s.norm is not None])
+        scales = [s.track.scale for s in seen]
+        total_norm = given.get("total_norm")
+        event = ClipEvent(
+            place=user_place(),
+            kind=kind,
+            threshold=threshold,
+            norm_type=norm_type,
+            given=len(tensors),
+            ids=frozenset(id(s.param) for s in seen),
+            late=bool(seen) and all(s.track.spent for s in seen),
+            scale=max(scales, default=1.0),
+            scale_asked=state.scale_asked,
+            norm=norms.total([v / scale for v, scale in zip(values, scales, strict=True)], norm_type),
+            native_norm=norms.total(values, norm_type),
+            given_norm=None if total_norm is None else float(total_norm),
+        )
+        if not event.measures_only:
+            state.tracks.before_clip(seen, event, sampled=state.sampled)
+        return event, seen
+
+    def _after(self, event: ClipEvent, seen: list[Sighting], result: Any) -> None:
+        self._state.tracks.after_change(seen, keep_norm=event.measures_only)
+        if event.measures_only:
+            return
+        if isinstance(result, Tensor) and result.numel() == 1:
+            event.reported = float(result)
+        self._state.add_event(event)
+
+
+def _number(threshold: Any) -> float | None:
+    """Give a threshold's value; None where it has none: torch refuses it as well, and says why."""
+    try:
+        return float(threshold.detach() if isinstance(threshold, Tensor) else threshold)
+    except (TypeError, ValueError, RuntimeError):
+        return None
+
+
+def _materialised(
+    args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any], list[Tensor]]:
+    """Read what is handed to a clip once, and give the clip arguments that behave as the originals would.
+
+    An iterator is used up by this, as the clip would have done; the clip gets another of its kind (torch
+    warns about an empty one only if it is a generator).
+    """
+    handed = args[0] if args else kwargs.get("parameters")
+    if isinstance(handed, Tensor):
+        return args, kwargs, [handed]
+    try:
+        items = list(handed)  # type: ignore[arg-type]  # what is not iterable is torch's to refuse
+    except TypeError:
+        if hasattr(handed, "__next__"):
+            raise  # it began, and failed in the user's own code
+        return args, kwargs, []
+    if hasattr(handed, "__next__"):
+        again: Any = (i for i in items) if isinstance(handed, types.GeneratorType) else iter(items)
+        args, kwargs = ((again, *args[1:]), kwargs) if args else (args, {**kwargs, "parameters": again})
+    return args, kwargs, [item for item in items if isinstance(item, Tensor)]

@@ -1,0 +1,47 @@
+"""The command `clipcheck verify`: run a training command under the observer and say what it saw."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from .runner import DEFAULT_MAX_STEPS
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option(
+    "--max-steps",
+    type=click.IntRange(min=1),
+    default=DEFAULT_MAX_STEPS,
+    show_default=True,
+    help="Stop the run after so many optimizer steps.",
+)
+@click.option(
+    "--max-norm",
+    type=click.FloatRange(min=0.0, min_open=True),
+    help="The threshold to hold the steps to, in place of the one the code gives.",
+)
+@click.option(
+    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the verdicts as JSON."
+)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
+def verify(max_steps: int, max_norm: float | None, json_file: Path | None, command: tuple[str, ...]) -> None:
+    r"""Run COMMAND (a training script, unchanged) and watch its gradients.
+
+    \b
+    clipcheck verify -- python train.py --epochs 1
+
+    This runs the code. Exit status: 0 every step is confirmed to be clipped, 1 one is not (or none was
+    met), 2 the command could not be run.
+    """
+    from .render import to_json, to_text
+    from .runner import verify as run
+
+    verification = run(command, max_steps=max_steps, max_norm=max_norm)
+    if json_file is not None:
+        json_file.write_text(json.dumps(to_json(verification), indent=2) + "\n", encoding="utf-8")
+    click.echo(to_text(verification), nl=False, err=bool(verification.not_run))
+    sys.exit(verification.exit_code)

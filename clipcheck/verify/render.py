@@ -1,0 +1,166 @@
+"""Show a verification to people (text) and to programs (plain values for JSON)."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import asdict
+from typing import Any
+
+from .verdicts import SiteVerdict, Verification
+
+_HEADINGS = ("step", "verdict", "raw", "used", "threshold", "clipped", "clips/step", "covered", "cosine")
+_LEFT = {"step", "verdict"}
+
+
+def to_text(verification: Verification, *, cwd: str | None = None) -> str:
+    """Give the whole report as text, with the numbers of the step that shows each verdict."""
+    if verification.not_run:
+        return f"clipcheck verify: the command could not be run: {verification.not_run}\n"
+    cwd = os.getcwd() if cwd is None else cwd
+    lines = [f"clipcheck verify: {shlex.join(verification.command)}", ""]
+    if verification.sites:
+        heading, *rows = _table([_row(site, cwd) for site in verification.sites])
+        lines.append(heading)
+        for site, row in zip(verification.sites, rows, strict=True):
+            lines += [row, f"    {_reason(site, cwd)}"]
+        lines.append("")
+    for site in verification.sites:
+        lines += _notes(site, cwd)
+    lines += _endings(verification)
+    counts = dict.fromkeys(("confirmed", "refuted", "not measurable", "not reached"), 0)
+    for site in verification.sites:
+        counts[site.word] += 1
+    lines.append(", ".join(f"{count} {word}" for word, count in counts.items()) + _extent(verification))
+    return "\n".join(lines) + "\n"
+
+
+def to_json(verification: Verification) -> dict[str, Any]:
+    """Give the verification as plain values; non-finite numbers become the strings inf, -inf and nan."""
+    return {
+        "command": list(verification.command),
+        "exit_code": verification.exit_code,
+        "not_run": verification.not_run or None,
+        "exit_status": verification.exit_status,
+        "ended": verification.ended or None,
+        "crash": verification.crash or None,
+        "stopped": verification.stopped,
+        "max_steps": verification.max_steps,
+        "steps": verification.steps,
+        "processes": verification.processes,
+        "problems": list(verification.problems),
+        "sites": [_site_json(site) for site in verification.sites],
+    }
+
+
+def _site_json(site: SiteVerdict) -> dict[str, Any]:
+    shown = site.shown
+    return {
+        "filename": site.place.filename,
+        "row": site.place.row,
+        "verdict": site.word,
+        "reason": site.reason,
+        "optimizers": list(site.optimizers),
+        "observed": site.observed,
+        "skipped": site.skipped,
+        "not_finite": site.not_finite,
+        "threshold": _plain(site.threshold),
+        "clipped": site.clipped,
+        "clipped_share": site.clipped_share,
+        "expected": _plain(site.expected),
+        "shown": None if shown is None else _plain({**asdict(shown), "place": shown.place._asdict()}),
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value - value == 0.0 else str(value)
+    if isinstance(value, dict):
+        return {key: _plain(member) for key, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(member) for member in value]
+    return value
+
+
+def _row(site: SiteVerdict, cwd: str) -> tuple[str, ...]:
+    shown = site.shown
+    where = f"{_short(site.place.filename, cwd)}:{site.place.row}"
+    if shown is None:
+        return (where, site.word, *["-"] * 7)
+    share = site.clipped_share
+    return (
+        where,
+        site.word,
+        f"{shown.raw:.6g}",
+        f"{shown.used:.6g}",
+        "none" if site.threshold is None else f"{site.threshold:g}",
+        "-" if share is None else f"{share:.0%}",
+        str(shown.clips_per_step),
+        f"{shown.covered}/{shown.updated}",
+        "-" if shown.cosine is None else f"{shown.cosine:.4f}",
+    )
+
+
+def _reason(site: SiteVerdict, cwd: str) -> str:
+    reason = site.reason.replace(os.path.join(os.path.realpath(cwd), ""), "")
+    if site.word != "refuted" or site.shown is None:
+        return reason
+    evaluation = (
+        "" if site.shown.evaluation is None else f", evaluation {site.shown.evaluation} of the closure"
+    )
+    return f"step {site.shown.step}{evaluation}: {reason}"
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    table = [_HEADINGS, *rows]
+    widths = [max(len(row[i]) for row in table) for i in range(len(_HEADINGS))]
+    return [
+        "  ".join(
+            cell.ljust(width) if name in _LEFT else cell.rjust(width)
+            for cell, width, name in zip(row, widths, _HEADINGS, strict=True)
+        ).rstrip()
+        for row in table
+    ]
+
+
+def _notes(site: SiteVerdict, cwd: str) -> list[str]:
+    where = f"{_short(site.place.filename, cwd)}:{site.place.row}"
+    notes = []
+    if site.skipped:
+        notes.append(f"{where}: the loss scaler skipped {_count(site.skipped, 'step')}")
+    if site.not_finite:
+        notes.append(f"{where}: the gradient was not finite at {_count(site.not_finite, 'step')}")
+    if site.word == "confirmed" and site.clipped == 0:
+        notes.append(f"{where}: no raw norm was above the threshold, so the clip never acted")
+    shown = site.shown
+    if shown is not None and shown.norm_type != 2.0:
+        notes.append(f"{where}: norms are of type {shown.norm_type:g}, as the clip's")
+    return notes
+
+
+def _endings(verification: Verification) -> list[str]:
+    lines = list(verification.problems)
+    if verification.stopped:
+        lines.append(f"the run was stopped after {verification.max_steps} optimizer steps (--max-steps)")
+    if verification.ended:
+        what = f": {verification.crash}" if verification.crash else ""
+        lines.append(f"the command did not end well ({verification.ended}){what}; steps before are judged")
+    return lines
+
+
+def _extent(verification: Verification) -> str:
+    extent = f" ({_count(verification.steps, 'update')} observed"
+    if verification.processes > 1:
+        extent += f" in {verification.processes} processes"
+    return extent + ")"
+
+
+def _short(filename: str, cwd: str) -> str:
+    if filename.startswith("<"):
+        return filename
+    relative = os.path.relpath(filename, os.path.realpath(cwd))
+    return filename if relative.startswith("..") else relative
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

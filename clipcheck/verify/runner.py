@@ -1,0 +1,139 @@
+"""Run a training command as it is, with the observer in every Python process it starts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from .bootstrap import DIRECTORY, MAX_STEPS, SEEN
+from .session import Process, read_process
+from .verdicts import Verification, judge
+
+INJECT = Path(__file__).resolve().parent / "inject"
+DEFAULT_MAX_STEPS = 200
+_GRACE = 10.0  # seconds to end after being asked to
+
+
+def verify(
+    command: Sequence[str],
+    *,
+    max_steps: int | None = DEFAULT_MAX_STEPS,
+    max_norm: float | None = None,
+    known_sites: Sequence[tuple[str, int]] = (),
+    cwd: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> Verification:
+    """Run `command` and judge its optimizer steps.
+
+    Its output passes through. `known_sites` are lines (file, row from 1) that step by the static scan;
+    `env` replaces the environment; after `timeout` seconds the command is ended, and what it did judged.
+    """
+    command = tuple(command)
+    with tempfile.TemporaryDirectory(prefix="clipcheck-verify-") as directory:
+        environment = child_environment(os.environ if env is None else env, directory, max_steps)
+        try:
+            status, interrupted = _run(command, environment, cwd, timeout)
+        except (OSError, ValueError, IndexError) as error:
+            return Verification(command, not_run=_why_not(command, error))
+        processes, seen_python = read_directory(directory)
+    steps = sum(len(process.records) for process in processes)
+    return Verification(
+        command=command,
+        sites=judge(processes, max_norm=max_norm, known_sites=known_sites),
+        problems=_problems(processes, seen_python=seen_python, steps=steps),
+        exit_status=status,
+        ended=interrupted or _ended(status),
+        crash=next((process.crash for process in processes if process.crash), ""),
+        stopped=any(process.stopped for process in processes),
+        max_steps=max_steps,
+        steps=steps,
+        processes=sum(bool(process.records) for process in processes),
+    )
+
+
+def child_environment(env: Mapping[str, str], directory: str, max_steps: int | None) -> dict[str, str]:
+    """Give the environment in which Python starts the observer; children inherit it."""
+    path = [str(INJECT), *filter(None, [env.get("PYTHONPATH", "")])]
+    result = {**env, "PYTHONPATH": os.pathsep.join(path), DIRECTORY: directory}
+    result.pop(MAX_STEPS, None)
+    if max_steps is not None:
+        result[MAX_STEPS] = str(max_steps)
+    return result
+
+
+def read_directory(directory: str | os.PathLike[str]) -> tuple[list[Process], bool]:
+    """Read the recordings of all processes, and whether any Python started with the observer's hook."""
+    processes = []
+    for path in sorted(Path(directory).glob("*.jsonl")):
+        with path.open(encoding="utf-8") as lines:
+            process = read_process(lines)
+        if process is not None:
+            processes.append(process)
+    processes.sort(key=lambda process: (process.rank is None, process.rank or 0, process.pid))
+    return processes, any(Path(directory).glob(f"{SEEN}*"))
+
+
+def _run(
+    command: tuple[str, ...], env: dict[str, str], cwd: str | os.PathLike[str] | None, timeout: float | None
+) -> tuple[int, str]:
+    """Run to the end; give the exit status, and why it was ended early if it was."""
+    with subprocess.Popen(command, env=env, cwd=cwd) as child:
+        try:
+            return child.wait(timeout), ""
+        except subprocess.TimeoutExpired:
+            return _end(child), f"ended after {timeout:g} seconds, as asked"
+        except KeyboardInterrupt:
+            return _end(child, asked=True), "interrupted"  # the terminal has told the child as well
+        except BaseException:
+            _end(child)
+            raise
+
+
+def _end(child: subprocess.Popen[bytes], *, asked: bool = False) -> int:
+    if not asked:
+        child.terminate()
+    try:
+        return child.wait(_GRACE)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        child.kill()
+        return child.wait()
+
+
+def _why_not(command: tuple[str, ...], error: Exception) -> str:
+    if not command:
+        return "no command was given"
+    if isinstance(error, FileNotFoundError):
+        missing = error.filename or command[0]
+        return f"{missing}: not found"
+    if isinstance(error, OSError):
+        return f"{command[0]}: {error.strerror or error}"
+    return f"{command[0]}: {error}"
+
+
+def _ended(status: int) -> str:
+    if status == 0:
+        return ""
+    if status > 0:
+        return f"exit status {status}"
+    try:
+        return f"signal {signal.Signals(-status).name}"
+    except ValueError:
+        return f"signal {-status}"
+
+
+def _problems(processes: Sequence[Process], *, seen_python: bool, steps: int) -> tuple[str, ...]:
+    failures = tuple(dict.fromkeys(failure for process in processes for failure in process.failures))
+    if steps:
+        return failures
+    if not seen_python:
+        why = "no Python process started with the observer (python -I, -E and -S leave it out)"
+    elif not processes:
+        why = "no process imported torch"
+    else:
+        why = "no optimizer step of torch.optim ran, or torch.compile had compiled it"
+    return (*failures, f"no step was met: {why}")

@@ -1,0 +1,161 @@
+"""The recorded session: plain values that an observer writes and that verdicts read, any time later.
+
+One JSON object a line. Gradient norms are L2 unless `norm_type` says otherwise; all of them are in true
+(unscaled) units. A non-finite number is written as a string, because JSON has none.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, NamedTuple
+
+ClipKind = Literal["norm", "value"]
+Modified = Literal["no", "before clip", "after clip", "unclipped"]
+
+CLIPS_KEPT = 8  # clip calls that a record names; a loop over parameters makes hundreds
+
+
+class Place(NamedTuple):
+    """A line of the user's code."""
+
+    filename: str
+    row: int
+
+    def __str__(self) -> str:
+        return f"{self.filename}:{self.row}"
+
+
+@dataclass(frozen=True, slots=True)
+class ClipCall:
+    """One call of a clip function since the optimizer's last step, as this optimizer sees it."""
+
+    place: Place
+    kind: ClipKind
+    threshold: float
+    given: int  # tensors handed to the clip
+    with_gradient: int  # those of them that had a gradient
+    reached: int  # those with a gradient that this optimizer updates
+    late: bool = False  # came after the step, before the next backward
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """What one update (or one evaluation of its closure) used, beside what backward had left."""
+
+    place: Place
+    optimizer: str  # class name
+    step: int  # from 1, counted over all optimizers of the process
+    raw: float  # norm that backward left, accumulated, over all parameters the optimizer updates
+    used: float  # norm of what the update used
+    updated: int  # parameters with a gradient
+    covered: int  # those clipped after their last backward
+    uncovered: int  # those not clipped whose gradient is not zero
+    dtypes: tuple[str, ...] = ("float32",)  # of the gradients
+    evaluation: int | None = None  # of the closure, from 1
+    threshold: float | None = None  # as the code gave it
+    kind: ClipKind | None = None
+    norm_type: float = 2.0
+    clipped_norm: float | None = None  # norm, before clipping, over everything that the clip covered
+    clip_norm_error: float = 0.0  # how far the clip's own norm was off (relative; fp32 sums, big tensors)
+    clips_per_step: int = 0  # clips of any one parameter since its gradient was empty or used
+    parts: int = 0  # clip calls that it takes to cover the covered parameters
+    cosine: float | None = None  # between raw and used; None where not sampled
+    modified: Modified = "no"  # by code that the observer does not know
+    hooked: bool = False  # gradient hooks on parameters: they act inside backward, unseen
+    sharded: bool = False  # the process holds only a part of each gradient
+    skipped: bool = False  # the scaler skipped the step
+    loss_scale: float | None = None
+    clip_scale: float = 1.0  # loss scale that the gradients still carried when they were clipped
+    scale_in_threshold: bool = False  # the threshold was multiplied by the loss scale
+    clips: tuple[ClipCall, ...] = ()  # the first few calls
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One observed process: its records, and what it said about itself."""
+
+    pid: int
+    rank: int | None = None
+    torch: str = ""
+    records: tuple[StepRecord, ...] = ()
+    failures: tuple[str, ...] = ()  # of the observer
+    stopped: bool = False  # by the step limit
+    crash: str = ""  # uncaught exception
+
+
+def to_line(event: str, payload: Mapping[str, Any]) -> str:
+    """Give one JSON line for `event`."""
+    return json.dumps({"event": event, **{k: _encode(v) for k, v in payload.items()}}) + "\n"
+
+
+def record_payload(record: StepRecord) -> dict[str, Any]:
+    """Give a record as plain values for `to_line`."""
+    payload = {f.name: getattr(record, f.name) for f in fields(record)}
+    payload["clips"] = [{f.name: getattr(c, f.name) for f in fields(c)} for c in record.clips]
+    return payload
+
+
+def read_process(lines: Iterable[str]) -> Process | None:
+    """Read one process's lines; a last line cut short by a crash is left out. None: no start line."""
+    start: dict[str, Any] | None = None
+    records: list[StepRecord] = []
+    failures: list[str] = []
+    stopped, crash = False, ""
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            event = entry.pop("event")
+            if event == "step":
+                records.append(_record(entry))
+            elif event == "start":
+                start = entry
+        except (ValueError, KeyError, TypeError) as error:
+            if line.endswith("\n"):
+                failures.append(f"a line of the recording cannot be read ({error})")
+            continue
+        if event == "failure":
+            failures.append(str(entry.get("message", "")))
+        elif event == "stopped":
+            stopped = True
+        elif event == "crash":
+            crash = str(entry.get("exception", ""))
+    if start is None and not failures:
+        return None
+    start = start or {}
+    return Process(
+        pid=int(start.get("pid", 0)),
+        rank=start.get("rank"),
+        torch=str(start.get("torch", "")),
+        records=tuple(records),
+        failures=tuple(failures),
+        stopped=stopped,
+        crash=crash,
+    )
+
+
+def _record(entry: dict[str, Any]) -> StepRecord:
+    values = {key: _decode(value) for key, value in entry.items()}
+    values["place"] = Place(*values["place"])
+    values["dtypes"] = tuple(values["dtypes"])
+    values["clips"] = tuple(
+        ClipCall(**{**{k: _decode(v) for k, v in clip.items()}, "place": Place(*clip["place"])})
+        for clip in values["clips"]
+    )
+    return StepRecord(**values)
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # "inf", "-inf", "nan"
+    if isinstance(value, dict):
+        return {k: _encode(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_encode(v) for v in value]
+    return value
+
+
+def _decode(value: Any) -> Any:
+    return float(value) if value in ("inf", "-inf", "nan") else value

@@ -1,0 +1,98 @@
+"""Put fixed files on disk whole or not at all, and show them as a diff."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from clipcheck.findings import Failure
+from clipcheck.sourcefile import SourceFile
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A file as it was read, and the text it is to have."""
+
+    filename: str
+    source: SourceFile
+    text: str
+
+
+def replace_file(change: Change, done: dict[str, bytes]) -> Failure | None:
+    """Write `change`; return why not, in which case the file is as it was.
+
+    A link stays a link: what it points to is replaced. `done` holds what this run has written, since
+    two names may lead to one file.
+    """
+    target = os.path.realpath(change.filename)
+    try:
+        data = change.source.encode(change.text)
+        if done.get(target) == data:
+            return None
+        status = os.stat(target)
+        # A superuser may write what is read-only; the mode still says that nobody should.
+        if not status.st_mode & 0o222 or not os.access(target, os.W_OK):
+            return Failure(change.filename, "not fixed: the file is read-only")
+        if not _replace(target, status, change.source.data, data):
+            return Failure(change.filename, "not fixed: the file has changed since it was read")
+    except (OSError, UnicodeError) as error:
+        return Failure(change.filename, f"not fixed: {error}")
+    done[target] = data
+    return None
+
+
+def _replace(target: str, status: os.stat_result, old: bytes, new: bytes) -> bool:
+    """Swap `new` in for `target` if that still holds `old`; leave no temporary file behind."""
+    handle, temporary = tempfile.mkstemp(prefix=".clipcheck-", suffix=".tmp", dir=os.path.dirname(target))
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(new)
+            stream.flush()
+            os.fsync(stream.fileno())
+        _like(temporary, status)
+        if Path(target).read_bytes() != old:
+            return False
+        os.replace(temporary, target)
+        return True
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def _like(temporary: str, status: os.stat_result) -> None:
+    """Give `temporary` the owner (where we may) and the mode of the file it replaces."""
+    own = os.stat(temporary)
+    if hasattr(os, "chown") and (own.st_uid, own.st_gid) != (status.st_uid, status.st_gid):
+        with suppress(PermissionError):
+            os.chown(temporary, status.st_uid, status.st_gid)
+    os.chmod(temporary, stat.S_IMODE(status.st_mode))  # last: a change of owner may clear bits
+
+
+def unified_diff(changes: Iterable[Change], root: Path | None = None) -> str:
+    """Return `changes` as one unified diff, with paths relative to `root` (the current directory).
+
+    `patch -p1` and `git apply` take it. Bytes that are not UTF-8 stand in it as surrogates: write it
+    with `.encode("utf-8", "surrogateescape")`, and files in other encodings can be patched too.
+    """
+    base = root or Path.cwd()
+    return "".join(line for change in changes for line in _diff(change, base))
+
+
+def _diff(change: Change, root: Path) -> Iterator[str]:
+    path = os.path.relpath(change.filename, root).replace(os.sep, "/")
+    mark = "\t" if any(letter.isspace() for letter in path) else ""  # as git does: the name ends here
+    old, new = _lines(change.source.data), _lines(change.source.encode(change.text))
+    for line in difflib.unified_diff(old, new, f"a/{path}{mark}", f"b/{path}{mark}"):
+        yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+
+
+def _lines(data: bytes) -> list[str]:
+    """Return the lines of `data` as patch counts them: a lone carriage return ends none."""
+    *lines, last = data.decode("utf-8", "surrogateescape").split("\n")
+    return [f"{line}\n" for line in lines] + ([last] if last else [])

@@ -1,0 +1,244 @@
+"""Which files: those to leave alone first."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from clipcheck import config
+from clipcheck.discover import PathError, common_folder, discover
+
+
+def tree(root: Path, *names: str) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x = 1\n", "utf-8")
+
+
+def names(root: Path, *paths: Path, **overrides: object) -> list[str]:
+    given = list(paths) or [root]
+    settings = config.load(common_folder(given), None, overrides)
+    found = discover(given, settings)
+    return [path.relative_to(root).as_posix() for path in found.report_on]
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "p").mkdir()
+    return tmp_path / "p"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".git/hooks/a.py",
+        ".tox/py/a.py",
+        ".eggs/a.py",
+        ".mypy_cache/a.py",
+        ".venv/a.py",
+        "__pycache__/a.py",
+        "build/lib/a.py",
+        "dist/a.py",
+        "node_modules/m/a.py",
+        "deep/site-packages/torch/a.py",
+        "a.pyi",
+        "a.txt",
+        "a.ipynb",
+        "a.py.bak",
+        ".python-version",
+    ],
+)
+def test_left_out_by_default(root, name):
+    tree(root, "kept.py", name)
+    assert names(root) == ["kept.py"]
+
+
+def test_virtual_environments_are_known_by_their_mark_and_not_by_name(root):
+    tree(root, "env/maze.py", "venv/lib/a.py", "conda/a.py")
+    (root / "venv" / "pyvenv.cfg").write_text("")
+    (root / "conda" / "conda-meta").mkdir()
+    assert names(root) == ["env/maze.py"]
+
+
+def test_git_ignored_files_are_out_the_nearest_file_decides(root):
+    (root / ".git" / "info").mkdir(parents=True)
+    (root / ".git" / "info" / "exclude").write_text("private.py\n")
+    tree(
+        root,
+        "a.py",
+        "private.py",
+        "gen/x.py",
+        "gen/keep.py",
+        "sub/gen_a.py",
+        "sub/gen_b.py",
+        "out/o.py",
+        "t/out/o.py",
+    )
+    (root / ".gitignore").write_text("# comment\n\ngen/*\n!gen/keep.py\ngen_*.py\n/out/\n")
+    (root / "sub" / ".gitignore").write_text("!gen_b.py\n")
+    assert names(root) == ["a.py", "gen/keep.py", "sub/gen_b.py", "t/out/o.py"]
+    # From below, the files above still count.
+    assert names(root, root / "sub") == ["sub/gen_b.py"]
+
+
+def test_a_worktree_points_to_the_exclude_file_of_its_repository(root, tmp_path):
+    tree(root, "a.py", "private.py")
+    common = tmp_path / "main" / ".git"
+    (common / "worktrees" / "p").mkdir(parents=True)
+    (common / "info").mkdir()
+    (common / "info" / "exclude").write_text("private.py\n")
+    (common / "worktrees" / "p" / "commondir").write_text("../..\n")
+    (root / ".git").write_text(f"gitdir: {common / 'worktrees' / 'p'}\n")
+    assert names(root) == ["a.py"]
+
+
+def test_an_ignored_folder_named_outright_is_walked(root):
+    (root / ".git").mkdir()
+    (root / ".gitignore").write_text("lab/\n")
+    tree(root, "lab/a.py", "build/b.py")
+    assert names(root) == []
+    assert names(root, root / "lab") == ["lab/a.py"]
+    assert names(root, root / "build") == ["build/b.py"]
+
+
+def test_a_file_named_outright_counts_unless_force_exclude(root):
+    (root / ".git").mkdir()
+    (root / ".gitignore").write_text("ignored.py\n")
+    tree(root, "ignored.py", "build/b.py", "ok.py", "v/lib/a.py", "old/o.py")
+    (root / "v" / "pyvenv.cfg").write_text("")
+    given = [
+        root / "ignored.py",
+        root / "build" / "b.py",
+        root / "ok.py",
+        root / "v/lib/a.py",
+        root / "old/o.py",
+    ]
+    extra = {"extend_exclude": ["old/*.py"]}
+    assert names(root, *given, **extra) == ["build/b.py", "ignored.py", "ok.py", "old/o.py", "v/lib/a.py"]
+    assert names(root, *given, force_exclude=True, **extra) == ["ok.py"]
+
+
+def test_the_project_above_does_not_exclude_itself(tmp_path):
+    root = tmp_path / "build" / "p"
+    tree(root, "pyproject.toml", "a.py")
+    assert names(root) == ["a.py"]
+    assert names(root, root / "a.py", force_exclude=True) == ["a.py"]
+
+
+def test_exclude_replaces_and_extend_exclude_adds(root):
+    tree(root, "build/b.py", "old/o.py", "new/n.py", "new/n_test.py")
+    assert names(root, extend_exclude=["old", "*_test.py"]) == ["new/n.py"]
+    assert names(root, exclude=["old"]) == ["build/b.py", "new/n.py", "new/n_test.py"]
+    (root / "pyproject.toml").write_text("")
+    assert names(root, extend_exclude=["/new/"]) == ["old/o.py"]
+
+
+def test_scripts_without_a_suffix_are_known_by_their_first_line(root):
+    (root / "train").write_bytes(b"#!/usr/bin/env python3\nprint()\n")
+    (root / "run").write_bytes(b"#!/bin/sh\npython train\n")
+    (root / "LICENSE").write_bytes(b"python\n")
+    (root / "empty").write_bytes(b"")
+    assert names(root) == ["train"]
+
+
+def test_windows_scripts_and_odd_names(root):
+    tree(root, "gui.pyw", "with space.py", "ünï.py", "a.b.py")
+    assert names(root) == ["a.b.py", "gui.pyw", "with space.py", "ünï.py"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and pipes")
+def test_links_and_pipes(root, tmp_path):
+    tree(root, "a.py", "pkg/b.py")
+    tree(tmp_path, "outside.py", "elsewhere/c.py")
+    (root / "pkg" / "loop").symlink_to(root)
+    (root / "away").symlink_to(tmp_path / "elsewhere")
+    (root / "again.py").symlink_to(root / "a.py")
+    (root / "dangling.py").symlink_to(root / "nothing.py")
+    (root / "shared.py").symlink_to(tmp_path / "outside.py")
+    os.mkfifo(root / "pipe.py")
+    assert names(root) == ["a.py", "pkg/b.py", "shared.py"]
+
+
+def test_each_file_once_absolute_and_sorted(root, monkeypatch):
+    tree(root, "b.py", "a/a.py")
+    monkeypatch.chdir(root)
+    settings = config.load(Path())
+    found = discover([Path("b.py"), Path(), Path("a/../b.py"), Path("a")], settings)
+    assert found.report_on == (root / "a" / "a.py", root / "b.py")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [pytest.param("absent.py", "no such file", id="absent"), pytest.param("a\0b", "null", id="null-byte")],
+)
+def test_a_path_that_is_not_there_is_a_usage_error(root, name, words):
+    with pytest.raises(PathError, match=words):
+        discover([root / name], config.Settings(project_root=root))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes")
+def test_a_pipe_named_outright_is_a_usage_error(root):
+    os.mkfifo(root / "p.py")
+    with pytest.raises(PathError, match="neither a regular file nor a folder"):
+        discover([root / "p.py"], config.Settings(project_root=root))
+
+
+def test_a_notebook_named_outright_is_a_failure_and_not_silence(root):
+    tree(root, "n.ipynb")
+    found = discover([root / "n.ipynb"], config.Settings(project_root=root))
+    assert found.report_on == ()
+    assert "notebooks" in found.failures[0].message
+
+
+def test_a_folder_that_cannot_be_listed_is_a_failure(root, monkeypatch):
+    tree(root, "a.py", "closed/b.py")
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = discover([root], config.Settings(project_root=root))
+    assert found.report_on == (root / "a.py",)
+    assert [failure.filename for failure in found.failures] == [str(root / "closed")]
+
+
+def test_standard_input_is_one_file_that_need_not_be_there(root, monkeypatch):
+    monkeypatch.chdir(root)
+    found = discover([Path("-")], config.load(root, None, {"stdin_filename": "src/new.py"}))
+    assert found.report_on == (root / "src" / "new.py",)
+    assert found.stdin == root / "src" / "new.py"
+
+
+def test_the_whole_project_may_be_read_for_one_file(root):
+    tree(root, "pyproject.toml", "models.py", "src/train.py", "build/x.py")
+    found = discover([root / "src" / "train.py"], config.load(root))
+    assert found.root == root
+    assert found.report_on == (root / "src" / "train.py",)
+    assert found.project_files() == (root / "models.py", root / "src" / "train.py")
+
+
+def test_without_a_mark_the_paths_are_the_project(root):
+    tree(root, "a/train.py", "b/models.py")
+    found = discover([root / "a"], config.load(root / "a"))
+    assert config.find_root(root) is None, "a temporary folder inside a project cannot show this"
+    assert found.root == root / "a"
+    assert found.project_files() == (root / "a" / "train.py",)
+
+
+def test_a_thousand_files_take_no_second(root):
+    import time
+
+    (root / ".git").mkdir()
+    (root / ".gitignore").write_text("\n".join(f"*.ext{index}" for index in range(50)))
+    for folder in range(20):
+        tree(root, *(f"d{folder}/m{index}.py" for index in range(50)))
+    start = time.perf_counter()
+    assert len(names(root)) == 1000
+    assert time.perf_counter() - start < 3  # 0.05 s on a quiet machine

@@ -1,0 +1,101 @@
+"""What is shipped: nothing forgotten, the same from every kind of install."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from clipcheck import __version__
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+def ours(*patterns: str) -> set[str]:
+    found = {path.relative_to(ROOT).as_posix() for pattern in patterns for path in ROOT.glob(pattern)}
+    return {name for name in found if "__pycache__" not in name}
+
+
+def shipped() -> set[str]:
+    """Every file that an installed clipcheck needs, by its name in the wheel."""
+    code = ours("clipcheck/**/*.py", "clipcheck/py.typed")
+    rules = ours("rules/*.md", "rules/*.toml", "rules/*.py")
+    return code | {f"clipcheck/{name}" for name in rules}
+
+
+def test_every_package_is_listed():
+    listed = set(PROJECT["tool"]["setuptools"]["packages"])
+    folders = {Path(name).parent.as_posix().replace("/", ".") for name in ours("clipcheck/**/__init__.py")}
+    # `inject` is a folder for PYTHONPATH, shipped as data.
+    assert listed == {name for name in folders if not name.endswith(".inject")} | {"clipcheck.rules"}
+
+
+def test_the_knowledge_is_found_as_a_resource():
+    from importlib.resources import files
+
+    assert (files("clipcheck.rules") / "CLP101.md").is_file()
+
+
+@pytest.mark.slow
+def test_wheel_and_sdist_hold_everything(tmp_path):
+    source = tmp_path / "source"
+    skip = shutil.ignore_patterns(".git", ".venv", "*.egg-info", "__pycache__", ".*_cache", "build", "dist")
+    shutil.copytree(ROOT, source, ignore=skip)
+    command = [
+        sys.executable,
+        "-m",
+        "build",
+        "--no-isolation",
+        "--outdir",
+        str(tmp_path / "dist"),
+        str(source),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    (sdist,) = (tmp_path / "dist").glob("*.tar.gz")
+    assert f"-{__version__}-" in wheel.name
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        assert any(name.endswith("licenses/LICENSE") for name in archive.namelist())
+    assert names == shipped()
+    with tarfile.open(sdist) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    needed = ours("clipcheck/**/*.py", "rules/*") | {"LICENSE", "README.md", "pyproject.toml"}
+    assert needed <= packed
+
+
+def test_the_readme_names_the_two_commands():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert (
+        "python -m venv .venv && .venv/bin/pip install . && .venv/bin/clipcheck fixtures/char-lstm/before"
+        in readme
+    )
+    assert ".venv/bin/pip install -e '.[dev]' && .venv/bin/python -m pytest" in readme
+
+
+def test_the_hooks_run_commands_that_there_are():
+    hooks = (ROOT / ".pre-commit-hooks.yaml").read_text("utf-8")
+    assert re.findall(r"^- id: (.+)$", hooks, re.MULTILINE) == ["clipcheck", "clipcheck-fix"]
+    from clipcheck.cli import check
+
+    options = {option for parameter in check.params for option in parameter.opts}
+    for entry in re.findall(r"^  entry: clipcheck check (.+)$", hooks, re.MULTILINE):
+        assert set(entry.split()) <= options
+
+
+def test_the_changelog_has_this_version():
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")

@@ -1,0 +1,388 @@
+"""What is trained, and how dangerous that is: the quiet ones first."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+
+from clipcheck.extract import extract_text
+from clipcheck.findings import RISKS, Evidence
+from clipcheck.flow.interpreter import Interpreter
+from clipcheck.flow.records import Sightings
+from clipcheck.flow.values import Unknown
+from clipcheck.knowledge import load
+from clipcheck.naming import with_article, words
+from clipcheck.project import Project
+from clipcheck.risk import Assessment, Assessor
+
+KNOWLEDGE = load()
+HEAD = "import math\nimport torch\nfrom torch import nn\nimport torch.nn.functional as F\n"
+LOOP = """
+model = {made}
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+for x, y in loader:
+    optimizer.zero_grad()
+    loss = F.cross_entropy(model(x), y)
+    loss.backward()
+    optimizer.step()
+"""
+
+
+def assess_files(files: dict[str, str], notes: tuple[Evidence, ...] = (), **settings) -> Assessment:
+    sources = {f"/p/{name}": text for name, text in files.items()}
+    project = Project(sources, lambda name: extract_text(sources[name], name), KNOWLEDGE)
+    sightings = Interpreter(project).run(["/p/train.py"])
+    (step,) = sightings.steps.values()
+    assessor = Assessor(project, sightings, **settings)
+    found = [assessor.assess(context.models, "/p/train.py", notes) for context in step.contexts]
+    return max(found, key=lambda one: RISKS.index(one.risk))
+
+
+def assess(classes: str, made: str = "Net()", notes: tuple[Evidence, ...] = (), **settings) -> Assessment:
+    source = HEAD + textwrap.dedent(classes) + LOOP.format(made=made)
+    return assess_files({"train.py": source}, notes, **settings)
+
+
+def net(body: str, forward: str = "return self.layers(x)", name: str = "Net", given: str = "x") -> str:
+    body = textwrap.indent(textwrap.dedent(body).strip(), " " * 8)
+    forward = textwrap.indent(textwrap.dedent(forward).strip(), " " * 8)
+    return (
+        f"class {name}(nn.Module):\n    def __init__(self, hidden=64):\n        super().__init__()\n{body}\n"
+        f"    def forward(self, {given}):\n{forward}\n"
+    )
+
+
+MLP = "self.layers = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 2))"
+CNN = "self.layers = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(8, 2))"
+
+QUIET = {
+    "shallow MLP": (net(MLP), "Net()", "none", "linear"),
+    "a bare layer": ("", "nn.Linear(3, 1)", "none", "linear"),
+    "plain CNN": (net(CNN), "Net()", "none", "convolution"),
+    "CNN with normalisation": (
+        net("self.layers = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())"),
+        "Net()",
+        "low",
+        "convolution",
+    ),
+    "deep CNN with normalisation": (
+        net("self.layers = nn.Sequential(*[nn.Sequential(nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8)) for _ in range(60)])"),
+        "Net()",
+        "low",
+        "convolution",
+    ),
+    "normalisation by function": (
+        net("self.layers = nn.ModuleList([nn.Conv2d(8, 8, 3) for _ in range(60)])", "return F.layer_norm(x, (8,))"),
+        "Net()",
+        "low",
+        "convolution",
+    ),
+    "an embedding and a linear layer": (
+        net("self.tok = nn.Embedding(100, 8)\nself.head = nn.Linear(8, 100)", "return self.head(self.tok(x))"),
+        "Net()",
+        "none",
+        "linear",
+    ),
+    "discriminator": (net(CNN, name="Discriminator"), "Discriminator()", "low", "adversarial"),
+    "policy": (net(MLP, name="PolicyNet"), "PolicyNet()", "low", "policy"),
+    "graph network": (
+        "from torch_geometric.nn import GCNConv\n"
+        + net("self.conv1 = GCNConv(8, 8)\nself.lin = nn.Linear(8, 2)", "return self.lin(self.conv1(x))"),
+        "Net()",
+        "low",
+        "graph",
+    ),
+    "a graph attention layer": (
+        net("self.w = nn.Linear(8, 8)", "return F.softmax(q @ k.transpose(0, 1), 1)", name="GraphAttention"),
+        "GraphAttention()",
+        "low",
+        "graph",
+    ),
+    "graph state": (
+        net("self.a = nn.Linear(8, 8)", "h = self.a(h)\nreturn h", given="g, h"),
+        "Net()",
+        "none",
+        "linear",
+    ),
+    "not found": ("from elsewhere import build\n", "build()", "low", "unknown"),
+    "channel attention": (
+        net(CNN + "\nself.squeeze = ChannelAttention()")
+        + net("self.fc = nn.Conv2d(8, 8, 1)", "return self.fc(x)", name="ChannelAttention"),
+        "Net()",
+        "none",
+        "convolution",
+    ),
+    "layers in a loop over hidden states": (
+        net(
+            "self.layers = nn.ModuleList([nn.Linear(8, 8) for _ in range(4)])",
+            "h = x\nfor layer in self.layers:\n    h = torch.relu(layer(h))\nreturn h",
+        ),
+        "Net()",
+        "none",
+        "linear",
+    ),
+    "layers by index": (
+        net(
+            "self.layers = nn.ModuleList([nn.Linear(8, 8) for _ in range(4)])",
+            "h = x\nfor i in range(4):\n    h = torch.relu(self.layers[i](h))\nreturn h",
+        ),
+        "Net()",
+        "none",
+        "linear",
+    ),
+    "layers with skips": (
+        net(
+            "self.layers = nn.ModuleList([nn.Conv2d(8, 8, 1) for _ in range(4)])",
+            "h = x\nfor layer, skip in zip(self.layers, skips):\n    h = layer(torch.cat([h, skip], 1))\nreturn h",
+        ),
+        "Net()",
+        "none",
+        "convolution",
+    ),
+    "a hidden layer at every time step": (
+        net(
+            "self.a = nn.Linear(8, 8)\nself.b = nn.Linear(8, 8)",
+            "for t in range(9):\n    h = self.a(x[t])\n    h = self.b(h)\n    outputs.append(h)\nreturn outputs",
+        ),
+        "Net()",
+        "none",
+        "linear",
+    ),
+    "softmax of a classifier": (
+        net("self.a = nn.Linear(8, 8)", "z = self.a(x) @ self.w\nreturn F.softmax(z, dim=1)"),
+        "Net()",
+        "none",
+        "linear",
+    ),
+    "a critic of a state and an action": (
+        net("self.q = nn.Linear(8, 1)", "return self.q(torch.cat([state, action], 1))", "Q", "state, action"),
+        "Q()",
+        "none",
+        "linear",
+    ),
+    "nineteen layers": (
+        net("self.layers = nn.Sequential(*[nn.Linear(8, 8) for _ in range(19)])"),
+        "Net()",
+        "none",
+        "linear",
+    ),
+}
+
+
+@pytest.mark.parametrize(("classes", "made", "risk", "family"), QUIET.values(), ids=QUIET.keys())
+def test_quiet(classes, made, risk, family):
+    found = assess(classes, made)
+    assert (found.risk, found.family) == (risk, family)
+
+
+STATE = """
+combined = torch.cat((input, hidden), 1)
+hidden = self.i2h(combined)
+output = self.i2o(combined)
+return output, hidden
+"""
+BLOCK = net("self.a = nn.Linear(8, 8)\nself.b = nn.Linear(8, 8)", "return x + self.b(F.relu(self.a(x)))", "Block")
+PLAIN = BLOCK.replace("return x + ", "return ")
+ATTENTION = """
+q, k, v = self.qkv(x).split(8, dim=2)
+att = (q @ k.transpose(-2, -1)) * (1.0 / math.sqrt(8))
+att = att.masked_fill(self.mask, float("-inf"))
+att = F.softmax(att, dim=-1)
+return att @ v
+"""
+
+LOUD = {
+    "LSTM": (net("self.rnn = nn.LSTM(8, 8)", "return self.rnn(x)"), "Net()", "high", "recurrent"),
+    "a bare GRU": ("", "nn.GRU(8, 8)", "high", "recurrent"),
+    "LSTM under normalisation": (
+        net("self.norm = nn.LayerNorm(8)\nself.rnn = nn.LSTM(8, 8)", "return self.norm(x)"),
+        "Net()",
+        "high",
+        "recurrent",
+    ),
+    "a subclass of LSTM": ("class Reader(nn.LSTM):\n    pass\n", "Reader(8, 8)", "high", "recurrent"),
+    "a layer chosen by its name": (
+        net("self.rnn = getattr(nn, kind_from_afar)(8, 8)\nself.out = nn.Linear(8, 8)", "return self.rnn(x)"),
+        "Net()",
+        "high",
+        "recurrent",
+    ),
+    "a cell by its class name": (
+        net("self.conv = nn.Conv2d(8, 8, 3)", "return self.conv(x)", "ConvLSTMCell"),
+        "ConvLSTMCell()",
+        "high",
+        "recurrent",
+    ),
+    "the state handed back": (
+        net("self.i2h = nn.Linear(8, 8)\nself.i2o = nn.Linear(8, 8)", STATE, given="input, hidden"),
+        "Net()",
+        "high",
+        "recurrent",
+    ),
+    "a loop over time": (
+        net(
+            "self.wx = nn.Linear(8, 8)\nself.wh = nn.Linear(8, 8)",
+            "h = torch.zeros(8)\nfor t in range(x.size(0)):\n    h = torch.tanh(self.wx(x[t]) + self.wh(h))\nreturn h",
+        ),
+        "Net()",
+        "high",
+        "recurrent",
+    ),
+    "gates by matrices": (
+        net(
+            "self.out = nn.Linear(8, 8)\nself.w = nn.Parameter(torch.zeros(8, 8))",
+            "for step in x:\n    gates = step @ self.u + h @ self.w\n    h = torch.tanh(gates)\nreturn self.out(h)",
+        ),
+        "Net()",
+        "high",
+        "recurrent",
+    ),
+    "Transformer of unknown length": (
+        net("self.enc = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2), 6)", "return self.enc(x)"),
+        "Net()",
+        "medium",
+        "transformer",
+    ),
+    "attention by hand": (net("self.qkv = nn.Linear(8, 24)", ATTENTION), "Net()", "medium", "transformer"),
+    "attention by function": (
+        net("self.qkv = nn.Linear(8, 24)", "return F.scaled_dot_product_attention(x, x, x)"),
+        "Net()",
+        "medium",
+        "transformer",
+    ),
+    "attention by class name": (
+        net("self.a = MultiHeadAttention()", "return self.a(x)") + net(MLP, name="MultiHeadAttention"),
+        "Net()",
+        "medium",
+        "transformer",
+    ),
+    "image network with attention": (
+        net(CNN + "\nself.c3 = nn.Conv2d(8, 8, 3)\nself.attn = nn.MultiheadAttention(8, 2)", name="UNet"),
+        "UNet()",
+        "medium",
+        "attention",
+    ),
+    "twenty layers": (
+        net("self.layers = nn.Sequential(*[nn.Linear(8, 8) for _ in range(20)])"),
+        "Net()",
+        "medium",
+        "deep",
+    ),
+    "sixty layers": (
+        net("layers = []\nfor _ in range(60):\n    layers.append(nn.Linear(8, 8))\nself.layers = nn.Sequential(*layers)"),
+        "Net()",
+        "high",
+        "deep",
+    ),
+    "thirty blocks of two": (
+        PLAIN + net("self.layers = nn.ModuleList([Block() for _ in range(30)])"),
+        "Net()",
+        "high",
+        "deep",
+    ),
+    "thirty residual blocks of two": (
+        BLOCK + net("self.layers = nn.ModuleList([Block() for _ in range(30)])"),
+        "Net()",
+        "medium",
+        "deep",
+    ),
+}
+
+
+@pytest.mark.parametrize(("classes", "made", "risk", "family"), LOUD.values(), ids=LOUD.keys())
+def test_loud(classes, made, risk, family):
+    found = assess(classes, made)
+    assert (found.risk, found.family) == (risk, family)
+    assert found.evidence
+
+
+GPT = net("self.attn = nn.MultiheadAttention(8, 2)", "return self.attn(x, x, x)")
+
+
+@pytest.mark.parametrize(
+    ("setting", "length"),
+    [
+        ("block_size = 128", 128),
+        ("parser.generate(max_length=2048)", None),
+        ("batch_size = 4096", None),
+        ("block_size = 1024", 1024),
+        ("block_size = 2 ** 10", 1024),
+        ("config = dict(block_size=4 * 256)", 1024),
+        ("config = {'max_seq_len': 1024}", 1024),
+        ("parser.add_argument('--block-size', type=int, default=1024)", 1024),
+        ("flags.DEFINE_integer('max_seq_length', 512, 'tokens')", 512),
+        ("tokens = tokenizer(text, truncation=True, max_length=512)", 512),
+        ("def encode(text, seq_len=600):\n    return text", 600),
+        ("class Config:\n    context_length: int = 768", 768),
+        ("class PositionalEncoding:\n    def __init__(self, max_len=5000):\n        pass", None),
+        ("def generate(model, max_len=5000):\n    return model", None),
+        ("tokenizer.model_max_length = 10 ** 30", None),
+    ],
+)
+def test_sequence_length(setting, length):
+    found = assess(f"{setting}\n{GPT}")
+    assert found.risk == ("high" if length and length >= 512 else "medium")
+    if length is None:
+        assert found.summary == "a Transformer"
+    else:
+        assert found.summary == f"a Transformer on sequences of {length} tokens"
+        assert found.evidence[1].message == f"sequence length {length} set here"
+        assert found.evidence[1].filename == "/p/train.py"
+
+
+def test_the_length_may_stand_in_another_file():
+    model = f"import torch\nfrom torch import nn\nblock_size = 2048\n{GPT}"
+    train = HEAD + "from model import Net\n" + LOOP.format(made="Net()")
+    found = assess_files({"model.py": model, "train.py": train})
+    assert found.risk == "high"
+    assert [(row.filename, row.row, row.message) for row in found.evidence] == [
+        ("/p/model.py", 7, "MultiheadAttention made here"),
+        ("/p/model.py", 3, "sequence length 2048 set here"),
+    ]
+
+
+def test_settings_move_the_lines():
+    assert assess(f"block_size = 128\n{GPT}", settings_long=100).risk == "high"
+    assert assess(net(MLP), deep=(2, 3)).risk == "medium"
+    assert assess(net(MLP), recurrent_classes=("Net",)).risk == "high"
+
+
+def test_a_nan_check_raises_to_medium():
+    check = Evidence("/p/train.py", 9, "the loss is checked for NaN here")
+    found = assess(net(MLP), notes=(check,))
+    assert (found.risk, found.evidence[0], found.summary) == ("medium", check, "a shallow MLP")
+    assert assess(LOUD["LSTM"][0], notes=(check,)).risk == "high"
+    assert assess(net(MLP), notes=(Evidence("/p/train.py", 9, "something else"),)).risk == "none"
+
+
+def test_the_evidence_and_the_words():
+    found = assess(LOUD["LSTM"][0])
+    assert found.summary == "an LSTM"
+    assert found.evidence == (Evidence("/p/train.py", 8, "LSTM made here"),)
+    assert assess(LOUD["the state handed back"][0]).evidence[0].message == "recurrence written by hand here"
+
+
+def test_the_worst_of_several_models_and_of_alternatives():
+    either = net("self.a = nn.Linear(1, 1)") + "import sys\nrnn = nn.GRU(8, 8) if len(sys.argv) else Net()\n"
+    assert assess(either, "rnn").risk == "high"
+
+
+def test_what_nothing_is_known_of_and_what_the_loop_saw():
+    project = Project([], lambda name: extract_text("", name), KNOWLEDGE)
+    assert Assessor(project, Sightings()).assess((), "/p/x.py", ()).summary == "a model that was not found"
+    fed_back = Evidence("/p/x.py", 3, "the model's state is fed back here")
+    sightings = Sightings(recurrences={"m": [fed_back]})
+    found = Assessor(project, sightings).assess((Unknown("m"),), "/p/x.py", ())
+    assert (found.risk, found.evidence) == ("high", (fed_back,))
+
+
+def test_naming():
+    assert [words(name) for name in ("ConvLSTMCell", "LinearNN", "GRUNet")] == ["conv_lstm_cell", "linear_nn", "gru_net"]
+    assert [with_article(name) for name in ("LSTM", "GRU", "UNet", "Encoder", "Reader")] == [
+        "an LSTM",
+        "a GRU",
+        "a UNet",
+        "an Encoder",
+        "a Reader",
+    ]
