@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from clipcheck.version import __version__
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from clipcheck.config import Settings
     from clipcheck.findings import Report
+    from clipcheck.fixing import FixOutcome
 
-__all__ = ["__version__", "check"]
-__version__ = "0.1.0"
+__all__ = ["__version__", "check", "fix"]
 
 
 def check(paths: Sequence[str | Path], **settings: Any) -> Report:
@@ -20,10 +23,26 @@ def check(paths: Sequence[str | Path], **settings: Any) -> Report:
     `settings` are the names of the command-line options (`min_risk="low"`, `select=["CLP1"]`) and beat the
     project's configuration. Raises `clipcheck.config.UserError` for a setting or path that cannot be used.
     """
+    from clipcheck.pipeline import run
+
+    return run(*_asked(paths, settings))
+
+
+def fix(paths: Sequence[str | Path], **settings: Any) -> FixOutcome:
+    """Write the safe fixes under the paths (`unsafe_fixes=True`: all of them), and return what was done.
+
+    `settings` and errors are those of `check`.
+    """
+    from clipcheck.fixing import apply
+    from clipcheck.pipeline import run
+
+    return apply(*_asked(paths, settings), run)
+
+
+def _asked(paths: Sequence[str | Path], settings: dict[str, Any]) -> tuple[list[Path], Settings]:
     from pathlib import Path
 
-    from clipcheck import config, discover, pipeline
+    from clipcheck import config, discover
 
     places = [Path(path) for path in paths]
-    start = discover.common_folder(places)
-    return pipeline.run(places, config.load(start, None, settings))
+    return places, config.load(discover.common_folder(places), None, settings)

@@ -19,11 +19,11 @@ from dataclasses import is_dataclass
 from functools import cache
 from pathlib import Path
 
-from clipcheck import __version__, facts
+from clipcheck import facts
 from clipcheck.config import Settings
 from clipcheck.facts import ModuleFacts
 from clipcheck.findings import Span
-from clipcheck.suppress import Suppression
+from clipcheck.version import __version__
 
 FORMAT = 1  # raise it when the meaning of facts changes without a change of their classes
 LIMIT = 256 * 1024 * 1024  # bytes on disk
@@ -221,7 +221,7 @@ class _Unpickler(pickle.Unpickler):
 @cache
 def _classes() -> dict[tuple[str, str], type]:
     own = [item for item in vars(facts).values() if isinstance(item, type) and is_dataclass(item)]
-    return {(item.__module__, item.__qualname__): item for item in (*own, Span, Suppression)}
+    return {(item.__module__, item.__qualname__): item for item in (*own, Span)}
 
 
 @cache

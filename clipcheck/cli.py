@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from clipcheck import __version__, config, output
+from clipcheck import config, output
 from clipcheck.config import Settings, UserError
 from clipcheck.discover import STDIN, common_folder
+from clipcheck.version import __version__
 
 if TYPE_CHECKING:
     from clipcheck.findings import Finding, Report
@@ -143,9 +144,9 @@ def check(paths: tuple[Path, ...], explain: str | None, config_file: Path | None
         _diff(places, settings)
     fixed: tuple[Finding, ...] = ()
     if settings.fix:
-        from clipcheck import fix
+        from clipcheck import fixing
 
-        outcome = fix.apply(places, settings, pipeline.run)
+        outcome = fixing.apply(places, settings, pipeline.run)
         report, fixed = outcome.report, outcome.fixed
         output.name_failures(outcome.refused)  # findings of these files remain, which is what counts
     else:
@@ -230,10 +231,10 @@ def _explain(place: str, config_file: Path | None, given: dict[str, Any]) -> NoR
 
 
 def _diff(places: list[Path], settings: Settings) -> NoReturn:
-    from clipcheck import fix, pipeline
+    from clipcheck import fixing, pipeline
 
-    plan = fix.plan(places, settings, pipeline.run)
-    text = fix.diff(plan)
+    plan = fixing.plan(places, settings, pipeline.run)
+    text = fixing.diff(plan)
     click.echo(text.encode("utf-8", "surrogateescape"), nl=False)
     output.name_failures((*plan.report.failures, *plan.refused))
     if plan.report.failures:

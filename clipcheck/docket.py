@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -18,12 +19,13 @@ from clipcheck.protocol import Gradients, Phase
 
 Outcome = Literal["clipped", "low_risk", "reported", "unknown"]
 VAIN = frozenset({"CLP201", "CLP202"})
+_WORD = re.compile(r"[^\W\d]\w*")
 # A norm that is only measured is no clip, and a hand-written one may be anything: neither is accused.
 NEVER_ACCUSED = frozenset({"measure", "hand-written"})
 
 
 class Assessed(Protocol):
-    """How risky it is to leave one step unclipped; `summary` is a clause ("the model is an LSTM") or empty."""
+    """How risky it is to leave one step unclipped; `summary` names what is trained ("an LSTM")."""
 
     @property
     def risk(self) -> Risk: ...
@@ -64,13 +66,41 @@ class Docket:
 
     def accused(self, step: Step) -> list[StepContext]:
         """The contexts in which a step as the program usually runs is bare and no clip answers for it."""
-        return [c for c in step.contexts if bare(usual(c.paths)) and not self._answered(step, c)]
+        return [c for c in step.contexts if self.accusing(c) and not self._answered(step, c)]
+
+    def accusing(self, context: StepContext) -> list[Path]:
+        """The paths that accuse a step: bare as the program usually runs, and not by a switch nobody knows."""
+        return [path for path in bare(usual(context.paths)) if not self._undecided(path, context)]
+
+    def _undecided(self, path: Path, context: StepContext) -> bool:
+        """Whether only a switch that nobody knows keeps this path from a clip.
+
+        That is a clip option without a known default, or any test around a clip by a library that is not
+        known: it may well skip the step itself where the test fails (`accelerator.sync_gradients`).
+        """
+        clipped = [other for other in context.paths if other.gradients.phase is Phase.CLIPPED]
+        sites = {site for other in clipped for site in other.gradients.clips}
+        clips = [clip for site in sites if (clip := self.sightings.clips.get(site))]
+        foreign = bool(clips) and all(clip.kind == "library" for clip in clips)
+        return any(
+            guard.usual is None
+            and (
+                foreign
+                or any(
+                    self.context.knowledge.hinted("clip-option", word) for word in _WORD.findall(guard.key)
+                )
+            )
+            for guard in parting(path, clipped)
+        )
 
     def withheld(self, step: Step) -> bool:
         """Whether a finding at a misplaced clip speaks for this step."""
         return any(bare(c.paths) and self._answered(step, c) for c in step.contexts)
 
     def _answered(self, step: Step, context: StepContext) -> bool:
+        clips = {site for path in context.paths for site in path.gradients.clips}
+        if any(one_by_one(clip) for site in clips if (clip := self.sightings.clips.get(site))):
+            return True  # the loop over the parameters may run zero times: that is no second finding
         for site, code in self.vain.items():
             missed = [site in path.gradients.vain for path in bare(context.paths)]
             if step.site in stepped_before(self.sightings.clips[site]) or all(missed):
@@ -149,6 +179,17 @@ def stepped_before(clip: Clip) -> list[Site]:
     """The steps that a clip comes too late for, in their order."""
     found = {p.gradients.stepped for c in clip.contexts for p in c.paths if p.code == "CLP201"}
     return sorted(site for site in found if site is not None)
+
+
+def one_by_one(clip: Clip) -> bool:
+    """Whether a clip bounds the norm of one parameter at a time (CLP206)."""
+    return clip.kind == "norm" and any(context.per_parameter for context in clip.contexts)
+
+
+def parting(path: Path, clipped: Iterable[Path]) -> frozenset[Guard]:
+    """The guards that keep a bare path from the clip that others pass."""
+    other = {(guard.key, guard.taken) for one in clipped for guard in one.guards}
+    return frozenset(guard for guard in path.guards if (guard.key, not guard.taken) in other)
 
 
 def unsure(gradients: Gradients) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import ast
 import sys
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 from clipcheck import facts
 from clipcheck.facts import Expression, Function, ModuleFacts, Statement
@@ -48,7 +50,9 @@ def extract_text(text: str, filename: str) -> ModuleFacts | Failure:
         message = f"cannot be parsed by Python {version}: {error.msg}"
         return Failure(filename, message, error.lineno, error.offset, (error.text or "").rstrip("\n"))
     except (ValueError, RecursionError, MemoryError) as error:
-        return Failure(filename, f"cannot be parsed by Python {version}: {error or type(error).__name__}")
+        return Failure(
+            filename, f"cannot be parsed by Python {version}: {str(error) or type(error).__name__}"
+        )
     return ModuleFacts(body, frozenset(walk.calls), find_suppressions(text))
 
 
@@ -155,7 +159,9 @@ class _Walk:
         out.append(facts.Evaluate(facts.Opaque("delete", parts, node.lineno), _span(node)))
 
     def assert_(self, node: ast.Assert, out: list[Statement]) -> None:
-        out.append(facts.Evaluate(facts.Opaque("assert", (self.expression(node.test),), node.lineno), _span(node)))
+        out.append(
+            facts.Evaluate(facts.Opaque("assert", (self.expression(node.test),), node.lineno), _span(node))
+        )
 
     def import_(self, node: ast.Import, out: list[Statement]) -> None:
         for name in node.names:
@@ -212,8 +218,7 @@ class _Walk:
     def expression(self, node: ast.expr) -> Expression:
         handler = _EXPRESSIONS.get(type(node))
         if handler is not None:
-            result: Expression = handler(self, node)
-            return result
+            return handler(self, node)
         parts = tuple(
             self.expression(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)
         )
@@ -271,9 +276,13 @@ class _Walk:
 
     def unary(self, node: ast.UnaryOp) -> Expression:
         inner = self.expression(node.operand)
-        numeric = isinstance(inner, facts.Constant) and isinstance(inner.value, (int, float))
-        if isinstance(node.op, ast.USub) and numeric and not isinstance(inner.value, bool):
-            return facts.Constant(-inner.value, node.lineno)
+        number = inner.value if isinstance(inner, facts.Constant) else None
+        if (
+            isinstance(node.op, ast.USub)
+            and isinstance(number, (int, float))
+            and not isinstance(number, bool)
+        ):
+            return facts.Constant(-number, node.lineno)
         return facts.Operation(_OPERATORS[type(node.op)], (inner,), node.lineno)
 
     def boolean(self, node: ast.BoolOp) -> Expression:
@@ -290,7 +299,11 @@ class _Walk:
         return parts[0] if len(parts) == 1 else facts.Operation("and", tuple(parts), node.lineno)
 
     def conditional(self, node: ast.IfExp) -> Expression:
-        test, body, orelse = self.expression(node.test), self.expression(node.body), self.expression(node.orelse)
+        test, body, orelse = (
+            self.expression(node.test),
+            self.expression(node.body),
+            self.expression(node.orelse),
+        )
         return facts.Conditional(test, body, orelse, node.lineno)
 
     def comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> Expression:
@@ -323,7 +336,7 @@ class _Walk:
         return facts.Opaque("NamedExpr", parts, node.lineno)
 
 
-_STATEMENTS = {
+_STATEMENTS: dict[type[ast.stmt], Callable[[_Walk, Any, list[Statement]], None]] = {
     ast.Expr: _Walk.evaluate, ast.Assign: _Walk.assign, ast.AnnAssign: _Walk.declare,
     ast.AugAssign: _Walk.augment, ast.If: _Walk.branch, ast.For: _Walk.loop, ast.AsyncFor: _Walk.loop,
     ast.While: _Walk.while_, ast.With: _Walk.with_, ast.AsyncWith: _Walk.with_, ast.Try: _Walk.try_,
@@ -336,7 +349,7 @@ _STATEMENTS = {
 if sys.version_info >= (3, 11):
     _STATEMENTS[ast.TryStar] = _Walk.try_
 
-_EXPRESSIONS = {
+_EXPRESSIONS: dict[type[ast.expr], Callable[[_Walk, Any], Expression]] = {
     ast.Constant: _Walk.constant, ast.Name: _Walk.name, ast.Attribute: _Walk.attribute,
     ast.Call: _Walk.call, ast.Starred: _Walk.starred, ast.Tuple: _Walk.collection,
     ast.List: _Walk.collection, ast.Set: _Walk.collection, ast.Dict: _Walk.mapping,

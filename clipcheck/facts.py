@@ -323,12 +323,17 @@ Statement = (
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """One suppression comment; `codes` empty means all of them."""
+    """One request for silence: where it stands, and the codes it names (none: every rule).
+
+    `span` reaches from the request's `#` to the end of the comment, or to the next `#` in it: what goes when
+    the request goes, the reason written behind it included. `text` is the request alone.
+    """
 
     row: int
     span: Span
     codes: tuple[str, ...]
     kind: str  # "line", "file" or "noqa"
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

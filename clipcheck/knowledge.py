@@ -108,6 +108,12 @@ class Knowledge:
         pattern = self.hints.get(hint)
         return pattern is not None and pattern.search(identifier.lower()) is not None
 
+    @property
+    def decisive(self) -> frozenset[str]:
+        """The last names of the events that are reported on: steps and clips."""
+        rules = [(name.rpartition(".")[2], rule) for name, rule in self.calls.items()]
+        rules += [(name, rule) for (_, name), rule in self.methods.items()]
+        return frozenset(name for name, rule in rules if rule.event in ("step", "clip"))
 
     def event_names(self) -> frozenset[str]:
         """The last names of all event calls: what a function must call to matter."""

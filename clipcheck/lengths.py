@@ -26,20 +26,45 @@ def length_at(value: object, filename: str, row: int) -> Length | None:
 
 
 class Lengths:
-    """The longest sequence that each file sets, looked up once per file."""
+    """The longest sequence that each file sets, or the settings it imports do; looked up once per file."""
 
     def __init__(self, project: Project) -> None:
         self._project = project
         self._known: dict[str, Length | None] = {}
+        self._scanned: dict[str, Length | None] = {}
 
     def of(self, filename: str) -> Length | None:
         if filename not in self._known:
+            found = [self._own(file) for file in (filename, *self._settings(filename))]
+            self._known[filename] = longest([length for length in found if length is not None])
+        return self._known[filename]
+
+    def _own(self, filename: str) -> Length | None:
+        if filename not in self._scanned:
             module = self._project.facts(filename)
             found = (
                 [] if module is None else list(_Scan(self._project.knowledge, filename).block(module.body))
             )
-            self._known[filename] = longest(found)
-        return self._known[filename]
+            self._scanned[filename] = longest(found)
+        return self._scanned[filename]
+
+    def _settings(self, filename: str) -> Iterator[str]:
+        """The files that this one imports for what they set: `import config`, `from options import block_size`."""
+        module, knowledge = self._project.facts(filename), self._project.knowledge
+        for one in statements(module.body if module is not None else ()):
+            if not isinstance(one, facts.Import):
+                continue
+            last = one.module.rpartition(".")[2]
+            if knowledge.hinted("settings-module", last) or knowledge.hinted(
+                "sequence-length", one.name or ""
+            ):
+                target = self._project.module(filename, one.module, one.level)
+            elif one.name is not None and knowledge.hinted("settings-module", one.name):
+                target = self._project.module(filename, f"{one.module}.{one.name}".lstrip("."), one.level)
+            else:
+                target = None
+            if target is not None:
+                yield target
 
 
 def longest(found: list[Length]) -> Length | None:

@@ -29,7 +29,7 @@ class Library:
         self._overlay = overlay
         self._facts: dict[str, ModuleFacts | Failure] = {}
         self._cache = open_cache(settings, known.digest)
-        names = sorted({name for name in known.event_names() if name in _DECISIVE or "clip" in name})
+        names = sorted(known.decisive)
         self._probe = re.compile(b"|".join([rb"\bclip_", _COMMENT, *(rf"\b{n}\b".encode() for n in names)]))
 
     # -- reading -------------------------------------------------------------------------------------
@@ -108,7 +108,9 @@ class Library:
             return
         with ProcessPoolExecutor(jobs) as pool:
             names, contents = zip(*waiting, strict=True)
-            for filename, data, found in zip(names, contents, pool.map(extract, contents, names, chunksize=8), strict=True):
+            for filename, data, found in zip(
+                names, contents, pool.map(extract, contents, names, chunksize=8), strict=True
+            ):
                 self._facts[filename] = found
                 if isinstance(found, Failure):
                     self._fail(found)
@@ -132,9 +134,6 @@ class Library:
             if data and imports.search(data):
                 out.append(filename)
         return out
-
-
-_DECISIVE = frozenset({"step"})  # the events that are reported on; a backward alone is nobody's finding
 
 
 def _module_name(filename: str) -> str:

@@ -13,12 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clipcheck import catalog, knowledge, suppress
-from clipcheck.config import Settings
+from clipcheck.blocks import Block
+from clipcheck.config import Settings, UserError
 from clipcheck.discover import Discovery, discover
+from clipcheck.docket import Docket
 from clipcheck.findings import RISKS, Finding, Report, Sight, Verdict
 from clipcheck.flow.interpreter import Interpreter
 from clipcheck.flow.records import Sightings, StepContext
-from clipcheck.judges import CODES, JudgeContext, judge
+from clipcheck.judges import JudgeContext, judge
 from clipcheck.judges import sight as count_sight
 from clipcheck.library import Library
 from clipcheck.project import Project
@@ -54,6 +56,37 @@ def run(paths: Sequence[Path], settings: Settings, *, overlay: Mapping[str, str]
     )
 
 
+def explain(path: Path, row: int, settings: Settings) -> str:
+    """Say why the step on a line of a file is, or is not, reported. Raises UserError for a file not read."""
+    from clipcheck.explain import Case
+    from clipcheck.explain import explain as tell
+
+    scanned = scan([path], settings)
+    for failure in (*scanned.discovery.failures, *scanned.library.failures):
+        if os.path.realpath(failure.filename) == os.path.realpath(path):
+            raise UserError(f"{path}: {failure.message}")
+    if not scanned.discovery.report_on:
+        raise UserError(f"{path}: excluded, or not Python")
+    filename = str(scanned.discovery.report_on[0])
+    own = [verdict for verdict in scanned.verdicts if verdict.site.filename == filename]
+    findings = _placed(scanned, own)
+    silenced = {finding: why for finding in findings if (why := _silence(scanned, finding, settings))}
+    lines = scanned.library.text(filename).splitlines()
+    docket = Docket.of(scanned.sightings, scanned.context)
+    return tell(Case(filename, lines, docket, findings, silenced, scanned.sightings.exhausted), row)
+
+
+def _silence(scanned: Scan, finding: Finding, settings: Settings) -> str:
+    """Why a finding does not show in the report, or nothing."""
+    module = scanned.library.known(finding.filename)
+    rows = range(finding.start.row, finding.end.row + 1)
+    for comment in module.suppressions if module is not None else ():
+        if suppress.acts(comment, finding.code, rows):
+            return f"suppressed by `{comment.text}` in line {comment.row}"
+    wanted = settings.wants(finding.code, finding.filename)
+    return "" if wanted else "left out by select, ignore or per-file-ignores"
+
+
 def scan(paths: Sequence[Path], settings: Settings, overlay: Mapping[str, str] | None = None) -> Scan:
     """Discover, extract, link, run and judge."""
     discovery = discover(paths, settings)
@@ -71,11 +104,11 @@ def scan(paths: Sequence[Path], settings: Settings, overlay: Mapping[str, str] |
         filename = context.label.partition(":")[0]
         return assessor.assess(context.models, filename, context.loops)
 
-    def body(filename: str) -> tuple[object, ...]:
+    def body(filename: str) -> Block:
         module = project.facts(filename)
         return module.body if module is not None else ()
 
-    context = JudgeContext(known, settings, assess, body)  # type: ignore[arg-type]
+    context = JudgeContext(known, settings, assess, body)
     verdicts = judge(sightings, context) if candidates else []
     return Scan(discovery, library, project, sightings, context, tuple(verdicts))
 
@@ -132,14 +165,3 @@ def _sight(scanned: Scan, reported: set[str]) -> Sight:
     """What became of the steps in the files reported on."""
     own = {site: step for site, step in scanned.sightings.steps.items() if site.filename in reported}
     return count_sight(replace(scanned.sightings, steps=own), scanned.context)
-
-
-def known_rules() -> tuple[str, ...]:
-    """The codes of all rules that are judged."""
-    return tuple(sorted({*CODES, suppress.UNUSED}))
-
-
-def display(filename: str) -> str:
-    """A file name as people want to read it: relative to here where that is shorter."""
-    relative = os.path.relpath(filename)
-    return relative if len(relative) < len(filename) else filename

@@ -86,19 +86,33 @@ class Project:
             callers: list[tuple[str, frozenset[str]]] = []
             for _, module in self.loaded():
                 _collect(module.body, "", callers)
-            names = set(self.knowledge.event_names())
-            clips = self.knowledge.hints.get("clip-call")
-            if clips is not None:
-                names |= {call for _, calls in callers for call in calls if clips.search(call.lower())}
-            grown = True
-            while grown:
-                grown = False
-                for name, calls in callers:
-                    if name not in names and not names.isdisjoint(calls):
-                        names.add(name)
-                        grown = True
-            self._matter = frozenset(names - {"forward"})
+            clips = {call for _, calls in callers for call in calls if self._clips(call)}
+            self._matter = _closure(callers, set(self.knowledge.event_names()) | clips)
         return self._matter
+
+    def _clips(self, name: str) -> bool:
+        return self.knowledge.hinted("clip-call", name)
+
+    def decides(self, function: facts.Function) -> bool:
+        """Whether a function itself holds a call that may be a step or a clip."""
+        decisive = self.knowledge.decisive
+        return any(name in decisive or self._clips(name) for name in function.calls)
+
+
+def _closure(callers: list[tuple[str, frozenset[str]]], names: set[str]) -> frozenset[str]:
+    """The names that lead to events; one that is defined in many places must mostly lead there."""
+    defined: dict[str, int] = {}
+    for name, _ in callers:
+        defined[name] = defined.get(name, 0) + 1
+    while True:
+        leading: dict[str, int] = {}
+        for name, calls in callers:
+            if name not in names and not names.isdisjoint(calls):
+                leading[name] = leading.get(name, 0) + 1
+        grown = {name for name, count in leading.items() if defined[name] <= 2 or 3 * count >= defined[name]}
+        if not grown:
+            return frozenset(names - {"forward"})
+        names |= grown
 
 
 def _collect(

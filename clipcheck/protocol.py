@@ -90,6 +90,7 @@ class Gradients:
     vain: frozenset[Site] = frozenset()  # the clips that came too early or too late for them
     covered: frozenset[str] | None = None  # models a partial clip covers; None: all of them
     backward: Site | None = None
+    unscaled: Site | None = None  # where the loss scale was taken off
     stepped: Site | None = None
 
     def after(self, event: Event, site: Site) -> tuple[Gradients, str]:
@@ -103,7 +104,8 @@ class Gradients:
         if event is Event.ZERO_GRAD:
             return Gradients(phase, vain=self.vain, stepped=None), code
         if event is Event.UNSCALE:
-            return replace(self, phase=phase), code
+            unscaled = site if self.phase is Phase.SCALED else self.unscaled
+            return replace(self, phase=phase, unscaled=unscaled), code
         return self._refreshed(phase, site), code
 
     def _refreshed(self, phase: Phase, site: Site) -> Gradients:

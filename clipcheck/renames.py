@@ -67,7 +67,7 @@ def _calls_by_name(name: str, clip: Clip, docket: Docket) -> list[facts.Call] | 
 def to_the_norm(clip: Clip, docket: Docket) -> Repair | None:
     """Clip the norm in place of the values, over the same parameters."""
     call, knowledge = clip.call, docket.context.knowledge
-    if not _is_exact(render(call), call.span):
+    if not _is_quotable(call):
         return None
     rule, wanted = clipcall.call_rule(call, knowledge), knowledge.fixes["clip"]
     norm = knowledge.call(wanted)
@@ -103,11 +103,17 @@ def over_all_parameters(clip: Clip, docket: Docket) -> Repair | None:
     if not isinstance(loop.target, facts.Name) or call.arguments[0] != facts.Name(loop.target.id, call.row):
         return None
     named = any(isinstance(n, facts.Name) and n.id == loop.target.id for n in blocks.walk(call.arguments[1:]))
-    if named or not isinstance(loop.source, facts.Call) or not _is_exact(render(call), call.span):
+    if named or not isinstance(loop.source, facts.Call) or not _is_quotable(call):
         return None
     written = replace(call, arguments=(loop.source, *call.arguments[1:]))
     message = "clip all parameters in one call (a tighter bound: the run changes)"
     return Repair("unsafe", message, (Replace(loop.span, render(written)),))
+
+
+def _is_quotable(call: facts.Call) -> bool:
+    """Whether a call can be written anew as it stands: facts do not keep the quotes of a string."""
+    strings = any(isinstance(n, facts.Constant) and isinstance(n.value, str) for n in blocks.walk(call))
+    return not strings and _is_exact(render(call), call.span)
 
 
 def _is_exact(text: str, span: Span) -> bool:

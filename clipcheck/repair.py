@@ -102,18 +102,43 @@ def _prelude(step: Step, contexts: list[StepContext], docket: Docket) -> tuple[s
 
 def _complete(step: Step, contexts: list[StepContext]) -> bool:
     """Whether it is certain that the step's gradients are complete where the clip goes in."""
+    return not _incomplete(step, contexts)
+
+
+def _incomplete(step: Step, contexts: list[StepContext]) -> str:
+    """Why it is not certain that the step's gradients are complete where the clip goes in, or nothing."""
     if any(one.rule is not None and one.rule.line_search for c in contexts for one in optimizers(c)):
-        return False  # the line search would see a vector that is not the gradient
+        return "its line search would see a vector that is not the gradient"
     for context in step.contexts:
         for path in context.paths:
             gradients = path.gradients
             if gradients.unsure or gradients.maybe or gradients.covered is not None:
-                return False
+                return "on some way to the step, code that is not known may have touched the gradients"
             if gradients.phase is Phase.ENTRY:
-                return False
+                return "where its gradients come from is not in sight on every way to it"
             if gradients.phase in (Phase.FRESH, Phase.SCALED) and gradients.backward is None:
-                return False
-    return True
+                return "where its gradients come from is not in sight on every way to it"
+    return ""
+
+
+def doubts(step: Step, docket: Docket) -> str:
+    """Why a step that is reported has no fix, or none that is safe, for people who ask; else nothing."""
+    contexts = docket.accused(step)
+    if _anchor(step, contexts) is None:
+        return "its closure offers no single place for the clip"
+    draft = _draft(contexts, docket)
+    if draft is None:
+        return "neither the model nor the optimizer has one name at the step that all callers agree on"
+    if _prelude(step, contexts, docket) is None:
+        return "its gradients carry the loss scale on some ways only, and unscaling twice is an error"
+    if not draft.certain:
+        return "it is not certain which parameters the optimizer updates"
+    if reason := _incomplete(step, contexts):
+        return reason
+    threshold = clipcall.threshold_for(step.site, docket)
+    return (
+        "" if _same_threshold(step, threshold, docket) else "other ways to the step clip at another threshold"
+    )
 
 
 def _same_threshold(step: Step, threshold: str, docket: Docket) -> bool:

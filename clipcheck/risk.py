@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from clipcheck import facts
 from clipcheck.findings import RISKS, Evidence, Risk
 from clipcheck.flow.records import Sightings
+from clipcheck.flow.render import last_identifier
 from clipcheck.flow.values import Elements, Items, Object, Table, Value, choices
 from clipcheck.layers import Anatomy, Classes, Walk
 from clipcheck.lengths import Length, Lengths, longest
 from clipcheck.naming import with_article
 from clipcheck.project import Project
+from clipcheck.traverse import statements
 
 NOT_FINITE = "NaN"  # how the message of a NaN check reads
 _RECURRENT = ("recurrent", "recurrence", "recurrent-name", "recurrent-attribute")
@@ -49,6 +52,7 @@ class Assessor:
         self._recurrent = frozenset(recurrent_classes)
         self._classes = Classes(project)
         self._lengths = Lengths(project)
+        self._adversaries: dict[str, bool] = {}
 
     def assess(self, models: tuple[Value, ...], step_file: str, notes: tuple[Evidence, ...]) -> Assessment:
         """The worst of what the models are; a NaN check among the notes makes anything medium at least."""
@@ -56,6 +60,8 @@ class Assessor:
         # An alternative that was not found says nothing beside one that was.
         found = [one for one in found if one is not NOT_FOUND] or [NOT_FOUND]
         worst = max(found, key=lambda one: RISKS.index(one.risk))
+        if worst.risk == "none" and self._adversarial(step_file):
+            worst = replace(worst, risk="low", family="adversarial", summary="an adversarial network")
         check = next((note for note in notes if NOT_FINITE in note.message), None)
         if check is not None and RISKS.index(worst.risk) < RISKS.index("medium"):
             return replace(worst, risk="medium", evidence=(check, *worst.evidence))
@@ -63,6 +69,20 @@ class Assessor:
 
     def _anatomy(self, model: Value) -> Anatomy:
         return Walk(self._classes, self._project, self._sightings, self._recurrent).run(model)
+
+    def _adversarial(self, filename: str) -> bool:
+        """Whether a file binds a generator and a discriminator, by their names."""
+        if filename not in self._adversaries:
+            module, hinted = self._project.facts(filename), self._project.knowledge.hinted
+            bound = {
+                last_identifier(target)
+                for statement in statements(module.body if module is not None else ())
+                if isinstance(statement, facts.Assign)
+                for target in statement.targets
+            }
+            both = ("generator-name", "discriminator-name")
+            self._adversaries[filename] = all(any(hinted(hint, name) for name in bound) for hint in both)
+        return self._adversaries[filename]
 
     def _judge(self, anatomy: Anatomy, step_file: str) -> Assessment:
         """DESIGN's table, from its top down."""
@@ -73,12 +93,13 @@ class Assessor:
         if "graph" in anatomy.first:
             return Assessment("low", (anatomy.first["graph"][1],), "graph", "a graph network")
         for family in _ATTENTION:
-            if family in anatomy.first:
+            # A name alone makes no Transformer of an image network: it may transform images.
+            if family in anatomy.first and not (family == "attention-name" and _convolutional(anatomy)):
                 return self._attention(anatomy, anatomy.first[family][1], step_file)
         return self._feedforward(anatomy)
 
     def _attention(self, anatomy: Anatomy, evidence: Evidence, step_file: str) -> Assessment:
-        if self._convolutional(anatomy):
+        if _convolutional(anatomy):
             if "adversarial-class" in anatomy.labels:
                 return Assessment("low", (evidence,), "adversarial", "an adversarial network with attention")
             return Assessment("medium", (evidence,), "attention", "a convolutional network with attention")
@@ -88,11 +109,6 @@ class Assessor:
         risk: Risk = "high" if length[0] >= self._long else "medium"
         summary = f"a Transformer on sequences of {length[0]} tokens"
         return Assessment(risk, (evidence, length[1]), "transformer", summary)
-
-    def _convolutional(self, anatomy: Anatomy) -> bool:
-        """Whether attention is a part of an image network: more convolutions than one patch embedding takes."""
-        convolutions = anatomy.counts.get("convolution", 0)
-        return convolutions > 2 and convolutions > anatomy.counts.get("linear", 0)
 
     def _length(self, anatomy: Anatomy, step_file: str) -> Length | None:
         """The longest sequence that the model, its file, the file it is made in or the step's file sets."""
@@ -128,6 +144,12 @@ class Assessor:
             if family in anatomy.first:
                 return (anatomy.first[family][1],)
         return ()
+
+
+def _convolutional(anatomy: Anatomy) -> bool:
+    """Whether it is an image network at heart: more convolutions than a patch embedding takes."""
+    convolutions = anatomy.counts.get("convolution", 0)
+    return convolutions > 2 and convolutions > anatomy.counts.get("linear", 0)
 
 
 def _apart(model: Value) -> Iterator[Value]:

@@ -14,10 +14,8 @@ import io
 import re
 import tokenize
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
-from clipcheck import facts
+from clipcheck.facts import Suppression
 from clipcheck.findings import RemoveComment, Repair, Replace, Site, Span, Verdict
 
 UNUSED = "CLP901"
@@ -27,17 +25,6 @@ _OWN = re.compile(
 _NOQA = re.compile(
     r"#\s*noqa(?![\w-])(?P<colon>\s*:\s*(?P<codes>[A-Z][A-Z0-9]*(?:[\s,]+[A-Z]+[0-9]+)*))?", re.IGNORECASE
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Suppression(facts.Suppression):
-    """One request for silence: where it stands, and the codes it names (none: every rule).
-
-    `span` reaches from the request's `#` to the end of the comment, or to the next `#` in it: what goes when
-    the request goes, the reason written behind it included. `text` is the request alone.
-    """
-
-    text: str = ""
 
 
 def find_suppressions(source: str) -> tuple[Suppression, ...]:
@@ -58,7 +45,7 @@ def find_suppressions(source: str) -> tuple[Suppression, ...]:
 
 def apply(
     verdicts: Iterable[Verdict],
-    suppressions: Sequence[facts.Suppression],
+    suppressions: Sequence[Suppression],
     statement_rows: Callable[[Verdict], range],
     *,
     cell: int | None = None,
@@ -70,10 +57,10 @@ def apply(
     Hand in *every* verdict, before `--select` and `--min-risk`: a comment is not idle because less was asked for.
     """
     kept: list[Verdict] = []
-    used: dict[facts.Suppression, set[str]] = {}
+    used: dict[Suppression, set[str]] = {}
     for verdict in verdicts:
         rows = statement_rows(verdict)
-        hits = [item for item in suppressions if _acts(item, verdict.code, rows)]
+        hits = [item for item in suppressions if acts(item, verdict.code, rows)]
         for item in hits:
             used.setdefault(item, set()).update(code for code in item.codes if verdict.code.startswith(code))
         if not hits:
@@ -90,7 +77,7 @@ def _read_comment(comment: str, row: int, before: str) -> Iterable[Suppression]:
     left = len(before.encode("utf-8", "surrogatepass"))
     matches = [*_OWN.finditer(comment), *_NOQA.finditer(comment)]
     for match in sorted(matches, key=lambda match: match.start()):
-        kind: Literal["line", "file", "noqa"] = "noqa"
+        kind = "noqa"
         if match.re is _OWN:
             kind = "file" if match["kind"].lower() == "ignore-file" else "line"
         codes = tuple(code.upper() for code in re.split(r"[\s,]+", match["codes"] or "") if code)
@@ -103,24 +90,18 @@ def _read_comment(comment: str, row: int, before: str) -> Iterable[Suppression]:
         yield Suppression(row, span, codes, kind, match[0].rstrip())
 
 
-def _covers(item: facts.Suppression, code: str) -> bool:
+def _covers(item: Suppression, code: str) -> bool:
     return not item.codes or any(code.startswith(prefix) for prefix in item.codes)
 
 
-def _text(item: facts.Suppression) -> str:
-    if isinstance(item, Suppression) and item.text:
-        return item.text
-    name = "ignore-file" if item.kind == "file" else "ignore"
-    return f"# clipcheck: {name}" + (f"[{', '.join(item.codes)}]" if item.codes else "")
-
-
-def _acts(item: facts.Suppression, code: str, rows: range) -> bool:
+def acts(item: Suppression, code: str, rows: range) -> bool:
+    """Whether a comment suppresses a rule's verdict on the statement in these rows."""
     return _covers(item, code) and (item.kind == "file" or item.row in rows)
 
 
-def _unused(item: facts.Suppression, used: dict[facts.Suppression, set[str]], site: Site) -> Verdict | None:
+def _unused(item: Suppression, used: dict[Suppression, set[str]], site: Site) -> Verdict | None:
     """Return the CLP901 of a comment that is idle, wholly or in some of its codes."""
-    text = _text(item)
+    text = item.text
     if item not in used:
         return Verdict(UNUSED, f"`{text}` suppresses nothing", site, "none", (), _remove(item))
     idle = [code for code in item.codes if code not in used[item] and not UNUSED.startswith(code)]
@@ -133,5 +114,5 @@ def _unused(item: facts.Suppression, used: dict[facts.Suppression, set[str]], si
     return Verdict(UNUSED, message, site, "none", (), repair)
 
 
-def _remove(item: facts.Suppression) -> Repair:
+def _remove(item: Suppression) -> Repair:
     return Repair("safe", "Remove the comment", (RemoveComment(item.span),))

@@ -24,7 +24,7 @@ from clipcheck import config
 
 if TYPE_CHECKING:
     from clipcheck.findings import Finding, Report
-    from clipcheck.fix import FixOutcome
+    from clipcheck.fixing import FixOutcome
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "fixtures"
@@ -121,8 +121,7 @@ def scan(root: Path, wanted: config.Settings) -> Report:
 
 def fix(root: Path, wanted: config.Settings) -> FixOutcome:
     """Fix the project in `root`, on disk."""
-    from clipcheck import fix as fixing
-    from clipcheck import pipeline
+    from clipcheck import fixing, pipeline
 
     return fixing.apply([root], wanted, pipeline.run)
 

@@ -30,7 +30,7 @@ ON = Guard("args.clip > 0", frozenset({"args"}), taken=True, usual=False)
 class Risky:
     risk: Risk = "high"
     evidence: tuple[Evidence, ...] = (Evidence("/project/models.py", 12, "LSTM made here"),)
-    summary: str = "the model is an LSTM"
+    summary: str = "an LSTM"
 
 
 def gradients(*events: str, step: Site | None = None, **changes: object) -> Gradients:
@@ -66,7 +66,9 @@ class Scene:
 
     def statement(self, text: str, nth: int = 0) -> facts.Statement:
         rows = [row for row, line in enumerate(self.source.split("\n"), 1) if text in line]
-        nodes = [n for n in blocks.walk(self.body) if isinstance(n, facts.Evaluate | facts.Assign | facts.Return)]
+        nodes = [
+            n for n in blocks.walk(self.body) if isinstance(n, facts.Evaluate | facts.Assign | facts.Return)
+        ]
         return next(node for node in nodes if node.span.row == rows[nth])
 
     def site(self, text: str, nth: int = 0) -> Site:
@@ -116,15 +118,16 @@ class Scene:
         paths = [state if isinstance(state, Path) else clipping(state, site) for state in states]
         value = threshold if isinstance(threshold, Value) or threshold is None else Literal(threshold)
         clip.contexts.append(
-            ClipContext(
-                paths, value, None, scaled_threshold, result_used, per_parameter, optimizer, scaler
-            )
+            ClipContext(paths, value, None, scaled_threshold, result_used, per_parameter, optimizer, scaler)
         )
         return clip
 
     def context(self, risk: Risk = "high", **settings: object) -> JudgeContext:
         return JudgeContext(
-            KNOWLEDGE, Settings(**settings), lambda _: Risky(risk), lambda _: self.body  # type: ignore[arg-type]
+            KNOWLEDGE,
+            Settings(**settings),
+            lambda _: Risky(risk),
+            lambda _: self.body,  # type: ignore[arg-type]
         )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from clipcheck.findings import Action, Applicability, Finding, Repair, Site, Span, Verdict
 from clipcheck.place import place
-from clipcheck.render import render
 from clipcheck.sourcefile import Lines
+from clipcheck.splice import render
 
 CLIP = "clip(model)"
 

@@ -32,10 +32,10 @@ from clipcheck.findings import (
     Report,
     Span,
 )
-from clipcheck.fix import PASSES, FixOutcome, Plan, Run, apply, diff, plan
+from clipcheck.fixing import PASSES, FixOutcome, Plan, Run, apply, diff, plan
 from clipcheck.place import place
-from clipcheck.render import render
 from clipcheck.sourcefile import Lines, decode
+from clipcheck.splice import render
 
 STEP = "opt.step()"
 Rule = Callable[[str, Span], Sequence[Action]]

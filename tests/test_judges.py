@@ -22,10 +22,13 @@ LOOP = """
 FRESH = gradients(*BACKWARD)
 CLIPPED = gradients(*BACKWARD, "clip")
 SPENT = gradients(*BACKWARD, "step")
-EARLY = Guard("epoch < 5", frozenset({"epoch"}), taken=True)
-LATE = Guard("epoch < 5", frozenset({"epoch"}), taken=False)
+EARLY = Guard("train:epoch < 5", frozenset({"epoch"}), taken=True)
+LATE = Guard("train:epoch < 5", frozenset({"epoch"}), taken=False)
 FAST = Guard("args.fast", frozenset({"args"}), taken=True, usual=False)
 SLOW = Guard("args.fast", frozenset({"args"}), taken=False, usual=False)
+
+NO = Guard("<module>:config['grad_clip'] > 0", frozenset({"config"}), taken=False)
+YES = Guard("<module>:config['grad_clip'] > 0", frozenset({"config"}), taken=True)
 
 
 def codes(scene, risk="high", **settings):
@@ -49,11 +52,16 @@ def outcome(scene, risk="high"):
         pytest.param([gradients(*BACKWARD, maybe=True)], "unknown", id="maybe refreshed"),
         pytest.param([gradients("zero_grad")], "unknown", id="no backward seen"),
         pytest.param([SPENT], "unknown", id="spent"),
-        pytest.param([stepping(CLIPPED, SLOW), stepping(FRESH, FAST)], "clipped", id="bare only with an option"),
         pytest.param(
-            [stepping(CLIPPED, FAST), stepping(FRESH, FAST, ON)], "clipped", id="bare only with a further option"
+            [stepping(CLIPPED, SLOW), stepping(FRESH, FAST)], "clipped", id="bare only with an option"
+        ),
+        pytest.param(
+            [stepping(CLIPPED, FAST), stepping(FRESH, FAST, ON)],
+            "clipped",
+            id="bare only with a further option",
         ),
         pytest.param([CLIPPED, gradients(*BACKWARD, unsure="helper()")], "clipped", id="clipped or unsure"),
+        pytest.param([stepping(FRESH, NO), stepping(CLIPPED, YES)], "clipped", id="an option nobody knows"),
     ],
 )
 def test_step_silent(paths, expected):
@@ -70,6 +78,14 @@ def test_step_below_the_risk_asked_for(risk):
     assert codes(scene, risk) == []
     assert outcome(scene, risk) == "low_risk"
     assert codes(scene, risk, min_risk=risk) == ["CLP101"]
+
+
+def test_test_around_a_clip_of_a_library():
+    scene = Scene(LOOP)
+    clip = scene.clip(FRESH, kind="library")
+    clipped = gradients(*BACKWARD, "clip", clips=frozenset({clip.site}))
+    scene.step(stepping(FRESH, LATE), stepping(clipped, EARLY))
+    assert codes(scene) == []
 
 
 def test_option_off_below_the_risk_asked_for():
@@ -89,10 +105,14 @@ def test_option_off_below_the_risk_asked_for():
         pytest.param([gradients(*SCALED)], "CLP101", id="scaled"),
         pytest.param([stepping(FRESH, LATE), stepping(CLIPPED, EARLY)], "CLP101", id="a branch without"),
         pytest.param([stepping(FRESH, FAST)], "CLP101", id="no usual path"),
-        pytest.param([stepping(FRESH, FAST), stepping(CLIPPED, ON)], "CLP101", id="bare and clipped, both unusual"),
+        pytest.param(
+            [stepping(FRESH, FAST), stepping(CLIPPED, ON)], "CLP101", id="bare and clipped, both unusual"
+        ),
         pytest.param([stepping(FRESH, OFF), stepping(CLIPPED, ON)], "CLP102", id="option off"),
         pytest.param(
-            [stepping(FRESH, FAST, OFF), stepping(CLIPPED, FAST, ON)], "CLP102", id="option off behind another"
+            [stepping(FRESH, FAST, OFF), stepping(CLIPPED, FAST, ON)],
+            "CLP102",
+            id="option off behind another",
         ),
     ],
 )
@@ -109,7 +129,7 @@ def test_step_message_and_evidence():
     (verdict,) = judge(scene.sightings, scene.context())
     assert verdict.message == (
         "`optimizer.step()` uses gradients that nothing has clipped where `epoch < 5` is false; "
-        "the model is an LSTM (high risk)"
+        "it trains an LSTM (high risk)"
     )
     assert [one.message for one in verdict.evidence] == [
         "LSTM made here",
@@ -125,7 +145,7 @@ def test_option_off_names_the_option_and_its_default():
     clip = scene.clip(behind, threshold=Option("clip", Literal(0.0), ("/project/options.py", 7)))
     scene.step(stepping(FRESH, OFF), stepping(gradients(*BACKWARD, "clip", clips=frozenset({clip.site})), ON))
     (verdict,) = judge(scene.sightings, scene.context())
-    assert "unless `args.clip > 0` is true" in verdict.message
+    assert "nothing has clipped where `args.clip > 0` is false, which is the default" in verdict.message
     assert ("/project/options.py", 7) in {(one.filename, one.row) for one in verdict.evidence}
 
 
@@ -163,6 +183,13 @@ def test_late_clip_does_not_speak_for_the_step_of_a_later_loop():
     assert codes(scene) == ["CLP201", "CLP101"]
 
 
+def test_clip_one_by_one_speaks_for_its_step():
+    scene = Scene(LOOP)
+    clip = scene.clip(FRESH, per_parameter=True)
+    scene.step(FRESH, gradients(*BACKWARD, "clip", clips=frozenset({clip.site})))
+    assert codes(scene) == ["CLP206"]
+
+
 def test_clip_that_works_elsewhere_does_not_speak_for_a_step():
     scene = Scene(LOOP)
     clip = scene.clip(gradients("zero_grad"), FRESH)
@@ -194,7 +221,9 @@ def test_clip_that_works_elsewhere_does_not_speak_for_a_step():
         pytest.param([FRESH], {"threshold": 400}, id="large but used"),
         pytest.param([FRESH], {"threshold": 1e-4}, id="small but used"),
         pytest.param([FRESH], {"threshold": inf, "result_used": True}, id="measured"),
-        pytest.param([FRESH], {"kind": "value", "per_parameter": True}, id="values, one by one: CLP301 alone"),
+        pytest.param(
+            [FRESH], {"kind": "value", "per_parameter": True}, id="values, one by one: CLP301 alone"
+        ),
         pytest.param([FRESH], {"kind": "hand-written", "threshold": 0.0}, id="by hand"),
     ],
 )
@@ -229,7 +258,9 @@ def test_guarded_scale_and_guarded_zero_stay_silent():
         pytest.param([FRESH], {"threshold": 1e4}, "CLP302", id="huge"),
         pytest.param([FRESH], {"threshold": inf}, "CLP302", id="infinite"),
         pytest.param([FRESH], {"threshold": 1e-6}, "CLP302", id="tiny"),
-        pytest.param([FRESH], {"threshold": Option("clip", Literal(1e-6), ("o.py", 1))}, "CLP302", id="option"),
+        pytest.param(
+            [FRESH], {"threshold": Option("clip", Literal(1e-6), ("o.py", 1))}, "CLP302", id="option"
+        ),
         pytest.param([FRESH], {"replaced_by": "clip_grad_norm_"}, "CLP303", id="old name"),
     ],
 )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from judging import BACKWARD, LBFGS, SCALED, Scene, gradients, stepping
 
-from clipcheck.fix import render
+from clipcheck.fixing import render
 from clipcheck.flow.values import Literal, Option, Unknown
 from clipcheck.flow.worlds import Guard
 from clipcheck.judges import judge
@@ -24,7 +24,11 @@ HELD = '[p for group in optimizer.param_groups for p in group["params"]]'
 
 
 def repairs(scene, code, **settings):
-    return [verdict.repair for verdict in judge(scene.sightings, scene.context(**settings)) if verdict.code == code]
+    return [
+        verdict.repair
+        for verdict in judge(scene.sightings, scene.context(**settings))
+        if verdict.code == code
+    ]
 
 
 def repair(scene, code="CLP101", **settings):
@@ -64,7 +68,9 @@ def test_step_without_fix(options):
     [
         pytest.param([gradients(*SCALED)], None, id="scaled, and the scaler has no name"),
         pytest.param([gradients(*SCALED), FRESH], "scaler", id="scaled on some paths"),
-        pytest.param([gradients(*SCALED), gradients(*SCALED, "unscale", "clip")], "scaler", id="unscaled on some"),
+        pytest.param(
+            [gradients(*SCALED), gradients(*SCALED, "unscale", "clip")], "scaler", id="unscaled on some"
+        ),
     ],
 )
 def test_step_with_a_scale_without_fix(states, scaler):
@@ -158,7 +164,9 @@ def test_inside_the_closure():
         optimizer.step(closure)
     """)
     scene.step(FRESH, closure=scene.statement("return loss").span, has_closure=True)
-    assert "\n    torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)\n    return" in fixed(scene)
+    assert "\n    torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)\n    return" in fixed(
+        scene
+    )
 
 
 @pytest.mark.parametrize(
@@ -183,7 +191,9 @@ def test_name_by_the_imports(imports, expected):
     assert line == f"{expected}model.parameters(), max_norm=1.0)"
 
 
-@pytest.mark.parametrize("imports", ["import os", "from .torch import nn", "from torch import *", "from own import nn"])
+@pytest.mark.parametrize(
+    "imports", ["import os", "from .torch import nn", "from torch import *", "from own import nn"]
+)
 def test_import_added(imports):
     scene = Scene(PLAIN.replace("import torch", imports))
     scene.step(FRESH)
@@ -212,7 +222,9 @@ TWO = """
         pytest.param("limit", {}, "1.0", id="a parameter of the other function"),
         pytest.param("0.0", {"threshold": 0.0}, "1.0", id="out of range"),
         pytest.param("LIMIT", {"threshold": Unknown("x")}, "1.0", id="a value that is not known"),
-        pytest.param("LIMIT", {"threshold": Option("x", Literal(None), ("", 1))}, "1.0", id="None by default"),
+        pytest.param(
+            "LIMIT", {"threshold": Option("x", Literal(None), ("", 1))}, "1.0", id="None by default"
+        ),
         pytest.param("0.25", {"kind": "value"}, "1.0", id="of values"),
         pytest.param("0.25", {"per_parameter": True}, "1.0", id="per parameter"),
         pytest.param("0.25, 'inf'", {}, "1.0", id="another norm"),
@@ -311,14 +323,16 @@ def test_clip_after_zero_grad_cannot_move():
 
 
 def test_late_clip_of_another_function_cannot_move():
-    scene = late(source="""
+    scene = late(
+        source="""
     def step():
         {between}
         optimizer.step()
 
     def clip():
         {clip}
-""")
+"""
+    )
     assert repair(scene, "CLP201") is None
 
 

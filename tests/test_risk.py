@@ -67,24 +67,37 @@ QUIET = {
         "convolution",
     ),
     "deep CNN with normalisation": (
-        net("self.layers = nn.Sequential(*[nn.Sequential(nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8)) for _ in range(60)])"),
+        net(
+            "self.layers = nn.Sequential(*[nn.Sequential(nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8)) for _ in range(60)])"
+        ),
         "Net()",
         "low",
         "convolution",
     ),
     "normalisation by function": (
-        net("self.layers = nn.ModuleList([nn.Conv2d(8, 8, 3) for _ in range(60)])", "return F.layer_norm(x, (8,))"),
+        net(
+            "self.layers = nn.ModuleList([nn.Conv2d(8, 8, 3) for _ in range(60)])",
+            "return F.layer_norm(x, (8,))",
+        ),
         "Net()",
         "low",
         "convolution",
     ),
     "an embedding and a linear layer": (
-        net("self.tok = nn.Embedding(100, 8)\nself.head = nn.Linear(8, 100)", "return self.head(self.tok(x))"),
+        net(
+            "self.tok = nn.Embedding(100, 8)\nself.head = nn.Linear(8, 100)", "return self.head(self.tok(x))"
+        ),
         "Net()",
         "none",
         "linear",
     ),
     "discriminator": (net(CNN, name="Discriminator"), "Discriminator()", "low", "adversarial"),
+    "a generator beside a discriminator": (
+        "D = nn.Linear(2, 1)\nG = nn.Linear(4, 2)\n",
+        "G",
+        "low",
+        "adversarial",
+    ),
     "policy": (net(MLP, name="PolicyNet"), "PolicyNet()", "low", "policy"),
     "graph network": (
         "from torch_geometric.nn import GCNConv\n"
@@ -106,6 +119,12 @@ QUIET = {
         "linear",
     ),
     "not found": ("from elsewhere import build\n", "build()", "low", "unknown"),
+    "a Transformer of images": (
+        net(CNN + "\nself.last = nn.Conv2d(8, 3, 3)", name="TransformerNet"),
+        "TransformerNet()",
+        "none",
+        "convolution",
+    ),
     "channel attention": (
         net(CNN + "\nself.squeeze = ChannelAttention()")
         + net("self.fc = nn.Conv2d(8, 8, 1)", "return self.fc(x)", name="ChannelAttention"),
@@ -182,7 +201,9 @@ hidden = self.i2h(combined)
 output = self.i2o(combined)
 return output, hidden
 """
-BLOCK = net("self.a = nn.Linear(8, 8)\nself.b = nn.Linear(8, 8)", "return x + self.b(F.relu(self.a(x)))", "Block")
+BLOCK = net(
+    "self.a = nn.Linear(8, 8)\nself.b = nn.Linear(8, 8)", "return x + self.b(F.relu(self.a(x)))", "Block"
+)
 PLAIN = BLOCK.replace("return x + ", "return ")
 ATTENTION = """
 q, k, v = self.qkv(x).split(8, dim=2)
@@ -270,7 +291,9 @@ LOUD = {
         "deep",
     ),
     "sixty layers": (
-        net("layers = []\nfor _ in range(60):\n    layers.append(nn.Linear(8, 8))\nself.layers = nn.Sequential(*layers)"),
+        net(
+            "layers = []\nfor _ in range(60):\n    layers.append(nn.Linear(8, 8))\nself.layers = nn.Sequential(*layers)"
+        ),
         "Net()",
         "high",
         "deep",
@@ -342,6 +365,25 @@ def test_the_length_may_stand_in_another_file():
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "statement"),
+    [
+        ("config.py", "import config"),
+        ("options.py", "from options import Options"),
+        ("a.py", "from a import bptt"),
+    ],
+)
+def test_the_length_may_stand_in_imported_settings(name, statement):
+    train = f"{HEAD}{statement}\n{GPT}{LOOP.format(made='Net()')}"
+    found = assess_files({name: "class Options:\n    bptt = 640\nbptt = 640\n", "train.py": train})
+    assert (found.risk, found.evidence[1].filename) == ("high", f"/p/{name}")
+
+
+def test_a_length_in_any_other_import_is_not_meant():
+    train = f"{HEAD}import tools\n{GPT}{LOOP.format(made='Net()')}"
+    assert assess_files({"tools.py": "max_len = 9000\n", "train.py": train}).risk == "medium"
+
+
 def test_settings_move_the_lines():
     assert assess(f"block_size = 128\n{GPT}", settings_long=100).risk == "high"
     assert assess(net(MLP), deep=(2, 3)).risk == "medium"
@@ -378,7 +420,11 @@ def test_what_nothing_is_known_of_and_what_the_loop_saw():
 
 
 def test_naming():
-    assert [words(name) for name in ("ConvLSTMCell", "LinearNN", "GRUNet")] == ["conv_lstm_cell", "linear_nn", "gru_net"]
+    assert [words(name) for name in ("ConvLSTMCell", "LinearNN", "GRUNet")] == [
+        "conv_lstm_cell",
+        "linear_nn",
+        "gru_net",
+    ]
     assert [with_article(name) for name in ("LSTM", "GRU", "UNet", "Encoder", "Reader")] == [
         "an LSTM",
         "a GRU",

@@ -102,5 +102,5 @@ def test_offsets_come_back(text: str, data: st.DataObject) -> None:
 def test_no_libcst_here() -> None:
     import subprocess
 
-    code = "import sys, clipcheck.sourcefile, clipcheck.fix; sys.exit('libcst' in sys.modules)"
+    code = "import sys, clipcheck.sourcefile, clipcheck.fixing; sys.exit('libcst' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -175,8 +175,6 @@ def _sum(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value 
     return tensor if tensor is not None else None
 
 
-
-
 BUILTINS: dict[str, Handler] = {
     "builtins.list": _collect, "builtins.tuple": _collect, "builtins.set": _collect,
     "builtins.iter": _same, "builtins.sorted": _same, "builtins.reversed": _same,

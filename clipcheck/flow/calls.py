@@ -58,7 +58,11 @@ class Calls(Expressions):
             return self._call_object(frame, function, given, call)
         if isinstance(function, External):
             return self._call_library(frame, function, given, call)
-        if isinstance(function, Unknown) and isinstance(owner, Unknown) and isinstance(call.function, facts.Attribute):
+        if (
+            isinstance(function, Unknown)
+            and isinstance(owner, Unknown)
+            and isinstance(call.function, facts.Attribute)
+        ):
             function = Bound(owner, call.function.attr)
         if isinstance(function, Bound):
             return self._call_method(frame, function, given, call)
@@ -70,9 +74,15 @@ class Calls(Expressions):
         """A call of one of several things: each is followed from the same worlds."""
         before, results, after = self.worlds, [], []
         known = [choice for choice in function.choices if not isinstance(choice, (Unknown, Literal))]
-        optimizers = [c for c in known if isinstance(c, Bound) and isinstance(c.owner, Object) and c.owner.role == "optimizer"]
+        optimizers = [
+            c
+            for c in known
+            if isinstance(c, Bound) and isinstance(c.owner, Object) and c.owner.role == "optimizer"
+        ]
         if optimizers and len(optimizers) == len(known):
-            return self.apply(frame, optimizers[0], owner, given, call)  # one variable, one optimizer at a time
+            return self.apply(
+                frame, optimizers[0], owner, given, call
+            )  # one variable, one optimizer at a time
         owners = choices(owner) if owner is not None else ()
         for number, choice in enumerate(known or function.choices):
             self.worlds = before
@@ -93,13 +103,20 @@ class Calls(Expressions):
             return Unknown(f"{function.filename}:{definition.name}()", self.models_in(given))
         if self.following and len(self.stack) < MAX_DEPTH and self.project.matters(definition):
             self.visited.add(id(definition))
-            return self.run_function(function, given, call)
+            known = (id(definition), id(function.frame), function.receiver, given, self.worlds)
+            if known not in self.known_effects:
+                result = self.run_function(function, given, call)
+                self.known_effects[known] = result, self.worlds
+            result, self.worlds = self.known_effects[known]
+            return result
         depth = sum(1 for active in self.stack) if not self.following else 0
         if depth > VALUE_DEPTH or self.value_fuel <= 0:
             return Unknown(f"{function.filename}:{definition.name}()", self.models_in(given))
         key = (id(definition), function.receiver, given)
         if key not in self.known_values:
-            self.known_values[key] = Unknown(f"{function.filename}:{definition.name}()", self.models_in(given))
+            self.known_values[key] = Unknown(
+                f"{function.filename}:{definition.name}()", self.models_in(given)
+            )
             self.known_values[key] = self.value_of(function, given, call)
         return self.known_values[key]
 
@@ -225,7 +242,11 @@ class Calls(Expressions):
             statement.target.id if isinstance(statement, facts.Declare) else statement.targets[0].id  # type: ignore[union-attr]
             for statement in cls.definition.body
             if (isinstance(statement, facts.Declare) and isinstance(statement.target, facts.Name))
-            or (isinstance(statement, facts.Assign) and statement.annotation and isinstance(statement.targets[0], facts.Name))
+            or (
+                isinstance(statement, facts.Assign)
+                and statement.annotation
+                and isinstance(statement.targets[0], facts.Name)
+            )
         ]
         made.attributes.update(zip(names, given.positional, strict=False))
         made.attributes.update({name: value for name, value in given.keywords if name})
@@ -294,7 +315,9 @@ class Calls(Expressions):
     def _call_method(self, frame: Frame, function: Bound, given: Arguments, call: facts.Call) -> Value:
         """A method of something that is not of the project."""
         owner, name = function.owner, function.name
-        if name in self.knowledge.passthrough_methods and isinstance(owner, (Object, Tensor, Unknown, Parameters)):
+        if name in self.knowledge.passthrough_methods and isinstance(
+            owner, (Object, Tensor, Unknown, Parameters)
+        ):
             return owner
         if isinstance(owner, (Object, Unknown)) and name in ("parameters", "named_parameters"):
             return Parameters(frozenset({owner.key}), named=name == "named_parameters")
@@ -308,7 +331,11 @@ class Calls(Expressions):
             return self._of_table(frame, owner, name, given, call)
         if isinstance(owner, (Items, Elements, Parameters)):
             return self.sequence_method(frame, owner, name, given, call)
-        if isinstance(owner, Object) and owner.role == "module" and name in ("append", "add_module", "extend"):
+        if (
+            isinstance(owner, Object)
+            and owner.role == "module"
+            and name in ("append", "add_module", "extend")
+        ):
             for value in given.positional:
                 owner.attributes[f"#{len(owner.attributes)}"] = value
             return owner
@@ -343,7 +370,14 @@ class Calls(Expressions):
     ) -> Value:
         """`append`, `extend` and the like change the list that the receiver's name stands for."""
         if isinstance(owner, Parameters) and name in ("items", "values", "get", "pop"):
-            return Parameters(owner.models, owner.part, owner.holder, name in ("get", "pop"), name == "items", owner.gradient)
+            return Parameters(
+                owner.models,
+                owner.part,
+                owner.holder,
+                name in ("get", "pop"),
+                name == "items",
+                owner.gradient,
+            )
         if name in ("append", "extend", "add", "insert") and given.positional:
             added = given.positional[-1]
             grown: Value

@@ -17,8 +17,8 @@ from clipcheck.project import Project
 
 MAX_DEPTH = 14  # calls inside calls
 VALUE_DEPTH = 7  # the same, for calls followed only for what they return
-ENTRY_FUEL = 30_000  # statements followed from one entry point
-VALUE_FUEL = 60_000  # statements followed for their values alone, from one entry point
+ENTRY_FUEL = 12_000  # statements followed from one entry point
+VALUE_FUEL = 20_000  # statements followed for their values alone, from one entry point
 MAX_CONTEXTS = 8  # contexts in which one function is followed
 
 
@@ -47,6 +47,8 @@ class Core:
         self.discarded: facts.Expression | None = None  # the expression whose value nobody uses
         self.value_fuel = VALUE_FUEL
         self.known_values: dict[object, Value] = {}
+        self.known_effects: dict[object, tuple[Value, Worlds]] = {}  # of functions followed with their events
+        self.inside: dict[tuple[str, str], bool] = {}  # which model lies in which; void when the heap changes
         self.chain: list[str] = []  # where the calls on the stack were made
         self.returns: list[tuple[Value, Worlds]] = []
         self.raised: list[Worlds] = []

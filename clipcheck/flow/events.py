@@ -175,10 +175,16 @@ class Events(Calls):
         known = all(model in self.sightings.objects for model in held.models | cover.models)
         return "none" if known else "maybe"
 
-    def contains(self, outer: str, inner: str, depth: int = 5) -> bool:
+    def contains(self, outer: str, inner: str, depth: int = 4) -> bool:
         """Whether the model with key `inner` is, or lies inside, the one with key `outer`."""
         if outer == inner or inner.startswith((outer + ".", outer + "[")):
             return True
+        known = self.inside.get((outer, inner))
+        if known is None:
+            known = self.inside[outer, inner] = self._lies_in(outer, inner, depth)
+        return known
+
+    def _lies_in(self, outer: str, inner: str, depth: int) -> bool:
         held = self.sightings.objects.get(outer)
         if held is None or not depth:
             return False
@@ -198,9 +204,17 @@ class Events(Calls):
 
     # -- the events ----------------------------------------------------------------------------------
 
-    def change(self, update: Callable[[str, Gradients], Gradients]) -> None:
-        """Apply a change to the gradients of every optimizer in every world."""
-        self.worlds = merge([tuple(world.mapped(update) for world in self.worlds)])
+    def change(
+        self, update: Callable[[Gradients], Gradients], concerns: Callable[[str], bool] = lambda _: True
+    ) -> None:
+        """Apply a change to the gradients of every optimizer that it concerns, in every world."""
+        keys = {key for world in self.worlds for key, _ in world.states}
+        meant = {key for key in keys if concerns(key)}
+        if meant:
+            changed = (
+                w.mapped(lambda key, state: update(state) if key in meant else state) for w in self.worlds
+            )
+            self.worlds = merge([tuple(changed)])
 
     def backward(
         self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
@@ -218,12 +232,12 @@ class Events(Calls):
         event = Event.SCALED_BACKWARD if tensor is not None and tensor.scaled else Event.BACKWARD
         cover = Parameters(tensor.models) if tensor is not None and tensor.models else None
 
-        def update(key: str, state: Gradients) -> Gradients:
-            if tensor is not None and tensor.complete and self.relation(key, cover) == "none":
-                return state
-            return state.after(event, site)[0]
+        sure = tensor is not None and tensor.complete
 
-        self.change(update)
+        def reached(key: str) -> bool:
+            return not (sure and self.relation(key, cover) == "none")
+
+        self.change(lambda state: state.after(event, site)[0], reached)
 
     def zero_grad(
         self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
@@ -239,11 +253,10 @@ class Events(Calls):
             return Literal(None)
         cover = self.parameters_in(owner)
 
-        def update(name: str, state: Gradients) -> Gradients:
-            emptied = self.relation(name, cover) in ("all", "maybe")
-            return state.after(Event.ZERO_GRAD, site)[0] if emptied else state
-
-        self.change(update)
+        self.change(
+            lambda state: state.after(Event.ZERO_GRAD, site)[0],
+            lambda name: self.relation(name, cover) in ("all", "maybe"),
+        )
         return Literal(None)
 
     def _key(self, value: Value) -> str:
@@ -274,7 +287,7 @@ class Events(Calls):
             self.worlds = merge(
                 [tuple(w.having(key, w.get(key).after(Event.UNSCALE, site)[0]) for w in self.worlds)]
             )
-            self.change(lambda k, state: state.after(Event.UNSCALE, site)[0] if k == ANY else state)
+            self.change(lambda state: state.after(Event.UNSCALE, site)[0], lambda name: name == ANY)
         return Literal(None)
 
     def loss_scale(
@@ -294,7 +307,9 @@ class Events(Calls):
     ) -> Value:
         """`parser.add_argument("--clip", default=1.0)`: an option with its default."""
         flags = [str(value.value) for value in given.positional if isinstance(value, Literal)]
-        names = [flag.lstrip("-") for flag in flags if flag.startswith("--")] or [f.lstrip("-") for f in flags]
+        names = [flag.lstrip("-") for flag in flags if flag.startswith("--")] or [
+            f.lstrip("-") for f in flags
+        ]
         named = given.get(("dest", 99))
         if isinstance(named, Literal):
             names = [str(named.value)]
@@ -356,12 +371,10 @@ class Events(Calls):
         )
         reason = f"{name}() at {frame.filename}:{call.row} was handed the model or the optimizer"
 
-        def update(key: str, state: Gradients) -> Gradients:
-            if not (by_name if key == ANY else self._within_reach(key, reached, by_name)):
-                return state
-            return _doubted(state, reason)
-
-        self.change(update)
+        self.change(
+            lambda state: _doubted(state, reason),
+            lambda key: by_name if key == ANY else self._within_reach(key, reached, by_name),
+        )
 
     def _within_reach(self, key: str, reached: frozenset[str], by_name: bool) -> bool:
         if key in reached:
@@ -372,9 +385,7 @@ class Events(Calls):
             return by_name
         return any(self.contains(r, m) or self.contains(m, r) for r in reached for m in held.models)
 
-    def clip_by_library(
-        self, frame: Frame, owner: Value | None, given: Arguments, call: facts.Call
-    ) -> None:
+    def clip_by_library(self, frame: Frame, owner: Value | None, given: Arguments, call: facts.Call) -> None:
         raise NotImplementedError
 
     # -- functions that others call ------------------------------------------------------------------
@@ -424,9 +435,7 @@ class Events(Calls):
             if note not in self.notes:
                 self.notes.append(note)
 
-    def paths_of(
-        self, worlds: Worlds, key: str, event: Event, site: Site
-    ) -> tuple[list[Path], Worlds]:
+    def paths_of(self, worlds: Worlds, key: str, event: Event, site: Site) -> tuple[list[Path], Worlds]:
         """Apply an event to one optimizer, and the paths on which it happened."""
         paths, out = [], []
         for world in worlds:

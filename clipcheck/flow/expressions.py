@@ -224,11 +224,17 @@ class Expressions(Names):
                 self.evaluate(inner, condition)
         member = self.evaluate(inner, expression.element)
         self.multiplicity = times
-        if isinstance(member, Items) and len(member.members) == 2 and isinstance(member.members[1], Parameters):
+        if (
+            isinstance(member, Items)
+            and len(member.members) == 2
+            and isinstance(member.members[1], Parameters)
+        ):
             pair = member.members[1]  # `{name: p for name, p in model.named_parameters()}`
             return Parameters(pair.models, pair.part or part, pair.holder, False, True, pair.gradient)
         if isinstance(member, Parameters):
-            return Parameters(member.models, member.part or part, member.holder, False, member.named, member.gradient)
+            return Parameters(
+                member.models, member.part or part, member.holder, False, member.named, member.gradient
+            )
         return Elements(member, count)
 
     def length(self, value: Value) -> Value | None:

@@ -27,6 +27,9 @@ from clipcheck.flow.worlds import ANY, World
 from clipcheck.protocol import Gradients, Phase
 
 MAX_SUBCLASSES = 4
+MAX_CLIMB = 4  # callers of callers of a step
+MAX_ROOTS = 3  # contexts that one step is first met in
+MAX_CALLERS = 12  # a name that more functions call says nothing about who calls this one
 
 
 class Interpreter(Statements):
@@ -37,11 +40,14 @@ class Interpreter(Statements):
         names = [name for name in filenames if self.project.facts(name) is not None]
         for filename in names:
             self._enter(filename, lambda name=filename: self._run_script(name))
-        waiting = [entry for filename in names for entry in self._functions(filename)]
-        while waiting:
-            waiting = [entry for entry in waiting if id(entry.definition) not in self.visited]
-            roots = _roots(waiting) or waiting[:1]
-            for entry in roots:
+        functions = [entry for filename in names for entry in self._functions(filename)]
+        callers = Callers(functions)
+        for target in functions:
+            if not self.project.decides(target.definition):
+                continue
+            for entry in (*callers.roots(target), target):
+                if id(target.definition) in self.visited and entry is target:
+                    break
                 if id(entry.definition) not in self.visited:
                     self.visited.add(id(entry.definition))
                     label = f"{entry.filename}:{entry.definition.name}"
@@ -55,6 +61,8 @@ class Interpreter(Statements):
         self.stack, self.chain, self.returns, self.raised, self.loops = [], [], [], [], []
         self.following, self.loop_depth, self.multiplicity = True, 0, 1
         self.known_values.clear()
+        self.known_effects.clear()
+        self.inside.clear()
         try:
             run()  # type: ignore[operator]
         except (OutOfFuel, RecursionError):
@@ -189,9 +197,38 @@ class Interpreter(Statements):
         return below[:MAX_SUBCLASSES] or [cls]
 
 
-def _roots(waiting: list[FunctionRef]) -> list[FunctionRef]:
-    """The functions that no other waiting function calls by name."""
-    called: set[str] = set()
-    for entry in waiting:
-        called |= entry.definition.calls - {entry.definition.name}
-    return [entry for entry in waiting if entry.definition.name not in called]
+class Callers:
+    """Who calls whom by name, to judge a step in its callers' context."""
+
+    def __init__(self, functions: list[FunctionRef]) -> None:
+        self._of: dict[str, list[FunctionRef]] = {}
+        for function in functions:
+            for name in function.definition.calls:
+                self._of.setdefault(name, []).append(function)
+
+    def roots(self, target: FunctionRef) -> list[FunctionRef]:
+        """A few functions that lead to `target` and that nobody in sight calls, tests last."""
+        found: list[FunctionRef] = []
+        seen = {id(target.definition)}
+        level = [target]
+        for _ in range(MAX_CLIMB):
+            above: list[FunctionRef] = []
+            for function in level:
+                callers = [one for one in self._callers(function) if id(one.definition) not in seen]
+                if not callers and function is not target:
+                    found.append(function)
+                seen.update(id(one.definition) for one in callers)
+                above += callers
+            level = above
+        found += level
+        return sorted(found, key=_is_test)[:MAX_ROOTS]
+
+    def _callers(self, function: FunctionRef) -> list[FunctionRef]:
+        special = function.definition.name in ("__init__", "__call__") and function.owner is not None
+        name = function.owner.definition.name if special and function.owner else function.definition.name
+        callers = self._of.get(name, [])
+        return callers if len(callers) <= MAX_CALLERS else []
+
+
+def _is_test(function: FunctionRef) -> bool:
+    return "test" in function.filename.rpartition("/")[2] or function.definition.name.startswith("test")

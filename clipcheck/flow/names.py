@@ -111,7 +111,11 @@ class Names(Core):
         if name == "param_groups" and owner.role == "optimizer":
             group = Table((("params", self.parameters_of_optimizer(owner)),))
             return Elements(group)
-        if owner.cls is not None and owner.role in ("", "module") and not self._is_framework_method(owner, name):
+        if (
+            owner.cls is not None
+            and owner.role in ("", "module")
+            and not self._is_framework_method(owner, name)
+        ):
             value = Unknown(f"{owner.key}.{name}")
             if self.has_unknown_base(owner.cls):
                 return Bound(owner, name)
@@ -132,7 +136,8 @@ class Names(Core):
         return (
             self.knowledge.method(owner.role, name) is not None
             or name in self.knowledge.passthrough_methods
-            or name in ("parameters", "named_parameters", "modules", "children", "state_dict", "register_buffer")
+            or name
+            in ("parameters", "named_parameters", "modules", "children", "state_dict", "register_buffer")
         )
 
     def _bound(self, function: FunctionRef, receiver: Object) -> Value:
@@ -229,7 +234,9 @@ class Names(Core):
                 if isinstance(index, Literal) and index.value == "params":
                     out.append(choice)
                 else:
-                    out.append(Parameters(choice.models, True, choice.holder, True, choice.named, choice.gradient))
+                    out.append(
+                        Parameters(choice.models, True, choice.holder, True, choice.named, choice.gradient)
+                    )
             elif isinstance(choice, Tensor):
                 out.append(choice)
             elif isinstance(choice, Unknown):

@@ -22,7 +22,11 @@ def render(expression: Expression) -> str:
         return f"{render(expression.function)}({', '.join(arguments)})"
     if isinstance(expression, facts.Operation):
         parts = [render(operand) for operand in expression.operands]
-        return f"({expression.operator} {parts[0]})" if len(parts) == 1 else f" {expression.operator} ".join(parts)
+        return (
+            f"({expression.operator} {parts[0]})"
+            if len(parts) == 1
+            else f" {expression.operator} ".join(parts)
+        )
     if isinstance(expression, facts.Starred):
         return f"*{render(expression.value)}"
     if isinstance(expression, facts.Collection):

@@ -231,6 +231,7 @@ class Statements(Steps):
                 replaceable = known is None or isinstance(known, (Literal, Unknown))
                 merged = value if replaceable or self._derived(value, known) else several((known, value))
                 owner.attributes[target.attr] = merged
+                self.inside.clear()
             elif target.attr == "grad" and self.following:
                 self._assign_gradient(owner, value)
 

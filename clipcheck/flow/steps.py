@@ -60,9 +60,7 @@ class Steps(Events):
             self._clip(rule.kind or "norm", cover, context, call, rule.replaced_by)
         return Tensor(frozenset(), True)
 
-    def clip_by_library(
-        self, frame: Frame, owner: Value | None, given: Arguments, call: facts.Call
-    ) -> None:
+    def clip_by_library(self, frame: Frame, owner: Value | None, given: Arguments, call: facts.Call) -> None:
         """Code that is not known, but says in its name that it clips."""
         self._clip("library", None, ClipContext([], None, None, False, True, False), call)
 
@@ -75,9 +73,10 @@ class Steps(Events):
     ) -> None:
         site = self.site()
         out: list[World] = []
+        relations = {key: self.relation(key, cover) for world in self.worlds for key, _ in world.states}
         for world in self.worlds:
             states = []
-            related = {key: self.relation(key, cover) for key, _ in world.states}
+            related = {key: relations[key] for key, _ in world.states}
             met = [relation for key, relation in related.items() if key != ANY]
             certain = any(relation in ("all", "part") for relation in met)
             nearest = bool(met) and any(relation == "maybe" for relation in met)
@@ -116,18 +115,16 @@ class Steps(Events):
     def _unscale_all(self, cover: Parameters | None) -> None:
         site = self.site()
 
-        def update(key: str, state: Gradients) -> Gradients:
-            related = self.relation(key, cover) != "none"
-            return state.after(Event.UNSCALE, site)[0] if related else state
-
-        self.change(update)
+        self.change(
+            lambda state: state.after(Event.UNSCALE, site)[0], lambda key: self.relation(key, cover) != "none"
+        )
 
     def _mentions_scale(self, frame: Frame, call: facts.Call) -> bool:
         """Whether the threshold is computed from the loss scale."""
         values = [*call.arguments[1:], *(value for _, value in call.keywords)]
-        return any("get_scale" in render(value) or "scale" in last_identifier(value) for value in values) or any(
-            isinstance(value, facts.Operation) and "scale" in render(value) for value in values
-        )
+        return any(
+            "get_scale" in render(value) or "scale" in last_identifier(value) for value in values
+        ) or any(isinstance(value, facts.Operation) and "scale" in render(value) for value in values)
 
     def _optimizer_name(self, cover: Parameters | None, frame: Frame) -> str | None:
         """A name for the optimizer whose gradients a clip is for."""
@@ -179,7 +176,7 @@ class Steps(Events):
             return None, False
         if not isinstance(closure, FunctionRef):
             reason = "the closure handed to step() is not known"
-            self.change(lambda _, state: replace(state, unsure=reason))
+            self.change(lambda state: replace(state, unsure=reason))
             return None, True
         self.follow(closure, Arguments(), None)
         body = closure.definition.body
@@ -198,9 +195,13 @@ class Steps(Events):
         with_closure: bool,
     ) -> None:
         site = self.site()
-        key = optimizer.key if isinstance(optimizer, (Object, Unknown)) else f"{site.filename}:{render(expression)}"
+        key = (
+            optimizer.key
+            if isinstance(optimizer, (Object, Unknown))
+            else f"{site.filename}:{render(expression)}"
+        )
         paths, self.worlds = self.paths_of(self.worlds, key, Event.STEP, site)
-        self.change(lambda name, state: _unburdened(state) if name == ANY else state)
+        self.change(_unburdened, lambda name: name == ANY)
         held = self.updated(optimizer)
         models = tuple(
             self.sightings.objects.get(model, Unknown(model)) for model in sorted(held.models if held else ())
@@ -260,5 +261,3 @@ def _unburdened(state: Gradients) -> Gradients:
 
 def _surely(value: Value, key: str) -> bool:
     return all(isinstance(choice, (Object, Unknown)) and choice.key == key for choice in choices(value))
-
-

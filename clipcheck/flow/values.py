@@ -184,7 +184,9 @@ class Object(Value):
 
     __slots__ = ("arguments", "attributes", "cls", "count", "external", "key", "keywords", "rule", "site")
 
-    def __init__(self, key: str, site: Site, cls: ClassRef | None, external: str, rule: ClassRule | None) -> None:
+    def __init__(
+        self, key: str, site: Site, cls: ClassRef | None, external: str, rule: ClassRule | None
+    ) -> None:
         self.key = key
         self.site = site
         self.cls = cls
@@ -216,7 +218,9 @@ class Frame:
 
     __slots__ = ("filename", "globals", "label", "locals", "nested", "owner", "parent", "receiver", "shared")
 
-    def __init__(self, filename: str, label: str, parent: Frame | None, globals_: Frame | None = None) -> None:
+    def __init__(
+        self, filename: str, label: str, parent: Frame | None, globals_: Frame | None = None
+    ) -> None:
         self.filename = filename
         self.label = label
         self.parent = parent

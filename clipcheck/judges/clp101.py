@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clipcheck.docket import Docket, bare, usual
+from clipcheck.docket import Docket, parting
 from clipcheck.findings import Evidence, Verdict
 from clipcheck.flow.records import Step, StepContext
 from clipcheck.judges import clp102, words
@@ -17,7 +17,7 @@ def judge(step: Step, docket: Docket) -> Verdict | None:
     context, assessed = worst
     if not docket.matters(assessed.risk):
         return None
-    where, evidence = _where(context)
+    where, evidence = _where(context, docket)
     message = (
         f"{words.quoted(step.call)} uses gradients that nothing has clipped{where}; {words.model(assessed)}"
     )
@@ -25,12 +25,12 @@ def judge(step: Step, docket: Docket) -> Verdict | None:
     return Verdict("CLP101", message, step.site, assessed.risk, chain)
 
 
-def _where(context: StepContext) -> tuple[str, tuple[Evidence, ...]]:
+def _where(context: StepContext, docket: Docket) -> tuple[str, tuple[Evidence, ...]]:
     """On which path the clip is missing, where others pass one, and the clips of those."""
     clipped = [path for path in context.paths if path.gradients.phase is Phase.CLIPPED]
     if not clipped:
         return "", ()
     clips = sorted({site for path in clipped for site in path.gradients.clips})
     evidence = tuple(words.at(site, "clipped here, but not on every way to the step") for site in clips)
-    guards = words.parting(bare(usual(context.paths))[0], clipped)
+    guards = parting(docket.accusing(context)[0], clipped)
     return f" where {words.condition(guards)}" if guards else " on one of the ways to it", evidence

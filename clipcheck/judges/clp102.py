@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from clipcheck.docket import Docket, bare, options, usual
 from clipcheck.findings import Evidence, Verdict
 from clipcheck.flow.records import Clip, Step, StepContext
@@ -19,10 +21,11 @@ def judge(step: Step, docket: Docket) -> Verdict | None:
     context, assessed = worst
     if not docket.matters(assessed.risk):
         return None
-    guards = clip_options(context)
+    # The clip needs every one of these away from its default, so by default each goes the other way.
+    default = [replace(guard, taken=not guard.taken) for guard in clip_options(context)]
     message = (
-        f"{words.quoted(step.call)} uses unclipped gradients unless {words.condition(guards)}, "
-        f"which it is not by default; {words.model(assessed)}"
+        f"{words.quoted(step.call)} uses gradients that nothing has clipped where {words.condition(default)}, "
+        f"which is the default; {words.model(assessed)}"
     )
     chain = words.distinct((*words.of_step(context, assessed), *_switch(context, docket)))
     return Verdict("CLP102", message, step.site, assessed.risk, chain)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from clipcheck.docket import Docket
+from clipcheck.docket import Docket, one_by_one
 from clipcheck.findings import Verdict
 from clipcheck.flow.records import Clip
 from clipcheck.judges import words
 
 
 def judge(clip: Clip, docket: Docket) -> Verdict | None:
-    if clip.kind != "norm" or not any(context.per_parameter for context in clip.contexts):
+    if not one_by_one(clip):
         return None
     message = (
         f"{words.quoted(clip.call)} bounds the norm of one parameter at a time, never that of the whole "

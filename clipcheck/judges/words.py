@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from clipcheck.docket import Assessed, bare, optimizers
 from clipcheck.facts import Call
 from clipcheck.findings import Evidence, Site
-from clipcheck.flow.records import Path, StepContext
+from clipcheck.flow.records import StepContext
 from clipcheck.flow.render import render
 from clipcheck.flow.worlds import Guard
 
+_SCOPE = re.compile(r"[\w.<>]+")
 LONG = 48  # characters of a call that a message quotes in full
 
 
@@ -23,8 +25,8 @@ def quoted(call: Call) -> str:
 
 
 def model(assessed: Assessed) -> str:
-    """What is trained, as the end of a message: "the model is an LSTM (high risk)"."""
-    return f"{assessed.summary} ({assessed.risk} risk)" if assessed.summary else f"{assessed.risk} risk"
+    """What is trained, as the end of a message: "it trains an LSTM (high risk)"."""
+    return f"it trains {assessed.summary} ({assessed.risk} risk)"
 
 
 def at(site: Site, message: str) -> Evidence:
@@ -49,10 +51,10 @@ def distinct(chain: Iterable[Evidence]) -> tuple[Evidence, ...]:
 def condition(guards: Iterable[Guard]) -> str:
     """The guards as a condition: "`epoch < 5` is false and `args.fast` is true"."""
     ordered = sorted(guards, key=lambda guard: (guard.key, guard.taken))
-    return " and ".join(f"`{guard.key}` is {'true' if guard.taken else 'false'}" for guard in ordered)
+    return " and ".join(f"`{_test(guard)}` is {'true' if guard.taken else 'false'}" for guard in ordered)
 
 
-def parting(bare_path: Path, clipped: Iterable[Path]) -> frozenset[Guard]:
-    """The guards that keep a bare path from the clip that others pass."""
-    other = {(guard.key, guard.taken) for path in clipped for guard in path.guards}
-    return frozenset(guard for guard in bare_path.guards if (guard.key, not guard.taken) in other)
+def _test(guard: Guard) -> str:
+    """The test as written: the key begins with the scope that its names belong to."""
+    scope, colon, test = guard.key.partition(":")
+    return test if colon and _SCOPE.fullmatch(scope) else guard.key

@@ -120,6 +120,7 @@ class ScalerWatch:
             result = original(scaler, optimizer)  # multiplies every gradient by one
             if not state.broken:
                 with state.careful():
+                    # no version moves for this in torch 2.13 on the CPU; not promised anywhere
                     state.tracks.after_change(seen, keep_norm=True)
             return result
 

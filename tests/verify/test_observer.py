@@ -261,7 +261,30 @@ def test_one_of_two_optimizers_is_not_clipped() -> None:
     assert "reaches none of the parameters" in site.reason
 
 
-def test_optimizer_made_before_the_observer() -> None:
+def test_two_optimizers_on_the_same_parameters() -> None:
+    def train() -> None:
+        net = model()
+        optimizers = [torch.optim.SGD(net.parameters(), lr=0.01) for _ in range(2)]
+        for batch in batches():
+            net.zero_grad()
+            loss_of(net, batch).backward()
+            for optimizer in optimizers:
+                utils.clip_grad_norm_(net.parameters(), 1.0)
+                optimizer.step()
+
+    site = verdict(train)
+    assert (site.word, site.observed) == ("confirmed", 8), site
+
+
+def test_record_names_the_clip_calls_of_its_own_step() -> None:
+    records = watch(lambda: plain(GOOD["generator"]))
+    assert [len(record.clips) for record in records] == [1] * 4
+    (call,) = records[0].clips
+    assert (call.place.filename, call.given, call.with_gradient, call.reached) == (__file__, 4, 4, 4)
+
+
+@pytest.mark.parametrize(("clipped", "word"), [(True, "confirmed"), (False, "refuted")])
+def test_optimizer_made_before_the_observer(clipped: bool, word: str) -> None:
     net = model()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
 
@@ -269,10 +292,11 @@ def test_optimizer_made_before_the_observer() -> None:
         for batch in batches():
             optimizer.zero_grad()
             loss_of(net, batch).backward()
-            utils.clip_grad_norm_(net.parameters(), 1.0)
+            if clipped:
+                utils.clip_grad_norm_(net.parameters(), 1.0)
             optimizer.step()
 
-    assert verdict(train).word == "confirmed"
+    assert verdict(train).word == word
 
 
 def test_clip_in_the_optimizers_own_hook() -> None:
@@ -314,6 +338,11 @@ def used_up(net: nn.Module) -> None:
     utils.clip_grad_norm_(parameters, 1.0)
 
 
+def total_too_big(net: nn.Module) -> None:
+    norm = utils.get_total_norm([p.grad for p in net.parameters() if p.grad is not None])
+    utils.clip_grads_with_norm_(net.parameters(), 1.0, norm * 1.03)
+
+
 def scale_by_hand_afterwards(net: nn.Module) -> None:
     utils.clip_grad_norm_(net.parameters(), 1.0)
     for parameter in net.parameters():
@@ -343,6 +372,7 @@ BAD: dict[str, tuple[Callable[[nn.Module], object], str]] = {
         lambda net: utils.clip_grads_with_norm_(net.parameters(), 1.0, torch.tensor(1.5)),
         "expected",
     ),
+    "total that is a little too big": (total_too_big, "expected"),
     "changed afterwards": (scale_by_hand_afterwards, "changed again after the clip"),
 }
 

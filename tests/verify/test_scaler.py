@@ -178,3 +178,39 @@ def test_unscaled_loss_beside_a_scaled_one() -> None:
     records = watch(train)
     assert [round(record.used, 5) for record in records] == [1.0] * 4
     assert [record.clip_scale for record in records] == [1.0] * 4
+
+
+@pytest.mark.parametrize(("asked", "word"), [(True, "confirmed"), (False, "refuted")])
+def test_small_scale_counts_as_in_the_threshold_only_where_the_code_asked_for_it(
+    asked: bool, word: str
+) -> None:
+    def train() -> None:
+        net = model()
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+        scaler = torch.amp.GradScaler("cpu", init_scale=16.0)
+        for batch in batches(2):
+            optimizer.zero_grad()
+            logged = scaler.scale(loss_of(net, batch))
+            assert scaler.get_scale() == 16.0
+            logged.backward()
+            utils.clip_grad_norm_(net.parameters(), scaler.get_scale() if asked else 1.0)
+            scaler.step(optimizer)
+            scaler.update()
+
+    assert verdict(train).word == word
+
+
+def test_sum_of_scaled_losses_with_a_fused_optimizer() -> None:
+    def train() -> None:
+        net = model()
+        optimizer = torch.optim.Adam(net.parameters(), lr=0.001, fused=True)
+        scaler = torch.amp.GradScaler("cpu")
+        for batch in batches(2):
+            optimizer.zero_grad()
+            (scaler.scale(loss_of(net, batch)) + scaler.scale(loss_of(net, -batch))).backward()
+            utils.clip_grad_norm_(net.parameters(), 1.0)
+            scaler.step(optimizer)
+            scaler.update()
+
+    site = verdict(train)
+    assert (site.word, "loss scale 65536" in site.reason) == ("refuted", True), site

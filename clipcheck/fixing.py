@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from clipcheck.findings import Failure, Finding, Report
-from clipcheck.render import fixable, render
 from clipcheck.sourcefile import SourceFile, read
+from clipcheck.splice import fixable, render
 from clipcheck.write import Change, replace_file, unified_diff
 
 if TYPE_CHECKING:

@@ -1,0 +1,309 @@
+"""Say why one optimizer step is, or is not, reported: in plain text, from what the run saw of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from clipcheck import naming
+from clipcheck.docket import Docket, one_by_one, optimizers, options, stepped_before, unsure
+from clipcheck.findings import Evidence, Finding, Site
+from clipcheck.flow.records import Clip, Path, Step, StepContext
+from clipcheck.flow.values import Object, Unknown, Value, choices
+from clipcheck.judges import words
+from clipcheck.protocol import Gradients, Phase
+from clipcheck.repair import doubts
+
+MAX_CONTEXTS = 4  # callers of a step that are told in full
+MAX_WAYS = 4  # ways to a step that are told for each of them
+_NOTHING = (Phase.EMPTY, Phase.SPENT)
+_NO_FIX = {"CLP102": "set the default of the option to a threshold such as 1.0"}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is known of one file: all that was seen, its findings, and what became of those not reported."""
+
+    filename: str
+    lines: Sequence[str]
+    docket: Docket
+    findings: Sequence[Finding]  # of the file, suppressed ones and those not asked for included
+    silenced: Mapping[Finding, str]  # why a finding is not reported
+    given_up: Sequence[str] = ()  # entry points that were too large to follow
+
+
+def explain(case: Case, row: int) -> str:
+    """Return everything known of the steps and clips on a line, or what else is there."""
+    sightings = case.docket.sightings
+    steps = [step for site, step in sorted(sightings.steps.items()) if _covers(site, case.filename, row)]
+    clips = [clip for site, clip in sorted(sightings.clips.items()) if _covers(site, case.filename, row)]
+    parts = [_of_step(case, step) for step in steps]
+    if not steps:
+        parts = [_of_clip(case, clip) for clip in clips] or [_nothing_here(case, row)]
+    if case.given_up:
+        parts.append([f"not followed to the end, for their size: {', '.join(map(_show, case.given_up))}"])
+    return "\n".join("\n".join(part) + "\n" for part in parts)
+
+
+def _covers(site: Site, filename: str, row: int) -> bool:
+    return site.filename == filename and site.span.row <= row <= site.span.end_row
+
+
+# -- a step ------------------------------------------------------------------------------------------
+
+
+def _of_step(case: Case, step: Step) -> list[str]:
+    contexts = case.docket.accused(step) or step.contexts
+    worst = case.docket.worst(contexts)
+    out = [f"{_place(step.site)}: {words.quoted(step.call)}", *_verdict(case, step), "", "updates"]
+    out += _indented(dict.fromkeys(line for context in step.contexts for line in _updates(context)))
+    for context in step.contexts[:MAX_CONTEXTS]:
+        out += ["", f"gradients, when {_reached(context)}", *_ways(context)]
+    if len(step.contexts) > MAX_CONTEXTS:
+        out += ["", f"and in {len(step.contexts) - MAX_CONTEXTS} more contexts"]
+    if worst is not None:
+        assessed = worst[1]
+        out += ["", f"risk of not clipping: {assessed.risk}, {assessed.summary}"]
+        out += _indented(map(_told, assessed.evidence))
+    out += ["", "not known", *_indented(dict.fromkeys(_unknown(step)))]
+    return [*out, "", *_fixes(case, step)]
+
+
+def _verdict(case: Case, step: Step) -> list[str]:
+    """The outcome in one line, then the words of the findings behind it."""
+    own = [finding for finding in case.findings if _is_on(finding, step.site)]
+    out: list[str] = []
+    for finding in own:
+        why = case.silenced.get(finding)
+        state = f"not reported, {why}" if why else "reported"
+        out.append(f"verdict: {state}: {finding.code} {finding.name}, {finding.risk} risk")
+        out += _indented([finding.message])
+    return out or [f"verdict: {_outcome(case, step)}"]
+
+
+def _outcome(case: Case, step: Step) -> str:
+    docket = case.docket
+    if docket.withheld(step):
+        clips = ", ".join(f"{_place(clip.site)} ({code})" for clip, code in _blamed(docket, step))
+        return f"withheld: the clip that should guard it is reported instead, at {clips}"
+    outcome = docket.outcome(step)
+    if outcome == "low_risk":
+        worst = docket.worst(docket.accused(step))
+        risk = worst[1].risk if worst else "low"
+        return (
+            f"not clipped, and not reported: {risk} risk, below --min-risk {docket.context.settings.min_risk}"
+        )
+    paths = [path for context in step.contexts for path in context.paths]
+    if outcome == "unknown" and all(path.gradients.phase in _NOTHING for path in paths):
+        return "not reported: no new gradients reach it, so there is nothing to clip"
+    if outcome == "unknown":
+        return "unknown: not reported, because something on the way to it could not be followed"
+    if outcome == "clipped":
+        bare = any(path.code == "CLP101" for path in paths)
+        return "clipped as the program usually runs, though not on every way" if bare else "clipped"
+    return outcome
+
+
+def _blamed(docket: Docket, step: Step) -> Iterator[tuple[Clip, str]]:
+    """The misplaced clips that answer for a step."""
+    paths = [path for context in step.contexts for path in context.paths]
+    for site, clip in sorted(docket.sightings.clips.items()):
+        code = docket.vain.get(site, "")
+        if one_by_one(clip) and any(site in path.gradients.clips for path in paths):
+            yield clip, "CLP206"
+        elif code and (step.site in stepped_before(clip) or any(site in p.gradients.vain for p in paths)):
+            yield clip, code
+
+
+def _updates(context: StepContext) -> Iterator[str]:
+    for model in context.models:
+        yield from (_described(choice) for choice in choices(model))
+    if not context.models:
+        yield "parameters that could not be traced to a model"
+    elif not context.certain:
+        yield "perhaps not all of their parameters, or others as well"
+    for made in optimizers(context):
+        yield f"through {naming.with_article(made.name or 'optimizer')} made at {_at(*made.place())}"
+    if not optimizers(context):
+        yield "through an optimizer that was not found"
+
+
+def _described(model: Value) -> str:
+    if isinstance(model, Object):
+        return f"{naming.with_article(model.name or 'model')} made at {_at(*model.place())}"
+    return "a model that was not found"
+
+
+def _reached(context: StepContext) -> str:
+    """The way from where the run started: the entry point, and the calls from there."""
+    label, _, rest = context.label.partition("<")
+    calls = [call.partition(".")[0] for call in rest.partition(">")[0].split("<") if call]
+    through = f", by the call{'s' if len(calls) > 1 else ''} in line {', '.join(calls)}" if calls else ""
+    return f"reached from {_show(label)}{through}"
+
+
+def _ways(context: StepContext) -> list[str]:
+    """Each way to the step: on what condition, and the events on it in their order."""
+    out: list[str] = []
+    for path in context.paths[:MAX_WAYS]:
+        condition = _condition(path, alone=len(context.paths) == 1)
+        events = [f"{number}. {event}" for number, event in enumerate(_events(path.gradients), 1)]
+        out += [f"  {condition}:", *(f"    {event}" for event in events)] if condition else _indented(events)
+    if len(context.paths) > MAX_WAYS:
+        out.append(f"  and {len(context.paths) - MAX_WAYS} more ways")
+    return out
+
+
+def _condition(path: Path, *, alone: bool) -> str:
+    if not path.guards:
+        return "" if alone else "otherwise"
+    turned = options(path)
+    text = f"where {words.condition(path.guards)}"
+    if turned == path.guards:
+        return f"{text} (not the default)"
+    return f"{text} (not by default: {words.condition(turned)})" if turned else text
+
+
+def _events(gradients: Gradients) -> Iterator[str]:
+    """What happens to the gradients up to the step, in order."""
+    for site in sorted(gradients.vain):
+        yield f"a clip at {_place(site)} that comes too early or too late for these gradients"
+    if gradients.backward is not None:
+        scaled = gradients.phase is Phase.SCALED or gradients.unscaled is not None
+        yield f"backward{' of the scaled loss' if scaled else ''} at {_place(gradients.backward)}"
+    if gradients.unscaled is not None:
+        yield f"unscale at {_place(gradients.unscaled)}"
+    for site in sorted(gradients.clips):
+        yield f"clip at {_place(site)}"
+    if gradients.covered is not None:
+        yield "a clip that covers a part of the parameters only"
+    if gradients.early:
+        yield "backward once more into gradients that were clipped already"
+    yield _used(gradients)
+
+
+def _used(gradients: Gradients) -> str:
+    if gradients.phase is Phase.ENTRY:
+        return "the step, on gradients whose backward is not in sight"
+    if gradients.phase is Phase.EMPTY:
+        return "the step, with no gradients: it changes nothing"
+    if gradients.phase is Phase.SPENT:
+        where = f" at {_place(gradients.stepped)}" if gradients.stepped is not None else ""
+        return f"the step, on gradients that a step{where} has used before"
+    if gradients.phase is Phase.CLIPPED:
+        return "the step, on clipped gradients"
+    if gradients.phase is Phase.SCALED:
+        return "the step, which takes the loss scale off by itself; nothing has clipped"
+    return "the step, on gradients that nothing has clipped"
+
+
+def _unknown(step: Step) -> Iterator[str]:
+    """What could not be followed on the way to a step."""
+    found = False
+    for context in step.contexts:
+        for path in context.paths:
+            if path.gradients.unsure:
+                found = True
+                yield path.gradients.unsure.replace(os.getcwd() + os.sep, "") + ": it may clip, or not"
+            elif unsure(path.gradients):
+                found = True
+                yield "whether the last backward or clip reaches these parameters"
+        for model in context.models:
+            if any(isinstance(choice, Unknown) for choice in choices(model)):
+                found = True
+                yield "what some of the updated models are"
+        if not context.models or not context.certain:
+            found = True
+            yield "whether these are all of the parameters that the optimizer updates"
+    if not found:
+        yield "nothing that matters here"
+
+
+def _fixes(case: Case, step: Step) -> list[str]:
+    own = [finding for finding in case.findings if _is_on(finding, step.site)]
+    if not own:
+        return ["fix: none needed here" if not case.docket.withheld(step) else "fix: see the clip"]
+    return [_fix(case, finding, step) for finding in own]
+
+
+def _fix(case: Case, finding: Finding, step: Step | None) -> str:
+    if finding.fix is None:
+        why = _NO_FIX.get(finding.code) or (doubts(step, case.docket) if step else "")
+        return f"fix: none; {why or 'it has no place in this statement, or cannot be certain'}"
+    option = "--fix" if finding.fix.applicability == "safe" else "--fix --unsafe-fixes"
+    why = doubts(step, case.docket) if step and finding.fix.applicability == "unsafe" else ""
+    text = f"fix ({finding.fix.applicability}, written by {option}): {finding.fix.message}"
+    return f"{text}; unsafe because {why}" if why else text
+
+
+# -- a clip, or neither ------------------------------------------------------------------------------
+
+
+def _of_clip(case: Case, clip: Clip) -> list[str]:
+    own = [finding for finding in case.findings if _is_on(finding, clip.site)]
+    out = [f"{_place(clip.site)}: {words.quoted(clip.call)}", f"a clip ({clip.kind}), not a step"]
+    for finding in own:
+        why = case.silenced.get(finding)
+        state = f"not reported, {why}" if why else "reported"
+        out.append(f"verdict: {state}: {finding.code} {finding.name}, {finding.risk} risk")
+        out += _indented([finding.message, *map(_told, finding.evidence)])
+        out.append(_fix(case, finding, None))
+    if not own:
+        out.append("verdict: nothing is wrong with it")
+    guarded = [
+        step
+        for step in case.docket.sightings.steps.values()
+        if any(clip.site in path.gradients.clips for c in step.contexts for path in c.paths)
+    ]
+    out += ["", "clips the gradients of" if guarded else "clips the gradients of no step in sight"]
+    return out + _indented(_listed(case, step) for step in guarded)
+
+
+def _nothing_here(case: Case, row: int) -> list[str]:
+    text = case.lines[row - 1].strip() if row <= len(case.lines) else ""
+    steps = [
+        step for site, step in sorted(case.docket.sightings.steps.items()) if site.filename == case.filename
+    ]
+    if row > len(case.lines):
+        said = f"past the end of the file (line {len(case.lines)})"
+    else:
+        said = f"no optimizer step and no clip: `{text}`" if text else "an empty line"
+    out = [f"{_at(case.filename, row)}: {said}", ""]
+    if not steps:
+        return [*out, "no optimizer step was seen in this file"]
+    return [*out, "optimizer steps in this file", *_indented(_listed(case, step) for step in steps)]
+
+
+def _listed(case: Case, step: Step) -> str:
+    return f"{_place(step.site)}: {words.quoted(step.call)}, {_verdict(case, step)[0].partition(': ')[2]}"
+
+
+# -- words -------------------------------------------------------------------------------------------
+
+
+def _is_on(finding: Finding, site: Site) -> bool:
+    """Whether a finding is about a statement."""
+    return finding.filename == site.filename and site.span.row <= finding.start.row <= site.span.end_row
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
+
+
+def _told(evidence: Evidence) -> str:
+    return f"{_at(evidence.filename, evidence.row)}: {evidence.message}"
+
+
+def _place(site: Site) -> str:
+    return _at(site.filename, site.span.row)
+
+
+def _at(filename: str, row: int) -> str:
+    return f"{_show(filename)}:{row}"
+
+
+def _show(filename: str) -> str:
+    """A file name as people want to read it: relative to here where that is shorter."""
+    relative = os.path.relpath(filename)
+    return relative if len(relative) < len(filename) else filename

@@ -1,0 +1,81 @@
+"""The optimizer steps that a training command leads to, by the static scan: what `verify` should meet.
+
+Only the script that the command names counts, with the project files that it imports, directly or not:
+a step of another script is no fault of this run. A command that names no file here (a console script, a
+shell script, `python -c`) leads to no known step, and then only what the run met is judged.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from clipcheck import config, facts, pipeline, traverse
+from clipcheck.discover import common_folder
+from clipcheck.project import Project
+
+
+def step_sites(command: Sequence[str], folder: Path | None = None) -> list[tuple[str, int]]:
+    """Return file and row of every step that the script of `command` leads to, as run in `folder` (here)."""
+    script = script_of(command, folder or Path.cwd())
+    if script is None:
+        return []
+    scanned = pipeline.scan([script], config.load(common_folder([script])))
+    files = set(_imported(scanned.project, os.path.abspath(script)))
+    # The row of the called name is the one that a running frame shows for a call over several lines.
+    steps = [
+        (os.path.realpath(site.filename), step.call.name_span.row)
+        for site, step in scanned.sightings.steps.items()
+        if site.filename in files
+    ]
+    return sorted(set(steps))
+
+
+def script_of(command: Sequence[str], folder: Path) -> Path | None:
+    """Return the Python file that a command runs: the module after `-m`, or the first `.py` that there is.
+
+    `python train.py`, `python -m pkg.train`, `torchrun --nproc-per-node 2 train.py` and
+    `python -m torch.distributed.run train.py` all name one.
+    """
+    for index, word in enumerate(command):
+        before = command[index - 1] if index else ""
+        names = _module_files(word) if before == "-m" else [word] if word.endswith(".py") else []
+        for name in names:
+            if (folder / name).is_file():
+                return folder / name
+    return None
+
+
+def _module_files(module: str) -> list[str]:
+    """Return where `python -m` would find a module below the folder it starts in, or below `src`."""
+    stem = module.replace(".", "/")
+    return [f"{root}{stem}{end}" for root in ("", "src/") for end in (".py", "/__main__.py")]
+
+
+def _imported(project: Project, script: str) -> Iterator[str]:
+    """Yield the script and the files of its project that it imports, one through the other."""
+    seen = {script}
+    waiting = [script]
+    while waiting:
+        filename = waiting.pop()
+        yield filename
+        new = {target for target in _imports(project, filename) if target not in seen}
+        seen |= new
+        waiting += sorted(new)
+
+
+def _imports(project: Project, filename: str) -> Iterator[str]:
+    module = project.facts(filename)
+    for statement in traverse.statements(module.body if module is not None else ()):
+        if not isinstance(statement, facts.Import):
+            continue
+        if not statement.level and statement.module.partition(".")[0] in project.knowledge.packages:
+            continue
+        names = [statement.module]
+        if statement.name is not None:  # `from package import module`
+            names.append(f"{statement.module}.{statement.name}" if statement.module else statement.name)
+        for name in names:
+            target = project.module(filename, name, statement.level)
+            if target is not None:
+                yield target

@@ -1,0 +1,229 @@
+"""`--explain FILE:LINE`: what is said of a step, of a clip, and of a line that is neither."""
+
+from __future__ import annotations
+
+import os
+from textwrap import dedent
+
+import pytest
+
+from clipcheck import config, pipeline
+from clipcheck.config import UserError
+
+HEAD = """\
+    import torch
+    from torch import nn
+
+    model = {model}
+    optimizer = torch.optim.Adam(model.parameters())
+    for batch in range(9):
+        optimizer.zero_grad()
+        model(batch)[0].sum().backward()
+"""
+LSTM = "nn.LSTM(8, 16)"
+CLIP = "nn.utils.clip_grad_norm_(model.parameters(), 1.0)"
+
+
+@pytest.fixture
+def told(tmp_path, monkeypatch):
+    """Explains the line of a script (train.py) that holds a text."""
+    monkeypatch.chdir(tmp_path)
+
+    def explain(source: str, text: str = ".step(", row: int | None = None, **settings: object) -> str:
+        source = dedent(source)
+        path = tmp_path / "train.py"
+        path.write_text(source, "utf-8")
+        if row is None:
+            row = next(number for number, line in enumerate(source.splitlines(), 1) if text in line)
+        loaded = config.load(tmp_path, None, {"no_cache": True, "jobs": 1, **settings})
+        return pipeline.explain(path, row, loaded)
+
+    return explain
+
+
+def loop(*lines: str, model: str = LSTM) -> str:
+    return HEAD.format(model=model) + "".join(f"        {line}\n" for line in lines)
+
+
+# -- not reported ------------------------------------------------------------------------------------
+
+
+def test_a_clipped_step(told):
+    text = told(loop(CLIP, "optimizer.step()"))
+    assert "verdict: clipped\n" in text
+    assert "an LSTM made at train.py:4" in text
+    assert "through an Adam made at train.py:5" in text
+    order = ["1. backward at train.py:8", "2. clip at train.py:9", "3. the step, on clipped gradients"]
+    assert [line.strip() for line in text.splitlines() if line.strip()[:1].isdigit()] == order
+    assert "risk of not clipping: high, an LSTM\n  train.py:4: LSTM made here" in text
+    assert "fix: none needed here" in text
+
+
+def test_a_step_below_the_risk_asked_for(told):
+    text = told(loop("optimizer.step()", model="nn.Linear(8, 8)"))
+    assert "verdict: not clipped, and not reported: none risk, below --min-risk medium" in text
+
+
+def test_a_suppressed_step(told):
+    text = told(loop("optimizer.step()  # clipcheck: ignore[CLP101]"))
+    assert (
+        "not reported, suppressed by `# clipcheck: ignore[CLP101]` in line 9: CLP101 unclipped-step" in text
+    )
+
+
+def test_a_step_whose_rule_is_not_selected(told):
+    text = told(loop("optimizer.step()"), ignore=["CLP1"])
+    assert "not reported, left out by select, ignore or per-file-ignores: CLP101" in text
+
+
+def test_a_step_that_a_misplaced_clip_answers_for(told):
+    text = told(loop("optimizer.step()", CLIP))
+    assert (
+        "verdict: withheld: the clip that should guard it is reported instead, at train.py:10 (CLP201)"
+        in text
+    )
+    assert "fix: see the clip" in text
+
+
+def test_a_step_behind_a_clip_per_parameter(told):
+    text = told(
+        loop("for p in model.parameters():", "    nn.utils.clip_grad_norm_(p, 1.0)", "optimizer.step()")
+    )
+    assert "at train.py:10 (CLP206)" in text
+
+
+def test_a_step_after_code_that_may_clip(told):
+    text = told("import elsewhere\n" + dedent(loop("elsewhere.prepare(model)", "optimizer.step()")))
+    assert "verdict: unknown: not reported, because something on the way to it could not be followed" in text
+    assert "not known\n" in text
+    assert "was handed the model or the optimizer: it may clip, or not" in text
+
+
+def test_a_step_without_gradients(told):
+    text = told(loop("optimizer.zero_grad()", "optimizer.step()"))
+    assert "verdict: not reported: no new gradients reach it, so there is nothing to clip" in text
+    assert "1. the step, with no gradients: it changes nothing" in text
+
+
+# -- reported ----------------------------------------------------------------------------------------
+
+
+def test_an_unclipped_step(told):
+    text = told(loop("optimizer.step()"))
+    assert "verdict: reported: CLP101 unclipped-step, high risk\n  `optimizer.step()` uses gradients" in text
+    assert "2. the step, on gradients that nothing has clipped" in text
+    assert "nothing that matters here" in text
+    assert "fix (safe, written by --fix): clip the gradient norm at 1.0" in text
+
+
+def test_the_guards_of_each_way(told):
+    text = told(loop("if batch < 5:", f"    {CLIP}", "optimizer.step()"))
+    assert "  where `batch < 5` is true:\n    1. backward" in text
+    assert "  where `batch < 5` is false:\n    1. backward" in text
+
+
+def test_an_option_that_is_off(told):
+    source = """\
+    import argparse
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--clip", type=float, default=0.0)
+    args = parser.parse_args()
+    """
+    text = told(dedent(source) + dedent(loop("if args.clip > 0:", f"    {CLIP}", "optimizer.step()")))
+    assert "where `args.clip > 0` is true (not the default):" in text
+    assert "CLP102" in text
+    assert "fix: none; set the default of the option to a threshold such as 1.0" in text
+
+
+def test_the_loss_scale(told):
+    scaled = loop("scaler.unscale_(optimizer)", CLIP, "scaler.step(optimizer)").replace(
+        "model(batch)[0].sum().backward()", "scaler.scale(model(batch)[0].sum()).backward()"
+    )
+    text = told(scaled.replace("    for batch", "    scaler = torch.amp.GradScaler()\n    for batch"))
+    assert "1. backward of the scaled loss at train.py:9" in text
+    assert "2. unscale at train.py:10" in text
+    bare = scaled.replace("        scaler.unscale_(optimizer)\n", "").replace(f"        {CLIP}\n", "")
+    text = told(bare.replace("    for batch", "    scaler = torch.amp.GradScaler()\n    for batch"))
+    assert "2. the step, which takes the loss scale off by itself; nothing has clipped" in text
+
+
+def test_an_unsafe_fix_says_why(told):
+    source = loop("optimizer.step(closure)").replace("Adam(", "LBFGS(")
+    source = source.replace("        model(batch)[0].sum().backward()\n", "").replace(
+        "    for batch",
+        "    def closure():\n        model(1)[0].sum().backward()\n        return 1\n    for batch",
+    )
+    text = told(source)
+    assert "written by --fix --unsafe-fixes" in text
+    assert "unsafe because its line search would see a vector that is not the gradient" in text
+
+
+def test_every_caller_of_a_helper(told):
+    source = """\
+    import torch
+    from torch import nn
+
+    def update(optimizer, loss):
+        loss.backward()
+        optimizer.step()
+
+    text = nn.LSTM(8, 8)
+    first = torch.optim.SGD(text.parameters(), lr=1.0)
+    images = nn.Linear(8, 8)
+    second = torch.optim.SGD(images.parameters(), lr=1.0)
+    for batch in range(9):
+        update(first, text(batch)[0].sum())
+        update(second, images(batch).sum())
+    """
+    text = told(source)
+    assert "gradients, when reached from train.py, by the call in line 13" in text
+    assert "gradients, when reached from train.py, by the call in line 14" in text
+    assert "a Linear made at train.py:10" in text
+
+
+def test_two_steps_on_one_line(told):
+    text = told(loop("optimizer.step(); optimizer.step()"))
+    assert text.count("train.py:9: `optimizer.step()`") == 2
+
+
+# -- not a step --------------------------------------------------------------------------------------
+
+
+def test_a_clip(told):
+    text = told(loop(CLIP, "optimizer.step()"), "clip_grad")
+    assert "a clip (norm), not a step\nverdict: nothing is wrong with it" in text
+    assert "clips the gradients of\n  train.py:10: `optimizer.step()`, clipped" in text
+
+
+def test_a_clip_in_the_wrong_place(told):
+    text = told(loop("optimizer.step()", CLIP), "clip_grad")
+    assert "verdict: reported: CLP201 clip-after-step" in text
+    assert "fix (safe, written by --fix)" in text
+
+
+def test_another_line_names_the_steps_of_the_file(told):
+    text = told(loop("optimizer.step()"), "zero_grad")
+    assert text.startswith("train.py:7: no optimizer step and no clip: `optimizer.zero_grad()`\n")
+    assert "optimizer steps in this file\n  train.py:9: `optimizer.step()`, reported: CLP101" in text
+
+
+def test_an_empty_line_and_one_past_the_end(told):
+    assert told("x = 1\n\n", row=2).startswith("train.py:2: an empty line\n")
+    assert (
+        told("x = 1\n", row=7)
+        == "train.py:7: past the end of the file (line 1)\n\nno optimizer step was seen in this file\n"
+    )
+
+
+def test_a_file_that_cannot_be_parsed(told):
+    with pytest.raises(UserError, match="cannot be parsed by Python"):
+        told("optimizer.step(\n", row=1)
+
+
+def test_an_excluded_file(told):
+    with pytest.raises(UserError, match="excluded"):
+        told(loop("optimizer.step()"), extend_exclude=["train.py"], force_exclude=True)
+
+
+def test_no_absolute_names(told, tmp_path):
+    assert str(tmp_path) + os.sep not in told(loop("optimizer.step()"))
