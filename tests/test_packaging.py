@@ -99,3 +99,36 @@ def test_the_hooks_run_commands_that_there_are():
 
 def test_the_changelog_has_this_version():
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_the_readme_shows_what_the_tool_prints(monkeypatch):
+    from click.testing import CliRunner
+
+    from clipcheck.cli import clipcheck
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", "100")
+    shown = CliRunner().invoke(clipcheck, ["fixtures/char-lstm/before", "--no-cache"])
+    assert shown.exit_code == 1
+    (sample,) = re.findall(
+        r"^```text\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+    assert sample == shown.output
+
+
+def test_the_module_map_names_every_module_and_no_other():
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    rows = [line.split("|")[2] for line in text.splitlines() if line.startswith("|")]
+    named = {name for row in rows for name in re.findall(r"`([\w/.]+)`", row)}
+    packages = {f"{name.split('/')[1]}/" for name in ours("clipcheck/*/__init__.py")}
+    assert named == {Path(name).name for name in ours("clipcheck/*.py")} - {"__init__.py"} | packages
+
+
+def test_the_public_names():
+    import clipcheck
+
+    assert sorted(clipcheck.__all__) == ["__version__", "check", "fix"]
+    import clipcheck.fixing  # noqa: F401  a module must not take the place of the function
+
+    assert callable(clipcheck.check)
+    assert callable(clipcheck.fix)

@@ -287,6 +287,9 @@ class Calls(Expressions):
             if wrapped < len(given.positional):
                 return given.positional[wrapped]
             return next((value for _, value in given.keywords), self.unknown(frame, call))
+        head, _, last = name.rpartition(".")
+        if last in self.knowledge.constructors:
+            name = head  # `AutoModel.from_pretrained(...)` makes an AutoModel
         rule = self.knowledge.class_rule(name)
         if rule is not None:
             key = f"{frame.filename}:{call.span.row}.{call.span.column}:{'<'.join(self.chain[-2:])}"
@@ -315,12 +318,18 @@ class Calls(Expressions):
     def _call_method(self, frame: Frame, function: Bound, given: Arguments, call: facts.Call) -> Value:
         """A method of something that is not of the project."""
         owner, name = function.owner, function.name
+        if isinstance(owner, ClassRef) and name in self.knowledge.constructors:
+            return self.instantiate(frame, owner, Arguments(), call)
         if name in self.knowledge.passthrough_methods and isinstance(
             owner, (Object, Tensor, Unknown, Parameters)
         ):
             return owner
         if isinstance(owner, (Object, Unknown)) and name in ("parameters", "named_parameters"):
             return Parameters(frozenset({owner.key}), named=name == "named_parameters")
+        if isinstance(owner, Bound) and name in ("parameters", "named_parameters"):
+            inner = self.parameters_in(owner)
+            if inner is not None:
+                return Parameters(inner.models, True, named=name == "named_parameters")
         if isinstance(owner, Unknown) and name in ("items", "values", "keys", "get"):
             return Unknown(f"{owner.key}.{name}()", owner.holds)
         if isinstance(owner, Tensor):
@@ -417,6 +426,9 @@ class Calls(Expressions):
         return keys | (keys_of(owner) if owner is not None else frozenset())
 
     # -- what the layers above provide ---------------------------------------------------------------
+
+    def parameters_in(self, value: Value | None) -> Parameters | None:
+        raise NotImplementedError
 
     def event_of(
         self, frame: Frame, function: Value, owner: Value | None, given: Arguments, call: facts.Call

@@ -70,8 +70,7 @@ class Events(Calls):
         """A project's own optimizer class: its `step` is a step, unless it clips or steps another inside."""
         if name != "step" or not isinstance(owner, Object) or owner.role != "optimizer":
             return None
-        inside = function.definition.calls
-        if "step" in inside or any(self.knowledge.hinted("clip-call", call) for call in inside):
+        if any(self.knowledge.hinted("clip-call", call) for call in function.definition.calls):
             return None
         return self.knowledge.method("optimizer", "step")
 
@@ -119,7 +118,12 @@ class Events(Calls):
         if isinstance(value, Parameters):
             return value
         if isinstance(value, Object):
+            if value.role == "optimizer":  # a wrapper around another optimizer
+                return self.updated(value)
             return Parameters(frozenset({value.key})) if value.role in ("module", "") else None
+        if isinstance(value, Bound):
+            inner = self.parameters_in(value.owner)
+            return Parameters(inner.models, True, inner.holder) if inner is not None else None
         if isinstance(value, Unknown):
             return Parameters(value.holds or frozenset({value.key}), part=bool(value.holds))
         if isinstance(value, Table):
@@ -132,10 +136,11 @@ class Events(Calls):
             parts = [value.member]
         found = [self.parameters_in(part) for part in parts]
         known = [part for part in found if part is not None]
-        if not known or len(known) < len(found):
+        if not known:
             return None
         models = frozenset().union(*(part.models for part in known))
-        return Parameters(models, all(part.part for part in known), known[0].holder)
+        partial = len(known) < len(found) or all(part.part for part in known)
+        return Parameters(models, partial, known[0].holder)
 
     def parameters_of_optimizer(self, optimizer: Object) -> Value:
         """Everything an optimizer updates, marked as its own."""
@@ -224,6 +229,9 @@ class Events(Calls):
             source = Items((owner, *given.positional))  # `engine.backward(loss)`
         tensor = self.tensor_of([source]) if source is not None else None
         if self.following:
+            self.engine_backward = self.engine_backward or (
+                bool(given.positional) and isinstance(owner, (Object, Unknown, Bound))
+            )
             self._refresh(tensor)
         return Literal(None)
 
@@ -299,6 +307,14 @@ class Events(Calls):
         self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
     ) -> Value:
         return owner if owner is not None else Literal(None)
+
+    def prepare(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        """`accelerator.prepare(model, optimizer)`: what is handed in comes back, wrapped."""
+        if not given.positional:
+            return self.unknown(frame, call)
+        return given.positional[0] if len(given.positional) == 1 else Items(given.positional)
 
     # -- options -------------------------------------------------------------------------------------
 
@@ -430,7 +446,8 @@ class Events(Calls):
         self.worlds = tuple(out)
 
     def noticed_check(self, frame: Frame, name: str, call: facts.Call) -> None:
-        if name in self.knowledge.not_finite and len(self.notes) < 8:
+        on_loss = any("loss" in last_identifier(argument).lower() for argument in call.arguments)
+        if name in self.knowledge.not_finite and self.following and on_loss and len(self.notes) < 8:
             note = Evidence(frame.filename, call.row, "the loop checks for NaN or infinity here")
             if note not in self.notes:
                 self.notes.append(note)
@@ -463,4 +480,5 @@ _EVENTS = {
     "parse-options": "parse_options",
     "clip": "clip",
     "step": "step",
+    "prepare": "prepare",
 }

@@ -108,6 +108,9 @@ class Names(Core):
                 return self._bound(member, owner)
             if member is not None:
                 return member
+        held = owner.attributes.get("#0")
+        if owner.cls is None and isinstance(held, Table) and held.get(name) is not None:
+            return held.get(name) or Bound(owner, name)  # `nn.ModuleDict({"h": ...}).h`
         if name == "param_groups" and owner.role == "optimizer":
             group = Table((("params", self.parameters_of_optimizer(owner)),))
             return Elements(group)

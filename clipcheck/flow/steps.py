@@ -208,6 +208,8 @@ class Steps(Events):
         )
         text = render(expression) if is_reference(expression) else None
         names = Names(text, self._parameters_text(frame, held), scaler)
+        if self.engine_backward:
+            names = Names(None, None)  # the fix is the framework's own call, which is not written yet
         certain = isinstance(optimizer, Object) and held is not None and not held.part
         step = self.sightings.steps.setdefault(site, Step(site, call))
         label = f"{self.entry_label}<{'<'.join(self.chain)}>{key}"
