@@ -7,7 +7,9 @@ frozen dataclasses of plain values, so that it crosses process boundaries and li
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import get_args
 
 from clipcheck.findings import Span
 
@@ -343,3 +345,17 @@ class ModuleFacts:
     body: tuple[Statement, ...]
     calls: frozenset[str]  # the last name of everything called anywhere in the file
     suppressions: tuple[Suppression, ...] = ()
+
+
+def _restore(names: tuple[str, ...]) -> Callable[[object, list[object]], None]:
+    """How a class is filled from a pickle; the one that `dataclass` makes looks its fields up each time."""
+
+    def set_state(self: object, state: list[object]) -> None:
+        for name, value in zip(names, state, strict=True):
+            object.__setattr__(self, name, value)
+
+    return set_state
+
+
+for _class in (*get_args(Expression), *get_args(Statement), Clause, Parameter, Suppression, ModuleFacts):
+    _class.__setstate__ = _restore(tuple(field.name for field in fields(_class)))

@@ -66,6 +66,7 @@ class Knowledge:
     passthrough_methods: set[str] = field(default_factory=set)
     passthrough_attributes: set[str] = field(default_factory=set)
     constructors: set[str] = field(default_factory=set)  # class methods that make an instance
+    assumed: set[str] = field(default_factory=set)  # attributes that are true wherever a step acts
     harmless: set[str] = field(default_factory=set)
     not_finite: set[str] = field(default_factory=set)
     hints: dict[str, re.Pattern[str]] = field(default_factory=dict)
@@ -175,6 +176,7 @@ def _read(knowledge: Knowledge, name: str, data: Mapping[str, Any]) -> None:
     knowledge.passthrough_methods.update(passthrough.get("methods", ()))
     knowledge.passthrough_attributes.update(passthrough.get("attributes", ()))
     knowledge.constructors.update(passthrough.get("constructors", ()))
+    knowledge.assumed.update(passthrough.get("true-at-a-step", ()))
     knowledge.harmless.update(data.get("libraries", {}).get("harmless", ()))
     knowledge.not_finite.update(data.get("checks", {}).get("not-finite", ()))
     knowledge.hints.update({key: re.compile(text) for key, text in data.get("hints", {}).items()})

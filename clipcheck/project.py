@@ -28,6 +28,9 @@ class Project:
         self._known: dict[str, ModuleFacts | Failure] = {}
         self._resolved: dict[tuple[str, str, int], str | None] = {}
         self._matter: frozenset[str] | None = None
+        self._callers: dict[str, list[tuple[str, frozenset[str]]]] = {}  # by file: functions, what they call
+        self._clip_names: dict[str, bool] = {}
+        self._decisive = knowledge.decisive
         for filename in files:
             self._files.setdefault(_segments(filename)[-1], []).append(filename)
 
@@ -84,19 +87,22 @@ class Project:
         """Event names, and the names of the functions (and classes) that lead to one."""
         if self._matter is None:
             callers: list[tuple[str, frozenset[str]]] = []
-            for _, module in self.loaded():
-                _collect(module.body, "", callers)
-            clips = {call for _, calls in callers for call in calls if self._clips(call)}
+            for filename, module in self.loaded():
+                if filename not in self._callers:
+                    _collect(module.body, "", self._callers.setdefault(filename, []))
+                callers += self._callers[filename]
+            clips = {call for call in frozenset().union(*(calls for _, calls in callers)) if self._clips(call)}
             self._matter = _closure(callers, set(self.knowledge.event_names()) | clips)
         return self._matter
 
     def _clips(self, name: str) -> bool:
-        return self.knowledge.hinted("clip-call", name)
+        if name not in self._clip_names:
+            self._clip_names[name] = self.knowledge.hinted("clip-call", name)
+        return self._clip_names[name]
 
     def decides(self, function: facts.Function) -> bool:
         """Whether a function itself holds a call that may be a step or a clip."""
-        decisive = self.knowledge.decisive
-        return any(name in decisive or self._clips(name) for name in function.calls)
+        return any(name in self._decisive or self._clips(name) for name in function.calls)
 
 
 def _closure(callers: list[tuple[str, frozenset[str]]], names: set[str]) -> frozenset[str]:

@@ -396,3 +396,14 @@ def test_the_function_of_the_package_takes_the_same_names(pipeline, train):
     assert len(report.findings) == 1
     assert pipeline.calls[-1][1].min_risk == "low"
     assert replace(report, findings=()).findings == ()
+
+
+def test_the_package_fixes_by_a_function(tmp_path):
+    import fixturelib
+
+    import clipcheck
+
+    root = fixturelib.copy(fixturelib.FOLDER / "char-lstm" / "before", tmp_path / "project")
+    outcome = clipcheck.fix([root], no_cache=True, jobs=1)
+    assert [finding.code for finding in outcome.fixed] == ["CLP203", "CLP101"]
+    assert fixturelib.tree(root) == fixturelib.tree(fixturelib.FOLDER / "char-lstm" / "after")

@@ -128,7 +128,7 @@ def test_the_public_names():
     import clipcheck
 
     assert sorted(clipcheck.__all__) == ["__version__", "check", "fix"]
-    import clipcheck.fixing  # noqa: F401  a module must not take the place of the function
+    import clipcheck.fixing  # a module must not take the place of the function
 
     assert callable(clipcheck.check)
     assert callable(clipcheck.fix)

@@ -80,9 +80,8 @@ class Calls(Expressions):
             if isinstance(c, Bound) and isinstance(c.owner, Object) and c.owner.role == "optimizer"
         ]
         if optimizers and len(optimizers) == len(known):
-            return self.apply(
-                frame, optimizers[0], owner, given, call
-            )  # one variable, one optimizer at a time
+            first = optimizers[0]  # one variable holds one optimizer at a time
+            return self.apply(frame, first, first.owner, given, call)
         owners = choices(owner) if owner is not None else ()
         for number, choice in enumerate(known or function.choices):
             self.worlds = before

@@ -44,6 +44,8 @@ class Core:
         self.notes: list[Evidence] = []  # recurrences and NaN checks met since the entry
         self.multiplicity = 1  # how often the loops around this place run, where that is known
         self.loop_depth = 0
+        self.lineage: dict[int, list[Value]] = {}  # of classes, by the id of their facts
+        self.loading = 0  # modules being read
         self.engine_backward = False  # a framework's object ran the backward: clipping is its own affair
         self.discarded: facts.Expression | None = None  # the expression whose value nobody uses
         self.value_fuel = VALUE_FUEL

@@ -18,12 +18,14 @@ from clipcheck.flow.values import (
     Literal,
     ModuleRef,
     Object,
+    Pending,
     Unknown,
     Value,
     choices,
     members,
 )
 from clipcheck.flow.worlds import ANY, World
+from clipcheck.project import Project
 from clipcheck.protocol import Gradients, Phase
 
 MAX_SUBCLASSES = 4
@@ -34,6 +36,11 @@ MAX_CALLERS = 12  # a name that more functions call says nothing about who calls
 
 class Interpreter(Statements):
     """Runs modules and entry points, and gathers what was sighted."""
+
+    def __init__(self, project: Project) -> None:
+        super().__init__(project)
+        self.indexed: set[str] = set()  # files whose classes are among the subclasses
+        self.subclasses: dict[int, list[ClassRef]] = {}  # by the id of the base's facts
 
     def run(self, filenames: Iterable[str]) -> Sightings:
         """Follow every script among the files, then every function that no script led to."""
@@ -84,7 +91,9 @@ class Interpreter(Statements):
         depth, times = self.loop_depth, self.multiplicity
         self.worlds, self.following, self.returns, self.raised, self.loops = (World(),), False, [], [], []
         self.loop_depth, self.multiplicity = 0, 1
+        self.loading += 1
         self.run_block(frame, module.body)
+        self.loading -= 1
         self.worlds, self.following, self.statement, self.returns, self.raised, self.loops = saved
         self.loop_depth, self.multiplicity = depth, times
         return frame
@@ -118,11 +127,13 @@ class Interpreter(Statements):
             source = self.module_frame(target)
             public = {k: v for k, v in source.locals.items() if not k.startswith("_")} if source else {}
             frame.locals.update(public)
+        elif target is not None:
+            dotted = f"{module}.{name}" if module else name
+            submodule_file = self.project.module(frame.filename, dotted, statement.level)
+            frame.locals[alias] = Pending(target, name, submodule_file)
         else:
-            found = self.module_member(target, name) if target is not None else None
-            if found is None:
-                found = self._submodule(frame, module, name, statement.level)
-            frame.locals[alias] = found if found is not None else Unknown(f"{target or module}:{name}")
+            found = self._submodule(frame, module, name, statement.level)
+            frame.locals[alias] = found if found is not None else Unknown(f"{module}:{name}")
 
     def _bind_module(self, frame: Frame, alias: str, module: str, target: str | None) -> None:
         """`import a.b` binds `a` and makes `a.b` known; `import a.b as c` binds the module itself."""
@@ -187,15 +198,16 @@ class Interpreter(Statements):
 
     def _concrete(self, cls: ClassRef) -> list[ClassRef]:
         """The classes in whose instances a method of `cls` runs: its subclasses here, else itself."""
-        below: list[ClassRef] = []
-        for filename, _ in self.project.loaded():
-            frame = self.module_frame(filename)
-            for value in list(frame.locals.values()) if frame is not None else ():
+        for filename, frame in list(self.modules.items()):
+            if filename in self.indexed:
+                continue
+            self.indexed.add(filename)
+            for value in list(frame.locals.values()):
                 if isinstance(value, ClassRef) and value.filename == filename and value.definition.bases:
-                    above = [a for a in self.ancestors(value)[1:] if isinstance(a, ClassRef)]
-                    if any(a.definition is cls.definition for a in above):
-                        below.append(value)
-        return below[:MAX_SUBCLASSES] or [cls]
+                    for above in self.ancestors(value)[1:]:
+                        if isinstance(above, ClassRef):
+                            self.subclasses.setdefault(id(above.definition), []).append(value)
+        return self.subclasses.get(id(cls.definition), [])[:MAX_SUBCLASSES] or [cls]
 
 
 class Callers:

@@ -21,6 +21,7 @@ from clipcheck.flow.values import (
     Object,
     Option,
     Parameters,
+    Pending,
     Several,
     Super,
     Table,
@@ -39,15 +40,25 @@ class Names(Core):
 
     def lookup(self, frame: Frame, name: str, expression: Expression) -> Value:
         """The value of a name in a frame: locals, enclosing functions, module globals, builtins."""
-        found = frame.find(name)
+        found = frame.find(name) or (frame.globals if name in frame.globals.locals else None)
         if found is not None:
-            return found.locals[name]
-        if name in frame.globals.locals:
-            return frame.globals.locals[name]
+            return self.settled(found, name)
         if name in _BUILTINS:
             return External(f"builtins.{name}")
         starred = self._starred(frame.globals, name)
         return starred if starred is not None else Unknown(f"{frame.filename}:{name}")
+
+    def settled(self, frame: Frame, name: str) -> Value:
+        """The value of a name that is bound in a frame; an import is followed when first asked for."""
+        value = frame.locals[name]
+        if isinstance(value, Pending):
+            frame.locals[name] = Unknown(f"{value.filename}:{value.name}")  # imports may go in circles
+            found = self.module_member(value.filename, value.name)
+            if found is None and value.submodule is not None:
+                found = ModuleRef(value.submodule)
+            value = found if found is not None else frame.locals[name]
+            frame.locals[name] = value
+        return value
 
     def _starred(self, module: Frame, name: str) -> Value | None:
         """A name that a star import of an unread library may have brought: unknown, but one thing."""
@@ -60,7 +71,7 @@ class Names(Core):
         """What a module of the project calls `name`, or its submodule of that name."""
         frame = self.module_frame(filename)
         if frame is not None and name in frame.locals:
-            return frame.locals[name]
+            return self.settled(frame, name)
         if filename.endswith("__init__.py"):
             submodule = self.project.module(filename, name, 1)
             if submodule is not None:
@@ -171,6 +182,9 @@ class Names(Core):
 
     def ancestors(self, cls: ClassRef) -> list[Value]:
         """The class and all its bases, nearest first; a class that inherits from itself ends the chain."""
+        known = self.lineage.get(id(cls.definition))
+        if known is not None:
+            return known
         out: list[Value] = []
         seen: set[int] = set()
         queue: list[Value] = [cls]
@@ -183,6 +197,8 @@ class Names(Core):
                     continue
                 seen.add(id(current.definition))
                 queue = self.bases(current) + queue
+        if not self.loading:  # names of a module that is still being read may change
+            self.lineage[id(cls.definition)] = out
         return out
 
     def class_member(self, cls: ClassRef, name: str, after: ClassRef | None = None) -> Value | None:

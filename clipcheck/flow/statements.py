@@ -267,6 +267,8 @@ class Statements(Steps):
             return false, true
         if isinstance(expression, facts.Operation) and expression.operator in ("and", "or"):
             return self._test_all(frame, expression)
+        if isinstance(expression, facts.Attribute) and expression.attr in self.knowledge.assumed:
+            return self.worlds, ()
         value = self.evaluate(frame, expression)
         truth = self.truth(value)
         if truth is not None and self._settled(frame, expression, value):

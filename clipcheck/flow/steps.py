@@ -110,7 +110,7 @@ class Steps(Events):
         whole = all(any(self.contains(c, model) for c in covered) for model in held.models)
         if whole:
             return replace(state, phase=Phase.CLIPPED, covered=None, clips=state.clips | {self.site()})
-        return replace(state, covered=covered)
+        return replace(state, covered=covered, unsure="a clip covers a part of what this optimizer updates")
 
     def _unscale_all(self, cover: Parameters | None) -> None:
         site = self.site()

@@ -53,6 +53,15 @@ class External(Value):
 
 
 @dataclass(frozen=True, slots=True)
+class Pending(Value):
+    """A name imported from a module of the project that nobody has asked for yet."""
+
+    filename: str  # of the module it comes from
+    name: str
+    submodule: str | None  # the file of the submodule of that name, where there is one
+
+
+@dataclass(frozen=True, slots=True)
 class ModuleRef(Value):
     """A module of the project, by its file name."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 import uuid
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from .session import StepRecord, record_payload, to_line
 DIRECTORY = "CLIPCHECK_VERIFY_DIR"  # where each process writes its recording
 MAX_STEPS = "CLIPCHECK_VERIFY_MAX_STEPS"
 SEEN = "python-"  # an empty file of this prefix and the process id: Python has started here
+_MESSAGE = 300  # characters of an exception's message that a report has room for
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # torch prints parts of its messages in bold
 
 
 class LineFile:
@@ -131,7 +134,19 @@ def _report_crashes(sink: LineFile) -> None:
     previous = sys.excepthook
 
     def excepthook(kind: type[BaseException], value: BaseException, traceback: TracebackType | None) -> None:
-        sink.write("crash", exception=f"{kind.__name__}: {value}"[:500])
+        sink.write("crash", exception=_in_one_line(kind, value))
         previous(kind, value, traceback)
 
     sys.excepthook = excepthook
+
+
+def _in_one_line(kind: type[BaseException], value: BaseException) -> str:
+    """Name an exception by the first line of its message, in plain characters; torch's run over many."""
+    try:
+        message = str(value).strip()
+    except Exception:
+        message = ""  # the user's own __str__ fails: the traceback must be printed all the same
+    first, _, rest = _ANSI.sub("", message).partition("\n")
+    short = first.strip()[:_MESSAGE]
+    more = "…" if rest or len(first.strip()) > _MESSAGE else ""
+    return f"{kind.__name__}: {short}{more}" if short else kind.__name__

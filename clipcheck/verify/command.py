@@ -11,7 +11,10 @@ import click
 from .runner import DEFAULT_MAX_STEPS
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    options_metavar="[OPTIONS] --",
+)
 @click.option(
     "--max-steps",
     type=click.IntRange(min=1),
@@ -29,22 +32,30 @@ from .runner import DEFAULT_MAX_STEPS
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
 def verify(max_steps: int, max_norm: float | None, json_file: Path | None, command: tuple[str, ...]) -> None:
-    r"""Run COMMAND (a training script, unchanged) and watch its gradients.
+    """Run COMMAND (a training script, unchanged) and watch its gradients.
 
-    \b
-    clipcheck verify -- python train.py --epochs 1
+    For example: clipcheck verify -- python train.py --epochs 1
 
     This runs the code. The steps that the scan finds in the script that COMMAND names, and in the project
-    files that it imports, are expected to run; what else runs is judged as well. Exit status: 0 every step is confirmed to be clipped, 1 one is not (or did not
-    run), 2 the command could not be run.
+    files that it imports, are expected to run; what else runs is judged as well. `raw` is the gradient norm
+    that backward left, `used` the one that the step used.
+
+    Exit status: 0 every step is confirmed to be clipped, 1 one is not (or did not run, or the command
+    failed), 2 the command could not be run, or the JSON not written.
     """
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise click.BadParameter(f"the folder of {json_file} does not exist", param_hint="--json")
     from .render import to_json, to_text
     from .runner import verify as run
 
     verification = run(command, max_steps=max_steps, max_norm=max_norm, known_sites=_known_sites(command))
-    if json_file is not None:
-        json_file.write_text(json.dumps(to_json(verification), indent=2) + "\n", encoding="utf-8")
     click.echo(to_text(verification), nl=False, err=bool(verification.not_run))
+    if json_file is not None:
+        try:
+            json_file.write_text(json.dumps(to_json(verification), indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            click.echo(f"error: {json_file} cannot be written: {error.strerror or error}", err=True)
+            sys.exit(2)
     sys.exit(verification.exit_code)
 
 

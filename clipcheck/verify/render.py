@@ -68,6 +68,8 @@ def _site_json(site: SiteVerdict) -> dict[str, Any]:
         "clipped": site.clipped,
         "clipped_share": site.clipped_share,
         "expected": _plain(site.expected),
+        "largest_raw": None if site.largest is None else site.largest.raw,
+        "largest_raw_step": None if site.largest is None else site.largest.step,
         "shown": None if shown is None else _plain({**asdict(shown), "place": shown.place._asdict()}),
     }
 
@@ -105,10 +107,7 @@ def _reason(site: SiteVerdict, cwd: str) -> str:
     reason = site.reason.replace(os.path.join(os.path.realpath(cwd), ""), "")
     if site.word != "refuted" or site.shown is None:
         return reason
-    evaluation = (
-        "" if site.shown.evaluation is None else f", evaluation {site.shown.evaluation} of the closure"
-    )
-    return f"step {site.shown.step}{evaluation}: {reason}"
+    return f"{site.shown.when}: {reason}"
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:
@@ -132,7 +131,9 @@ def _notes(site: SiteVerdict, cwd: str) -> list[str]:
         notes.append(f"{where}: the gradient was not finite at {_count(site.not_finite, 'step')}")
     if site.word == "confirmed" and site.clipped == 0:
         notes.append(f"{where}: no raw norm was above the threshold, so the clip never acted")
-    shown = site.shown
+    shown, largest = site.shown, site.largest
+    if shown is not None and largest is not None and largest.raw > shown.raw:
+        notes.append(f"{where}: the largest raw norm was {largest.raw:.6g}, at {largest.when}")
     if shown is not None and shown.norm_type != 2.0:
         notes.append(f"{where}: norms are of type {shown.norm_type:g}, as the clip's")
     return notes
@@ -144,7 +145,8 @@ def _endings(verification: Verification) -> list[str]:
         lines.append(f"the run was stopped after {verification.max_steps} optimizer steps (--max-steps)")
     if verification.ended:
         what = f": {verification.crash}" if verification.crash else ""
-        lines.append(f"the command did not end well ({verification.ended}){what}; steps before are judged")
+        before = "; steps before are judged" if verification.steps else ""
+        lines.append(f"the command did not end well ({verification.ended}){what}{before}")
     return lines
 
 
@@ -152,6 +154,8 @@ def _extent(verification: Verification) -> str:
     extent = f" ({_count(verification.steps, 'update')} observed"
     if verification.processes > 1:
         extent += f" in {verification.processes} processes"
+    if any(site.shown is not None and site.shown.evaluation is not None for site in verification.sites):
+        extent += ", each evaluation of a closure counted as one"
     return extent + ")"
 
 

@@ -45,7 +45,9 @@ def verify(
     return Verification(
         command=command,
         sites=judge(processes, max_norm=max_norm, known_sites=known_sites),
-        problems=_problems(processes, seen_python=seen_python, steps=steps),
+        problems=_problems(
+            processes, seen_python=seen_python, steps=steps, failed=bool(interrupted or status)
+        ),
         exit_status=status,
         ended=interrupted or _ended(status),
         crash=next((process.crash for process in processes if process.crash), ""),
@@ -126,12 +128,16 @@ def _ended(status: int) -> str:
         return f"signal {-status}"
 
 
-def _problems(processes: Sequence[Process], *, seen_python: bool, steps: int) -> tuple[str, ...]:
+def _problems(
+    processes: Sequence[Process], *, seen_python: bool, steps: int, failed: bool
+) -> tuple[str, ...]:
     failures = tuple(dict.fromkeys(failure for process in processes for failure in process.failures))
     if steps:
         return failures
     if not seen_python:
         why = "no Python process started with the observer (python -I, -E and -S leave it out)"
+    elif failed:
+        why = "the command ended too early"
     elif not processes:
         why = "no process imported torch"
     else:

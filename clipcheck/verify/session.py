@@ -72,6 +72,13 @@ class StepRecord:
     scale_in_threshold: bool = False  # the threshold was multiplied by the loss scale
     clips: tuple[ClipCall, ...] = ()  # the first few calls
 
+    @property
+    def when(self) -> str:
+        """Say which update of the run this was."""
+        if self.evaluation is None:
+            return f"step {self.step}"
+        return f"step {self.step}, evaluation {self.evaluation} of the closure"
+
 
 @dataclass(frozen=True, slots=True)
 class Process:

@@ -47,6 +47,7 @@ class SiteVerdict:
     clipped: int = 0  # updates whose raw norm was above the threshold
     shown: StepRecord | None = None  # the first record that refutes; else the one with the largest raw norm
     expected: float | None = None  # for `shown`
+    largest: StepRecord | None = None  # the record with the largest finite raw norm
 
     @property
     def clipped_share(self) -> float | None:
@@ -227,6 +228,7 @@ def judge_site(place: Place, records: Sequence[StepRecord], max_norm: float | No
         clipped=sum(_acted(record, max_norm) for record in finite),
         shown=shown,
         expected=verdict.expected,
+        largest=max(finite, key=lambda record: record.raw, default=None),
     )
 
 
@@ -248,14 +250,19 @@ def judge(
 
 def _acted(record: StepRecord, max_norm: float | None) -> bool:
     threshold = effective_threshold(record, max_norm)
-    return threshold is not None and max(record.clipped_norm or 0.0, record.raw) > threshold
+    norm = max(record.clipped_norm or 0.0, record.raw)
+    if max_norm is None and not record.scale_in_threshold:
+        norm *= record.clip_scale  # a clip before unscaling compares the scaled norm, and so acts at once
+    return threshold is not None and norm > threshold
 
 
 def _praise(record: StepRecord, verdict: StepVerdict, count: int) -> str:
     if verdict.word != "confirmed":
         return ""
-    updates = "update" if count == 1 else "updates"
-    return f"{count} {updates} used min(raw, threshold) over all {record.updated} parameters"
+    if count == 1:
+        return f"1 update used min(raw, threshold) over all {record.updated} parameters"
+    largest = f"the numbers are those of {record.when}, with the largest raw norm"
+    return f"{count} updates used min(raw, threshold) over all {record.updated} parameters; {largest}"
 
 
 def _number(value: float | None) -> str:

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from clipcheck.verify import Verification, verify
 from clipcheck.verify.command import verify as command
+from clipcheck.verify.render import to_text
 
 HEAD = """\
 import torch
@@ -165,6 +166,33 @@ def test_crash_is_named_and_the_steps_before_it_are_judged(tmp_path: Path) -> No
     assert (site.word, site.observed, result.exit_code) == ("confirmed", 3, 1)
 
 
+def test_crash_is_named_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    result = run(tmp_path, "raise ValueError('\\x1b[1mweights\\x1b[0m cannot be read\\n\\t(1) do this')")
+    assert result.crash == "ValueError: weights cannot be read…"
+    assert result.problems == ("no step was met: the command ended too early",)
+    text = to_text(result)
+    assert "(exit status 1): ValueError: weights cannot be read…\n0 confirmed" in text
+    assert "\x1b[1mweights" in capfd.readouterr().err  # the run's own output is not touched
+
+
+def test_crash_whose_message_cannot_be_made_keeps_its_traceback(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    script = """
+        class Broken(Exception):
+            def __str__(self):
+                raise KeyError
+        raise Broken
+    """
+    result = run(tmp_path, script)
+    assert result.crash == "Broken"
+    assert "Error in sys.excepthook" not in capfd.readouterr().err
+
+
+def test_long_message_is_cut(tmp_path: Path) -> None:
+    assert run(tmp_path, "raise ValueError('x' * 999)").crash == f"ValueError: {'x' * 300}…"
+
+
 def test_killed_run_is_named_by_its_signal(tmp_path: Path) -> None:
     script = CLIPPED + "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     result = run(tmp_path, script)
@@ -282,6 +310,36 @@ def test_command_passes_options_on_and_writes_json(tmp_path: Path) -> None:
     assert site["expected"] == pytest.approx(0.5)
     assert site["shown"]["used"] == pytest.approx(1.0)
     assert "stopped after 2 optimizer steps" in result.output
+
+
+def test_json_for_a_missing_folder_is_refused_before_the_run(tmp_path: Path) -> None:
+    out = tmp_path / "gone" / "out.json"
+    trace = tmp_path / "ran"
+    arguments = ["--json", str(out), "--", sys.executable, "-c", f"open({str(trace)!r}, 'w')"]
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 2
+    assert "does not exist" in result.output
+    assert not trace.exists()
+
+
+def test_json_that_cannot_be_written_does_not_cost_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    arguments = ["--json", str(tmp_path / "out.json"), "--", sys.executable, "-c", "pass"]
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 2
+    assert "no step was met: no process imported torch" in result.output
+    assert "out.json cannot be written: No space left on device" in result.output
+
+
+def test_help_shows_an_example_and_no_markup() -> None:
+    result = CliRunner().invoke(command, ["--help"])
+    assert "clipcheck verify -- python train.py --epochs 1\n" in result.output
+    assert "\\b" not in result.output
 
 
 def test_command_that_cannot_be_run_exits_with_2() -> None:

@@ -209,6 +209,44 @@ def test_text_names_the_numbers() -> None:
     )
 
 
+def test_largest_raw_norm_is_named_beside_the_first_step_that_refutes() -> None:
+    records = (replace(BARE, raw=0.1, used=0.1), replace(BARE, step=8, raw=30.0, used=30.0))
+    verification = Verification(("x",), sites=judge([Process(1, records=records)]), steps=2)
+    text = to_text(verification, cwd="/project")
+    assert "step 1: nothing clipped the gradients" in text
+    assert "train.py:12: the largest raw norm was 30, at step 8\n" in text
+    (site,) = to_json(verification)["sites"]
+    assert (site["shown"]["raw"], site["largest_raw"], site["largest_raw_step"]) == (0.1, 30.0, 8)
+
+
+def test_clip_before_unscaling_acts_on_the_scaled_norm() -> None:
+    record = replace(GOOD, raw=0.5, clipped_norm=0.5, used=1.0 / 1024, clip_scale=1024.0)
+    site = judge_site(PLACE, [record])
+    assert (site.word, site.clipped) == ("refuted", 1)
+    right = replace(record, threshold=1024.0, used=0.5, scale_in_threshold=True)
+    site = judge_site(PLACE, [right])
+    assert (site.word, site.clipped) == ("confirmed", 0)
+
+
+def test_largest_raw_norm_is_that_of_a_finite_gradient() -> None:
+    site = judge_site(PLACE, [replace(GOOD, raw=math.inf), GOOD, replace(GOOD, raw=50.0, clipped_norm=50.0)])
+    assert site.largest is not None
+    assert site.largest.raw == 50.0
+    assert judge_site(PLACE, [replace(GOOD, raw=math.nan)]).largest is None
+
+
+def test_confirmed_site_says_which_step_its_numbers_are_of() -> None:
+    records = [replace(GOOD, raw=2.0, clipped_norm=2.0, evaluation=1), replace(GOOD, evaluation=2)]
+    site = judge_site(PLACE, records)
+    assert site.reason == (
+        "2 updates used min(raw, threshold) over all 4 parameters; "
+        "the numbers are those of step 1, evaluation 2 of the closure, with the largest raw norm"
+    )
+    verification = Verification(("x",), sites=(site,), steps=2)
+    assert "(2 updates observed, each evaluation of a closure counted as one)" in to_text(verification)
+    assert judge_site(PLACE, [GOOD]).reason == "1 update used min(raw, threshold) over all 4 parameters"
+
+
 # -- the recording
 
 
