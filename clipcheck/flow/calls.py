@@ -377,6 +377,8 @@ class Calls(Expressions):
         self, frame: Frame, owner: Value, name: str, given: Arguments, call: facts.Call
     ) -> Value:
         """`append`, `extend` and the like change the list that the receiver's name stands for."""
+        if isinstance(owner, Parameters) and self.changed_by_method(owner, name, call):
+            return owner
         if isinstance(owner, Parameters) and name in ("items", "values", "get", "pop"):
             return Parameters(
                 owner.models,
@@ -425,6 +427,9 @@ class Calls(Expressions):
         return keys | (keys_of(owner) if owner is not None else frozenset())
 
     # -- what the layers above provide ---------------------------------------------------------------
+
+    def changed_by_method(self, owner: Parameters, name: str, call: facts.Call) -> bool:
+        raise NotImplementedError
 
     def parameters_in(self, value: Value | None) -> Parameters | None:
         raise NotImplementedError

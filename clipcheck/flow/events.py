@@ -9,7 +9,7 @@ from clipcheck import facts
 from clipcheck.findings import Evidence, Site
 from clipcheck.flow.calls import Calls
 from clipcheck.flow.records import Path
-from clipcheck.flow.render import last_identifier
+from clipcheck.flow.render import last_identifier, names_in
 from clipcheck.flow.values import (
     Arguments,
     Bound,
@@ -404,6 +404,28 @@ class Events(Calls):
     def clip_by_library(self, frame: Frame, owner: Value | None, given: Arguments, call: facts.Call) -> None:
         raise NotImplementedError
 
+    def changed_by_method(self, owner: Parameters, name: str, call: facts.Call) -> bool:
+        """`p.grad.mul_(x)`, `p.grad.clamp_(…)`, `p.register_hook(…)`: gradients changed by hand."""
+        hook = name == "register_hook"
+        in_place = owner.gradient and name.endswith("_") and name not in ("zero_", "detach_", "requires_grad_")
+        averaging = name in ("div_", "mul_", "add_") and any(
+            self.knowledge.hinted("averaging", word.lstrip("."))
+            for argument in call.arguments
+            for word in names_in(argument)
+        )
+        if not self.following or averaging or not (hook or in_place):
+            return hook or in_place
+        cover = Parameters(owner.models, False, owner.holder)
+        if hook:
+            keys = {key for world in self.worlds for key, _ in world.states}
+            self.by_hand |= {key for key in keys if self.relation(key, cover) != "none"}
+        else:
+            self.clip_by_hand(cover, call)
+        return True
+
+    def clip_by_hand(self, cover: Parameters | None, call: facts.Call) -> None:
+        raise NotImplementedError
+
     # -- functions that others call ------------------------------------------------------------------
 
     def handed_functions(self, given: Arguments) -> None:
@@ -435,6 +457,8 @@ class Events(Calls):
 
     def made(self, made: Object) -> None:
         """A new optimizer: nothing has reached the gradients of what it updates yet."""
+        if made.role == "clipping-engine":
+            self.clipping_engine = f"{made.name} may clip by its own settings"
         if made.role != "optimizer" or not self.following:
             return
         out: list[World] = []

@@ -67,7 +67,7 @@ class Interpreter(Statements):
         self.fuel, self.value_fuel = ENTRY_FUEL, VALUE_FUEL
         self.stack, self.chain, self.returns, self.raised, self.loops = [], [], [], [], []
         self.following, self.loop_depth, self.multiplicity = True, 0, 1
-        self.engine_backward = False
+        self.engine_backward, self.clipping_engine = False, ""
         self.known_values.clear()
         self.known_effects.clear()
         self.inside.clear()

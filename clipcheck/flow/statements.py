@@ -269,6 +269,8 @@ class Statements(Steps):
             return self._test_all(frame, expression)
         if isinstance(expression, facts.Attribute) and expression.attr in self.knowledge.assumed:
             return self.worlds, ()
+        if _asks_for_gradient(expression):  # parameters without a gradient need no clipping
+            return self.worlds, ()
         value = self.evaluate(frame, expression)
         truth = self.truth(value)
         if truth is not None and self._settled(frame, expression, value):
@@ -352,7 +354,8 @@ class Statements(Steps):
                 self.assign(frame, statement.target, element)
                 return self.worlds
 
-            self._loop(frame, statement, enter, runs=isinstance(count, int) and count > 0)
+            runs = (isinstance(count, int) and count > 0) or isinstance(source, Parameters)
+            self._loop(frame, statement, enter, runs=runs)
         self.multiplicity = times
         return self._ended(frame, statement.orelse)
 
@@ -452,6 +455,15 @@ class Statements(Steps):
         if statement.final and self.worlds:
             return self.run_block(frame, statement.final)
         return "" if self.worlds else (ended or "leave")
+
+
+def _asks_for_gradient(expression: Expression) -> bool:
+    """`p.grad is not None`."""
+    if not isinstance(expression, facts.Operation) or expression.operator != "is not":
+        return False
+    left, right = expression.operands
+    nothing = isinstance(right, facts.Constant) and right.value is None
+    return nothing and isinstance(left, facts.Attribute) and left.attr == "grad"
 
 
 def _guard(expression: Expression) -> tuple[str, bool]:

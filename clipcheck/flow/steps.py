@@ -53,7 +53,7 @@ class Steps(Events):
                 parameters,
                 self._mentions_scale(frame, call),
                 used,
-                rule.kind == "norm" and cover is not None and cover.single,
+                rule.kind == "norm" and _single(parameters),
                 self._optimizer_name(cover, frame),
                 self._scaler_name(frame),
             )
@@ -66,6 +66,8 @@ class Steps(Events):
 
     def clip_by_hand(self, cover: Parameters | None, call: facts.Call) -> None:
         """Gradients changed in place: the norm computed and the gradients scaled, or clamped."""
+        keys = {key for world in self.worlds for key, _ in world.states}
+        self.by_hand |= {key for key in keys if self.relation(key, cover) != "none"}
         self._clip("hand-written", cover, ClipContext([], None, None, False, True, False), call)
 
     def _clip(
@@ -200,6 +202,10 @@ class Steps(Events):
             if isinstance(optimizer, (Object, Unknown))
             else f"{site.filename}:{render(expression)}"
         )
+        reason = "the code changes these gradients by itself" if key in self.by_hand else ""
+        reason = reason or (self.clipping_engine if self.engine_backward else "")
+        if reason:
+            self.change(lambda state: replace(state, unsure=state.unsure or reason), lambda name: name == key)
         paths, self.worlds = self.paths_of(self.worlds, key, Event.STEP, site)
         self.change(_unburdened, lambda name: name == ANY)
         held = self.updated(optimizer)
@@ -223,24 +229,32 @@ class Steps(Events):
 
     def _parameters_text(self, frame: Frame, held: Parameters | None) -> str | None:
         """An expression, in the names in reach, for all that an optimizer updates and nothing else."""
-        if held is None or held.part or len(held.models) != 1:
+        if held is None or held.part:
             return None
-        name = self.name_for(frame, next(iter(held.models)))
-        return f"{name}.parameters()" if name is not None else None
+        name = self.name_for(frame, *held.models)
+        if name is not None:
+            return f"{name}.parameters()"
+        scope: Frame | None = frame
+        while scope is not None:
+            for listed, value in scope.locals.items():
+                if isinstance(value, Items) and self.parameters_in(value) == held:
+                    return listed
+            scope = scope.parent
+        return None
 
-    def name_for(self, frame: Frame, key: str) -> str | None:
-        """A name in reach that surely means the object with this key."""
+    def name_for(self, frame: Frame, *keys: str) -> str | None:
+        """A name in reach that surely means the object with this key (or one of these, and no other)."""
         scope: Frame | None = frame
         while scope is not None:
             for name, value in scope.locals.items():
-                if name.isidentifier() and _surely(value, key):
+                if name.isidentifier() and _surely(value, keys):
                     return name
             receiver = scope.receiver
             if isinstance(receiver, Object) and self.receiver_name(scope):
                 for name, value in receiver.attributes.items():
-                    if name.isidentifier() and _surely(value, key):
+                    if name.isidentifier() and _surely(value, keys):
                         return f"{self.receiver_name(scope)}.{name}"
-                if receiver.key == key:
+                if keys == (receiver.key,):
                     return self.receiver_name(scope)
             scope = scope.parent
         return None
@@ -261,5 +275,13 @@ def _unburdened(state: Gradients) -> Gradients:
     return replace(state, early=False, clips=frozenset(), vain=frozenset())
 
 
-def _surely(value: Value, key: str) -> bool:
-    return all(isinstance(choice, (Object, Unknown)) and choice.key == key for choice in choices(value))
+def _surely(value: Value, keys: tuple[str, ...]) -> bool:
+    found = {choice.key if isinstance(choice, (Object, Unknown)) else "" for choice in choices(value)}
+    return found == set(keys)
+
+
+def _single(value: Value | None) -> bool:
+    """Whether what is handed to a clip is one parameter out of many (`p`, `[p]`)."""
+    if isinstance(value, Items) and len(value.members) == 1:
+        value = value.members[0]
+    return isinstance(value, Parameters) and value.single

@@ -70,9 +70,21 @@ def merge(groups: Iterable[Worlds]) -> Worlds:
     for worlds in groups:
         for world in worlds:
             guards = found.get(world.states)
-            found[world.states] = world.guards if guards is None else guards & world.guards
+            found[world.states] = world.guards if guards is None else _shared(guards, world.guards)
     out = tuple(World(states, guards) for states, guards in found.items())
     return out if len(out) <= MAX_WORLDS else (_blurred(out),)
+
+
+def _shared(left: frozenset[Guard], right: frozenset[Guard]) -> frozenset[Guard]:
+    """The guards of two paths that became one; what only unusual options lead to stays unusual."""
+    shared = left & right
+    unusual = [guard for guard in left | right if guard.usual is not None and guard.usual is not guard.taken]
+    both = all(any(guard in side for guard in unusual) for side in (left, right))
+    if not both or any(guard in shared for guard in unusual):
+        return shared
+    names = frozenset().union(*(guard.names for guard in unusual))
+    key = " or ".join(sorted({guard.key.partition(":")[2] for guard in unusual}))
+    return shared | {Guard(f"either:{key}", names, True, False)}
 
 
 def _blurred(worlds: Worlds) -> World:
