@@ -101,8 +101,7 @@ def scan(paths: Sequence[Path], settings: Settings, overlay: Mapping[str, str] |
     assessor = Assessor(project, sightings, settings.long_sequence, settings.deep, settings.recurrent_classes)
 
     def assess(context: StepContext) -> Assessment:
-        filename = context.label.partition(":")[0]
-        return assessor.assess(context.models, filename, context.loops)
+        return assessor.assess(context.models, context.entry, context.loops)
 
     def body(filename: str) -> Block:
         module = project.facts(filename)

@@ -39,6 +39,7 @@ class Core:
         self.following = True  # whether events count; False while only a value is wanted
         self.statement: tuple[str, Span] = ("", Span(0, 0, 0, 0))
         self.entry_label = ""
+        self.entry_file = ""
         self.modules: dict[str, Frame] = {}
         self.visited: set[int] = set()  # functions followed with their events (by id of their facts)
         self.notes: list[Evidence] = []  # recurrences and NaN checks met since the entry

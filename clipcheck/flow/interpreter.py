@@ -46,6 +46,7 @@ class Interpreter(Statements):
         """Follow every script among the files, then every function that no script led to."""
         names = [name for name in filenames if self.project.facts(name) is not None]
         for filename in names:
+            self.entry_file = filename
             self._enter(filename, lambda name=filename: self._run_script(name))
         functions = [entry for filename in names for entry in self._functions(filename)]
         callers = Callers(functions)
@@ -57,6 +58,7 @@ class Interpreter(Statements):
                     break
                 if id(entry.definition) not in self.visited:
                     self.visited.add(id(entry.definition))
+                    self.entry_file = entry.filename
                     label = f"{entry.filename}:{entry.definition.name}"
                     self._enter(label, lambda root=entry: self._run_entry(root))
         return self.sightings

@@ -46,6 +46,7 @@ class StepContext:
     names: Names
     closure: Span | None = None  # the statement of the closure before which a clip belongs
     has_closure: bool = False
+    entry: str = ""  # the file of that function or script
     loops: tuple[Evidence, ...] = ()  # recurrences and NaN checks met on the way
 
 
@@ -81,6 +82,7 @@ class Clip:
     call: Call
     kind: str  # norm, value, hand-written, library …
     replaced_by: str = ""
+    function: str = ""  # the name of the function it stands in
     contexts: list[ClipContext] = field(default_factory=list)
 
 

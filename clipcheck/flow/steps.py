@@ -93,7 +93,7 @@ class Steps(Events):
                 states.append((key, after))
             out.append(replace(world, states=tuple(states)))
         self.worlds = merge([tuple(out)])
-        clip = self.sightings.clips.setdefault(site, Clip(site, call, kind, replaced))
+        clip = self.sightings.clips.setdefault(site, Clip(site, call, kind, replaced, self.function_name()))
         context.label = f"{self.entry_label}<{'<'.join(self.chain)}"
         known = next((one for one in clip.contexts if one.label == context.label), None)
         if known is None and len(clip.contexts) < MAX_PATHS:
@@ -102,6 +102,10 @@ class Steps(Events):
             context.paths = known.paths + context.paths
         kept = known or context
         kept.paths = list(dict.fromkeys(context.paths))[:MAX_PATHS]
+
+    def function_name(self) -> str:
+        """The function that is being run, "" at the level of a module."""
+        return self.stack[-1].definition.name if self.stack else ""
 
     def _partly(self, key: str, state: Gradients, cover: Parameters | None) -> Gradients:
         """The gradients after a clip of some of the parameters: clipped once all are covered."""
@@ -221,7 +225,9 @@ class Steps(Events):
         label = f"{self.entry_label}<{'<'.join(self.chain)}>{key}"
         known = next((context for context in step.contexts if context.label == label), None)
         if known is None:
-            known = StepContext(label, optimizer, models, certain, [], names, closure, with_closure)
+            known = StepContext(
+                label, optimizer, models, certain, [], names, closure, with_closure, self.entry_file
+            )
             if len(step.contexts) < MAX_PATHS:
                 step.contexts.append(known)
         known.paths = list(dict.fromkeys([*known.paths, *paths]))[:MAX_PATHS]
