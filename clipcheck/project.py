@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 
 from clipcheck import facts
-from clipcheck.facts import ModuleFacts
+from clipcheck.facts import Function, ModuleFacts
 from clipcheck.findings import Failure
 from clipcheck.knowledge import Knowledge
 
@@ -79,7 +79,7 @@ class Project:
             candidates = [file for file in candidates if _importable(file, importer)]
         return max(candidates, key=lambda file: (_nearness(file, folder), -len(file)), default=None)
 
-    def matters(self, function: facts.Function) -> bool:
+    def matters(self, function: Function) -> bool:
         """Whether calling a function may bring in an event, as far as names can tell."""
         return not self._names_that_matter().isdisjoint(function.calls)
 
@@ -100,7 +100,7 @@ class Project:
             self._clip_names[name] = self.knowledge.hinted("clip-call", name)
         return self._clip_names[name]
 
-    def decides(self, function: facts.Function) -> bool:
+    def decides(self, function: Function) -> bool:
         """Whether a function itself holds a call that may be a step or a clip."""
         return any(name in self._decisive or self._clips(name) for name in function.calls)
 

@@ -197,7 +197,7 @@ class Calls(Expressions):
             return self.make(cls, key, Site(cls.filename, cls.definition.span), Arguments())
         if isinstance(cls, External):
             rule = self.knowledge.class_rule(cls.name)
-            if rule is not None and rule.role in ("optimizer", "scaler", "scheduler"):
+            if rule is not None and (rule.role != "module" or rule.family):
                 return Object(key, Site(frame.filename, Span(0, 0, 0, 0)), None, cls.name, rule)
         return None
 
@@ -257,7 +257,7 @@ class Calls(Expressions):
             if isinstance(method, FunctionRef):
                 bound = FunctionRef(method.filename, method.definition, method.frame, method.owner, function)
                 return self.follow(bound, given, call)
-        if function.role in ("module", "") and function.cls is not None or function.role == "module":
+        if (function.role in ("module", "") and function.cls is not None) or function.role == "module":
             inner = self.tensor_of(given.all())
             models = frozenset({function.key}) if self.has_parameters(function) else frozenset()
             if inner is not None:

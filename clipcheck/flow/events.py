@@ -33,7 +33,6 @@ from clipcheck.flow.worlds import ANY, World, Worlds, merge
 from clipcheck.knowledge import CallRule
 from clipcheck.protocol import Event, Gradients, Phase
 
-
 Handler = Callable[[Frame, CallRule, "Value | None", Arguments, facts.Call], Value]
 
 

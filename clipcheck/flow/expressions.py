@@ -262,8 +262,7 @@ class Expressions(Names):
         return several(out) if out else self.unknown(frame, expression)
 
     def lambda_(self, frame: Frame, expression: facts.Lambda) -> Value:
-        function = FunctionRef(frame.filename, expression.function, frame, frame.owner, None)
-        return function
+        return FunctionRef(frame.filename, expression.function, frame, frame.owner, None)
 
     def opaque(self, frame: Frame, expression: facts.Opaque) -> Value:
         if expression.kind == "NamedExpr":

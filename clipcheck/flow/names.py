@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 
-from clipcheck import facts
 from clipcheck.facts import Expression
 from clipcheck.flow.core import Core
 from clipcheck.flow.render import render
@@ -93,6 +92,8 @@ class Names(Core):
             return self._super_attribute(owner, name)
         if isinstance(owner, ClassRef):
             found = self.class_member(owner, name)
+            if isinstance(found, FunctionRef) and _is_class_method(found):
+                return FunctionRef(found.filename, found.definition, found.frame, found.owner, owner)
             return found if found is not None else Bound(owner, name)
         if isinstance(owner, Table):
             entry = owner.get(name)
@@ -261,7 +262,7 @@ class Names(Core):
             elif isinstance(choice, Unknown):
                 label = index.value if isinstance(index, Literal) else "?"
                 out.append(Unknown(f"{choice.key}[{label}]", choice.holds))
-            elif isinstance(choice, Option) or isinstance(choice, Literal):
+            elif isinstance(choice, (Option, Literal)):
                 out.append(self.unknown(frame, expression))
         return several(out) if out else self.unknown(frame, expression, render(expression))
 
@@ -278,10 +279,5 @@ class Names(Core):
         return several(held) if held else None
 
 
-def is_reference_to(value: Value, key: str) -> bool:
-    """Whether a value is surely the object (or unknown) with this key."""
-    return isinstance(value, (Object, Unknown)) and value.key == key
-
-
-def plain_function(expression: Expression) -> bool:
-    return isinstance(expression, (facts.Name, facts.Attribute))
+def _is_class_method(function: FunctionRef) -> bool:
+    return any(render(decorator) == "classmethod" for decorator in function.definition.decorators)

@@ -230,8 +230,10 @@ class Statements(Steps):
             if isinstance(owner, Object):
                 known = owner.attributes.get(target.attr)
                 replaceable = known is None or isinstance(known, (Literal, Unknown))
-                merged = value if replaceable or self._derived(value, known) else several((known, value))
-                owner.attributes[target.attr] = merged
+                if known is None or replaceable or self._derived(value, known):
+                    owner.attributes[target.attr] = value
+                else:
+                    owner.attributes[target.attr] = several((known, value))
                 self.inside.clear()
             elif target.attr == "grad" and self.following:
                 self._assign_gradient(owner, value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from clipcheck import facts
-from clipcheck.findings import Site, Span
+from clipcheck.findings import Span
 from clipcheck.flow.events import Events
 from clipcheck.flow.records import Clip, ClipContext, Names, Path, Step, StepContext
 from clipcheck.flow.render import is_reference, last_identifier, render

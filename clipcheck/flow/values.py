@@ -260,7 +260,7 @@ def several(values: Iterable[Value]) -> Value:
     if len(out) == 1:
         return out[0]
     if len(out) > MAX_ALTERNATIVES:
-        known = [value for value in out if isinstance(value, (Object, Literal, FunctionRef, ClassRef))]
+        known: list[Value] = [value for value in out if isinstance(value, (Object, Literal, FunctionRef, ClassRef))]
         out = (known or out)[:MAX_ALTERNATIVES]
     return Several(tuple(out))
 
@@ -304,7 +304,7 @@ def keys_of(value: Value, depth: int = 3) -> frozenset[str]:
     return frozenset(found)
 
 
-def literal(value: Value | None) -> str | int | float | bool | None | Value:
+def literal(value: Value | None) -> str | int | float | bool | Value | None:
     """The constant behind a value (an option's default counts); the value itself where there is none."""
     if isinstance(value, Literal):
         return value.value
