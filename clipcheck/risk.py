@@ -92,6 +92,9 @@ class Assessor:
                 return Assessment("high", (evidence,), "recurrent", _recurrent(family, name))
         if "graph" in anatomy.first:
             return Assessment("low", (anatomy.first["graph"][1],), "graph", "a graph network")
+        if "diffusion" in anatomy.first:
+            name, evidence = anatomy.first["diffusion"]
+            return Assessment("medium", (evidence,), "diffusion", f"a diffusion network ({name})")
         for family in _ATTENTION:
             # A name alone makes no Transformer of an image network: it may transform images.
             if family in anatomy.first and not (family == "attention-name" and _convolutional(anatomy)):
@@ -111,10 +114,17 @@ class Assessor:
         return Assessment(risk, (evidence, length[1]), "transformer", summary)
 
     def _length(self, anatomy: Anatomy, step_file: str) -> Length | None:
-        """The longest sequence that the model, its file, the file it is made in or the step's file sets."""
-        files = dict.fromkeys((*anatomy.files, step_file))
-        scanned = [length for file in files if file and (length := self._lengths.of(file)) is not None]
-        return longest([*anatomy.lengths, *scanned])
+        """The longest sequence that the model is made for; else that the program sets; else the model's file.
+
+        The nearest word counts: a library's table of models names lengths that this program never sees.
+        """
+        if anatomy.lengths:
+            return longest(anatomy.lengths)
+        for files in ((step_file,), tuple(dict.fromkeys(anatomy.files))):
+            scanned = [length for file in files if file and (length := self._lengths.of(file)) is not None]
+            if scanned:
+                return longest(scanned)
+        return None
 
     def _feedforward(self, anatomy: Anatomy) -> Assessment:
         """Networks without memory: what counts is their depth, and what keeps the gradients in bounds."""

@@ -47,6 +47,9 @@ class Calls(Expressions):
         if event is not None:
             return event
         if isinstance(function, FunctionRef):
+            made = function.receiver
+            if isinstance(made, ClassRef) and function.definition.name in self.knowledge.constructors:
+                return self.instantiate(frame, made, Arguments(), call)
             return self.follow(function, given, call)
         if isinstance(function, ClassRef):
             return self.instantiate(frame, function, given, call)
