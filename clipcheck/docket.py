@@ -20,8 +20,8 @@ from clipcheck.protocol import Gradients, Phase
 Outcome = Literal["clipped", "low_risk", "reported", "unknown"]
 VAIN = frozenset({"CLP201", "CLP202"})
 _WORD = re.compile(r"[^\W\d]\w*")
-# A norm that is only measured is no clip, and a hand-written one may be anything: neither is accused.
-NEVER_ACCUSED = frozenset({"measure", "hand-written"})
+# A norm that is only measured is no clip; one written by hand, or known by its name alone, may be anything.
+NEVER_ACCUSED = frozenset({"measure", "hand-written", "library"})
 
 
 class Assessed(Protocol):

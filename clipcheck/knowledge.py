@@ -72,6 +72,7 @@ class Knowledge:
     hints: dict[str, re.Pattern[str]] = field(default_factory=dict)
     fixes: dict[str, str] = field(default_factory=dict)
     frameworks: dict[str, str] = field(default_factory=dict)
+    own: dict[str, CallRule] = field(default_factory=dict)  # the project's own helpers, from its settings
     packages: set[str] = field(default_factory=set)  # top-level names the knowledge speaks of
     digest: str = ""
 
@@ -101,6 +102,13 @@ class Knowledge:
                 return argument
         return None
 
+    def own_rule(self, dotted: str) -> CallRule | None:
+        """What the settings say of a function, by its dotted name or the end of it."""
+        for name, rule in self.own.items():
+            if dotted == name or dotted.endswith("." + name):
+                return rule
+        return None
+
     def is_harmless(self, qualified: str) -> bool:
         """Whether a call into this library neither clips nor steps."""
         return qualified.partition(".")[0] in self.harmless
@@ -113,13 +121,14 @@ class Knowledge:
     @property
     def decisive(self) -> frozenset[str]:
         """The last names of the events that are reported on: steps and clips."""
-        rules = [(name.rpartition(".")[2], rule) for name, rule in self.calls.items()]
+        rules = [(name.rpartition(".")[2], rule) for name, rule in (*self.calls.items(), *self.own.items())]
         rules += [(name, rule) for (_, name), rule in self.methods.items()]
         return frozenset(name for name, rule in rules if rule.event in ("step", "clip"))
 
     def event_names(self) -> frozenset[str]:
         """The last names of all event calls: what a function must call to matter."""
-        names = {name.rpartition(".")[2] for name, rule in self.calls.items() if rule.event in _GRADIENT}
+        known = (*self.calls.items(), *self.own.items())
+        names = {name.rpartition(".")[2] for name, rule in known if rule.event in _GRADIENT}
         names |= {name for (_, name), rule in self.methods.items() if rule.event in _GRADIENT}
         return frozenset(names | {".grad"})
 
@@ -135,8 +144,10 @@ _KEYS = {
 _SECTIONS = {"framework", "fix", "passthrough", "libraries", "checks", "hints", *_KEYS}
 
 
-def load(folders: Iterable[Path] = ()) -> Knowledge:
-    """The knowledge shipped with clipcheck, and that of further folders after it."""
+def load(
+    folders: Iterable[Path] = (), clip_functions: Iterable[str] = (), step_functions: Iterable[str] = ()
+) -> Knowledge:
+    """The knowledge shipped with clipcheck, that of further folders, and a project's own helpers."""
     texts = [
         (item.name, item.read_text(encoding="utf-8"))
         for item in sorted(resources.files("clipcheck.rules").iterdir(), key=lambda item: item.name)
@@ -153,6 +164,9 @@ def load(folders: Iterable[Path] = ()) -> Knowledge:
         except (tomllib.TOMLDecodeError, KeyError, TypeError, re.error) as error:
             raise KnowledgeError(f"{name}: {error}") from error
     knowledge.digest = digest.hexdigest()
+    knowledge.own = {name: CallRule("clip", "library") for name in clip_functions}
+    step = CallRule("step", slots=(("optimizer", ("optimizer", 0)),))
+    knowledge.own |= dict.fromkeys(step_functions, step)
     known = [*knowledge.calls, *knowledge.classes, *knowledge.wrappers]
     knowledge.packages = {name.partition(".")[0] for name in known}
     return knowledge

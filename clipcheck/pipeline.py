@@ -90,7 +90,7 @@ def _silence(scanned: Scan, finding: Finding, settings: Settings) -> str:
 def scan(paths: Sequence[Path], settings: Settings, overlay: Mapping[str, str] | None = None) -> Scan:
     """Discover, extract, link, run and judge."""
     discovery = discover(paths, settings)
-    known = knowledge.load(settings.rules)
+    known = knowledge.load(settings.rules, settings.clip_functions, settings.step_functions)
     library = Library(known, settings, overlay or {})
     candidates = library.candidates(str(path) for path in discovery.report_on)
     files = [str(path) for path in discovery.project_files()] if candidates else []

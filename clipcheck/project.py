@@ -32,7 +32,7 @@ class Project:
         self._clip_names: dict[str, bool] = {}
         self._decisive = knowledge.decisive
         for filename in files:
-            self._files.setdefault(_segments(filename)[-1], []).append(filename)
+            self._files.setdefault(segments(filename)[-1], []).append(filename)
 
     def facts(self, filename: str) -> ModuleFacts | None:
         """The facts of a file, or None where it has none (unreadable, not Python)."""
@@ -66,13 +66,13 @@ class Project:
         if level:
             for _ in range(level - 1):
                 folder = os.path.dirname(folder)
-            exact = [*_segments(folder + os.sep + "x.py")[:-1], *wanted]
+            exact = [*segments(folder + os.sep + "x.py")[:-1], *wanted]
             candidates = self._files.get(exact[-1], []) if exact else []
-            return next((file for file in candidates if _segments(file) == exact and file != importer), None)
+            return next((file for file in candidates if segments(file) == exact and file != importer), None)
         if not wanted:
             return None
         candidates = [
-            file for file in self._files.get(wanted[-1], ()) if _segments(file)[-len(wanted) :] == wanted
+            file for file in self._files.get(wanted[-1], ()) if segments(file)[-len(wanted) :] == wanted
         ]
         candidates = [file for file in candidates if file != importer]
         if len(wanted) == 1:  # a bare name: beside the importer, or at the top of some source folder
@@ -136,7 +136,7 @@ def _collect(
             _collect(statement.body, owner, callers)
 
 
-def _segments(filename: str) -> list[str]:
+def segments(filename: str) -> list[str]:
     """The path of a file as module segments: `/a/b/c.py` and `/a/b/c/__init__.py` both end in `c`."""
     stem = os.path.splitext(filename)[0]
     parts = stem.split(os.sep)

@@ -9,7 +9,7 @@ from clipcheck import facts
 from clipcheck.findings import Evidence, Site
 from clipcheck.flow.calls import Calls
 from clipcheck.flow.records import Path
-from clipcheck.flow.render import last_identifier, names_in
+from clipcheck.flow.render import last_identifier, names_in, render
 from clipcheck.flow.values import (
     Arguments,
     Bound,
@@ -31,6 +31,7 @@ from clipcheck.flow.values import (
 )
 from clipcheck.flow.worlds import ANY, World, Worlds, merge
 from clipcheck.knowledge import CallRule
+from clipcheck.project import segments
 from clipcheck.protocol import Event, Gradients, Phase
 
 Handler = Callable[[Frame, CallRule, "Value | None", Arguments, facts.Call], Value]
@@ -52,6 +53,8 @@ class Events(Calls):
     def _rule(
         self, frame: Frame, function: Value, owner: Value | None, given: Arguments, call: facts.Call
     ) -> CallRule | None:
+        if self.knowledge.own and (own := self._own_rule(function, call)) is not None:
+            return own
         if isinstance(function, External):
             return self.knowledge.call(function.name)
         if not isinstance(call.function, facts.Attribute) or owner is None:
@@ -64,6 +67,16 @@ class Events(Calls):
             if rule is not None:
                 return rule
         return None
+
+    def _own_rule(self, function: Value, call: facts.Call) -> CallRule | None:
+        """What the project's settings say of a helper of its own."""
+        if isinstance(function, External):
+            return self.knowledge.own_rule(function.name)
+        if isinstance(function, FunctionRef):
+            owner = f"{function.owner.definition.name}." if function.owner is not None else ""
+            module = ".".join(segments(function.filename))
+            return self.knowledge.own_rule(f"{module}.{owner}{function.definition.name}")
+        return self.knowledge.own_rule(render(call.function))
 
     def _overridden_step(self, function: FunctionRef, owner: Value, name: str) -> CallRule | None:
         """A project's own optimizer class: its `step` is a step, unless it clips or steps another inside."""

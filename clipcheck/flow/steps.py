@@ -165,14 +165,16 @@ class Steps(Events):
     ) -> Value:
         slot = rule.slot("optimizer")
         optimizer = given.get(slot) if slot else owner
-        assert isinstance(call.function, facts.Attribute)
-        expression = call.arguments[0] if slot and call.arguments else call.function.value
-        if optimizer is None or not self.following:
+        receiver = call.function.value if isinstance(call.function, facts.Attribute) else call.function
+        expression = call.arguments[0] if slot and call.arguments else receiver
+        if not self.following:
             return Literal(None)
+        if optimizer is None:
+            optimizer = self.unknown(frame, call, render(call.function))
         several = [one for one in choices(optimizer) if isinstance(one, Object) and one.role == "optimizer"]
         closure = given.get(rule.slot("closure"))
         span, with_closure = self._closure(closure)
-        scaler = render(call.function.value) if slot and is_reference(call.function.value) else None
+        scaler = render(receiver) if slot and is_reference(receiver) else None
         self._step(frame, several[0] if several else optimizer, expression, call, scaler, span, with_closure)
         return Tensor(frozenset(), True)
 
