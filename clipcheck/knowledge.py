@@ -62,6 +62,7 @@ class Knowledge:
     classes: dict[str, ClassRule] = field(default_factory=dict)
     class_patterns: list[tuple[re.Pattern[str], ClassRule]] = field(default_factory=list)
     wrappers: dict[str, int] = field(default_factory=dict)  # argument returned; -1: all of them
+    sharding: set[str] = field(default_factory=set)  # wrappers whose parameters the plain clip gets wrong
     wrapper_patterns: list[tuple[re.Pattern[str], int]] = field(default_factory=list)
     passthrough_methods: set[str] = field(default_factory=set)
     passthrough_attributes: set[str] = field(default_factory=set)
@@ -139,7 +140,7 @@ _KEYS = {
     "class": {"role", "family", "names", "parameters", "line-search"},
     "call": {"names", "event", "kind", "replaced-by", "unscales", *_SLOTS},
     "method": {"of", "names", "event", "kind", "replaced-by", "unscales", *_SLOTS},
-    "wrapper": {"names", "argument"},
+    "wrapper": {"names", "argument", "sharded"},
 }
 _SECTIONS = {"framework", "fix", "passthrough", "libraries", "checks", "hints", *_KEYS}
 
@@ -208,6 +209,8 @@ def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
             else:
                 knowledge.classes[name] = rule
     for entry in data.get("wrapper", ()):
+        if entry.get("sharded"):
+            knowledge.sharding.update(entry["names"])
         for name in entry["names"]:
             if _is_pattern(name):
                 knowledge.wrapper_patterns.append((_pattern(name), entry["argument"]))

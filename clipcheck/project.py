@@ -91,7 +91,9 @@ class Project:
                 if filename not in self._callers:
                     _collect(module.body, "", self._callers.setdefault(filename, []))
                 callers += self._callers[filename]
-            clips = {call for call in frozenset().union(*(calls for _, calls in callers)) if self._clips(call)}
+            clips = {
+                call for call in frozenset().union(*(calls for _, calls in callers)) if self._clips(call)
+            }
             self._matter = _closure(callers, set(self.knowledge.event_names()) | clips)
         return self._matter
 

@@ -284,6 +284,8 @@ class Calls(Expressions):
                 return result
         wrapped = self.knowledge.wrapped_argument(name)
         if wrapped is not None:
+            if name in self.knowledge.sharding:
+                self.sharded |= self.reached(given, None)
             if wrapped < 0:
                 return given.positional[0] if len(given.positional) == 1 else Items(given.positional)
             if wrapped < len(given.positional):

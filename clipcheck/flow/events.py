@@ -419,7 +419,9 @@ class Events(Calls):
     def changed_by_method(self, owner: Parameters, name: str, call: facts.Call) -> bool:
         """`p.grad.mul_(x)`, `p.grad.clamp_(…)`, `p.register_hook(…)`: gradients changed by hand."""
         hook = name == "register_hook"
-        in_place = owner.gradient and name.endswith("_") and name not in ("zero_", "detach_", "requires_grad_")
+        in_place = (
+            owner.gradient and name.endswith("_") and name not in ("zero_", "detach_", "requires_grad_")
+        )
         averaging = name in ("div_", "mul_", "add_") and any(
             self.knowledge.hinted("averaging", word.lstrip("."))
             for argument in call.arguments

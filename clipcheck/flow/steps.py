@@ -220,7 +220,7 @@ class Steps(Events):
         )
         text = render(expression) if is_reference(expression) else None
         names = Names(text, self._parameters_text(frame, held), scaler)
-        if self.engine_backward:
+        if self.engine_backward or (held is not None and held.models & self.sharded):
             names = Names(None, None)  # the fix is the framework's own call, which is not written yet
         certain = isinstance(optimizer, Object) and held is not None and not held.part
         step = self.sightings.steps.setdefault(site, Step(site, call))

@@ -260,7 +260,9 @@ def several(values: Iterable[Value]) -> Value:
     if len(out) == 1:
         return out[0]
     if len(out) > MAX_ALTERNATIVES:
-        known: list[Value] = [value for value in out if isinstance(value, (Object, Literal, FunctionRef, ClassRef))]
+        known: list[Value] = [
+            value for value in out if isinstance(value, (Object, Literal, FunctionRef, ClassRef))
+        ]
         out = (known or out)[:MAX_ALTERNATIVES]
     return Several(tuple(out))
 

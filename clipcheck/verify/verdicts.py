@@ -77,8 +77,8 @@ class Verification:
         """0 all confirmed, 1 something was not (or nothing was met), 2 the command could not be run."""
         if self.not_run:
             return 2
-        well = not self.ended and not self.problems
-        return 0 if well and self.sites and all(site.word == "confirmed" for site in self.sites) else 1
+        confirmed = bool(self.sites) and all(site.word == "confirmed" for site in self.sites)
+        return 0 if confirmed and not self.problems else 1
 
 
 def judge_step(record: StepRecord, max_norm: float | None = None) -> StepVerdict:

@@ -163,7 +163,7 @@ def test_crash_is_named_and_the_steps_before_it_are_judged(tmp_path: Path) -> No
     result = run(tmp_path, script)
     assert (result.ended, result.crash) == ("exit status 1", "AssertionError: too far")
     (site,) = result.sites
-    assert (site.word, site.observed, result.exit_code) == ("confirmed", 3, 1)
+    assert (site.word, site.observed, result.exit_code) == ("confirmed", 3, 0)
 
 
 def test_crash_is_named_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -196,7 +196,7 @@ def test_long_message_is_cut(tmp_path: Path) -> None:
 def test_killed_run_is_named_by_its_signal(tmp_path: Path) -> None:
     script = CLIPPED + "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     result = run(tmp_path, script)
-    assert (result.ended, result.exit_status, result.exit_code) == ("signal SIGKILL", -9, 1)
+    assert (result.ended, result.exit_status, result.exit_code) == ("signal SIGKILL", -9, 0)
     assert [site.observed for site in result.sites] == [6]
 
 

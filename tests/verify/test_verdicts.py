@@ -178,7 +178,7 @@ def test_known_site_without_a_record_is_not_reached() -> None:
         (Verification(("x",), sites=judge([Process(1, records=(BARE,))])), 1),
         (Verification(("x",), sites=judge([], known_sites=[PLACE])), 1),
         (Verification(("x",), sites=judge([Process(1, records=(replace(GOOD, sharded=True),))])), 1),
-        (Verification(("x",), sites=judge([Process(1, records=(GOOD,))]), ended="exit status 1"), 1),
+        (Verification(("x",), sites=judge([Process(1, records=(GOOD,))]), ended="exit status 1"), 0),
         (Verification(("x",), sites=judge([Process(1, records=(GOOD,))]), problems=("blind",)), 1),
         (Verification(("x",)), 1),
         (Verification(("x",), not_run="x: not found"), 2),
