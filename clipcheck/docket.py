@@ -11,7 +11,7 @@ from clipcheck import blocks, facts
 from clipcheck.blocks import Block
 from clipcheck.config import Settings
 from clipcheck.findings import RISKS, Evidence, Risk, Site
-from clipcheck.flow.records import Clip, Path, Sightings, Step, StepContext
+from clipcheck.flow.records import Clip, ClipContext, Path, Sightings, Step, StepContext
 from clipcheck.flow.values import Object, choices
 from clipcheck.flow.worlds import Guard
 from clipcheck.knowledge import Knowledge
@@ -95,12 +95,19 @@ class Docket:
 
     def withheld(self, step: Step) -> bool:
         """Whether a finding at a misplaced clip speaks for this step."""
+        if self.wrongly_clipped(step):
+            return True
         return any(bare(c.paths) and self._answered(step, c) for c in step.contexts)
 
+    def wrongly_clipped(self, step: Step) -> bool:
+        """Whether a clip that acts on a step's gradients is reported for what it does to them."""
+        sites = {site for context in step.contexts for path in context.paths for site in path.gradients.clips}
+        clips = [clip for site in sites if (clip := self.sightings.clips.get(site)) is not None]
+        return any(one_by_one(clip) or still_scaled(clip) for clip in clips)
+
     def _answered(self, step: Step, context: StepContext) -> bool:
-        clips = {site for path in context.paths for site in path.gradients.clips}
-        if any(one_by_one(clip) for site in clips if (clip := self.sightings.clips.get(site))):
-            return True  # the loop over the parameters may run zero times: that is no second finding
+        if self.wrongly_clipped(step):
+            return True  # a loop over the parameters may run zero times: that is no second finding
         for site, code in self.vain.items():
             missed = [site in path.gradients.vain for path in bare(context.paths)]
             if step.site in stepped_before(self.sightings.clips[site]) or all(missed):
@@ -184,6 +191,25 @@ def stepped_before(clip: Clip) -> list[Site]:
 def one_by_one(clip: Clip) -> bool:
     """Whether a clip bounds the norm of one parameter at a time (CLP206)."""
     return clip.kind == "norm" and any(context.per_parameter for context in clip.contexts)
+
+
+def still_scaled(clip: Clip) -> ClipContext | None:
+    """The first context in which a clip, as the program usually runs, always meets scaled gradients (CLP203)."""
+    if clip.kind in NEVER_ACCUSED:
+        return None
+    return next((context for context in clip.contexts if _scaled(context)), None)
+
+
+def _scaled(context: ClipContext) -> bool:
+    if context.scaled_threshold or not context.paths:
+        return False
+    return all(breaks_the_scale(path) for path in usual(context.paths))
+
+
+def breaks_the_scale(path: Path) -> bool:
+    """Whether a clip meets, on this path, gradients that surely carry the loss scale."""
+    scaled = path.code == "CLP203" and path.gradients.phase is Phase.SCALED
+    return scaled and not unsure(path.gradients)
 
 
 def parting(path: Path, clipped: Iterable[Path]) -> frozenset[Guard]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from clipcheck import naming
-from clipcheck.docket import Docket, one_by_one, optimizers, options, stepped_before, unsure
+from clipcheck.docket import Docket, one_by_one, optimizers, options, stepped_before, still_scaled, unsure
 from clipcheck.findings import Evidence, Finding, Site
 from clipcheck.flow.records import Clip, Path, Step, StepContext
 from clipcheck.flow.values import Object, Unknown, Value, choices
@@ -112,6 +112,8 @@ def _blamed(docket: Docket, step: Step) -> Iterator[tuple[Clip, str]]:
         code = docket.vain.get(site, "")
         if one_by_one(clip) and any(site in path.gradients.clips for path in paths):
             yield clip, "CLP206"
+        elif still_scaled(clip) and any(site in path.gradients.clips for path in paths):
+            yield clip, "CLP203"
         elif code and (step.site in stepped_before(clip) or any(site in p.gradients.vain for p in paths)):
             yield clip, code
 

@@ -29,9 +29,11 @@ def main(folder: Path) -> None:
         for finding in report.findings:
             place = os.path.relpath(finding.filename, root)
             print("finding", repository, place, finding.start.row, finding.code, finding.risk, sep="\t")
-        for site in sorted(pipeline.scan([root], settings).sightings.steps):
-            if (site.filename, site.span.row) not in reported:
-                silent.append((repository, os.path.relpath(site.filename, root), site.span.row))
+        silent += [
+            (repository, os.path.relpath(site.filename, root), site.span.row)
+            for site in sorted(pipeline.scan([root], settings).sightings.steps)
+            if (site.filename, site.span.row) not in reported
+        ]
     random.Random(SEED).shuffle(silent)
     for repository, place, row in silent[:WANTED]:
         print("silent", repository, place, row, "-", "-", sep="\t")
