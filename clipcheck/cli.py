@@ -148,6 +148,7 @@ def check(paths: tuple[Path, ...], explain: str | None, config_file: Path | None
 
         outcome = fixing.apply(places, settings, pipeline.run)
         report, fixed = outcome.report, outcome.fixed
+        output.hint_at_unsafe(outcome.report, settings)
         output.name_failures(outcome.refused)  # findings of these files remain, which is what counts
     else:
         report = pipeline.run(places, settings, overlay=overlay)
@@ -237,6 +238,7 @@ def _diff(places: list[Path], settings: Settings) -> NoReturn:
     text = fixing.diff(plan)
     click.echo(text.encode("utf-8", "surrogateescape"), nl=False)
     output.name_failures((*plan.report.failures, *plan.refused))
+    output.hint_at_unsafe(plan.report, settings)
     if plan.report.failures:
         sys.exit(TROUBLE)
     sys.exit(FINDINGS if text and not settings.exit_zero else CLEAN)

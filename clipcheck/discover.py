@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from clipcheck.config import Settings, UserError, find_root
@@ -20,6 +21,8 @@ STDIN = Path("-")
 # What is read. Notebooks (.ipynb) are not yet: add the suffix here once `extract` can read their cells.
 SUFFIXES = (".py", ".pyw")
 NOTEBOOK = ".ipynb"
+_NEAR = ("*.py", "*/*.py", "*/*/*.py")  # how far the program of a lone file is looked for
+_MAX_NEAR = 2000
 _MAGIC = frozenset("*?[!/\\")
 
 
@@ -41,10 +44,21 @@ class Discovery:
     def project_files(self) -> tuple[Path, ...]:
         """Walk the project and return every file of it that may be read, those reported on included.
 
-        Where nothing marks a project, the paths given are the project.
+        Where nothing marks a project, the folders given are the project, and what stands beside and a little
+        below each file given: `model.py` belongs to `train.py`.
         """
-        if find_root(self.root) != self.root or self.root in self._walked:
+        if self.root in self._walked:
             return self.report_on
+        if find_root(self.root) != self.root:
+            beside = {path.parent for path in self.report_on}
+            apart = {
+                folder
+                for folder in beside
+                if not any(top in (folder, *folder.parents) for top in self._walked)
+            }
+            near = (path for folder in sorted(apart) for depth in _NEAR for path in folder.glob(depth))
+            files = (path for path in islice(near, _MAX_NEAR) if path.is_file())
+            return tuple(sorted({*self.report_on, *files}))
         walk = _Walk(self._settings)
         walk.folder(self.root)
         return tuple(sorted({*self.report_on, *walk.files}))

@@ -183,3 +183,4 @@ class Report:
     failures: tuple[Failure, ...] = ()
     sight: Sight = field(default_factory=Sight)
     files: int = 0  # files reported on
+    unfinished: tuple[str, ...] = ()  # programs too large to follow to their end: "FILE" or "FILE:FUNCTION"

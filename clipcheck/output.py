@@ -19,6 +19,19 @@ def say(line: str, *, err: bool = False) -> None:
     click.echo(text.clean(line).encode(encoding, "backslashreplace").decode(encoding), err=err)
 
 
+def hint_at_unsafe(report: Report, settings: Settings) -> None:
+    """Say on standard error how many fixes wait for --unsafe-fixes."""
+    waiting = sum(one.fix is not None and one.fix.applicability == "unsafe" for one in report.findings)
+    if waiting and not settings.unsafe_fixes and not settings.quiet:
+        click.echo(f"{waiting} more with --unsafe-fixes", err=True)
+
+
+def name_unfinished(report: Report) -> None:
+    """Name the programs that were too large to follow to their end, on standard error."""
+    for label in report.unfinished:
+        say(f"{label}: too large to follow to its end; what was not reached is not judged", err=True)
+
+
 def name_failures(failures: Sequence[Failure]) -> None:
     """Print on standard error what could not be read, parsed or written, with line and caret where known."""
     click.echo(text.failures(failures, _layout(None, sys.stderr.encoding)), err=True, nl=False)
@@ -39,6 +52,8 @@ def write(
     layout = _layout(settings, "utf-8" if to_file else sys.stdout.encoding, sources)
     _deliver(render(report, layout), settings)
     name_failures(report.failures)
+    if not settings.quiet:
+        name_unfinished(report)
     # On standard output these words would break a format that a machine reads.
     aside = settings.output_format != "text" or to_file
     if settings.show_fixes:

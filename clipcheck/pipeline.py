@@ -53,6 +53,11 @@ def run(paths: Sequence[Path], settings: Settings, *, overlay: Mapping[str, str]
         (*scanned.discovery.failures, *failures),
         _sight(scanned, reported),
         len(reported),
+        tuple(
+            label
+            for label in scanned.sightings.exhausted
+            if label.rpartition(":")[0] in reported or label in reported
+        ),
     )
 
 

@@ -202,7 +202,8 @@ def test_diff_shows_and_writes_nothing(run, train):
 
 def test_a_diff_of_unsafe_fixes_alone_has_nothing_to_write(run, train):
     train.write_text("maybe = 1\n" + SOURCE, "utf-8")
-    assert run("--diff") == (0, "", "")
+    assert run("--diff") == (0, "", "1 more with --unsafe-fixes\n")
+    assert run("--diff", "--quiet") == (0, "", "")
     assert run("--diff", "--unsafe-fixes")[0] == 1
 
 

@@ -232,13 +232,8 @@ def test_without_a_mark_the_paths_are_the_project(root):
     assert found.project_files() == (root / "a" / "train.py",)
 
 
-def test_a_thousand_files_take_no_second(root):
-    import time
-
-    (root / ".git").mkdir()
-    (root / ".gitignore").write_text("\n".join(f"*.ext{index}" for index in range(50)))
-    for folder in range(20):
-        tree(root, *(f"d{folder}/m{index}.py" for index in range(50)))
-    start = time.perf_counter()
-    assert len(names(root)) == 1000
-    assert time.perf_counter() - start < 3  # 0.05 s on a quiet machine
+def test_a_lone_file_is_read_with_what_stands_beside_it(root):
+    tree(root, "train.py", "model.py", "data/loader.py", "data/deep/er/far.py")
+    found = discover([root / "train.py"], config.load(root))
+    assert found.report_on == (root / "train.py",)
+    assert found.project_files() == (root / "data" / "loader.py", root / "model.py", root / "train.py")

@@ -129,7 +129,7 @@ def test_step_message_and_evidence():
     (verdict,) = judge(scene.sightings, scene.context())
     assert verdict.message == (
         "`optimizer.step()` uses gradients that nothing has clipped where `epoch < 5` is false; "
-        "it trains an LSTM (high risk)"
+        "it trains an LSTM"
     )
     assert [one.message for one in verdict.evidence] == [
         "LSTM made here",

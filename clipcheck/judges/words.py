@@ -25,8 +25,8 @@ def quoted(call: Call) -> str:
 
 
 def model(assessed: Assessed) -> str:
-    """What is trained, as the end of a message: "it trains an LSTM (high risk)"."""
-    return f"it trains {assessed.summary} ({assessed.risk} risk)"
+    """What is trained, as the end of a message: "it trains an LSTM"."""
+    return f"it trains {assessed.summary}"
 
 
 def at(site: Site, message: str) -> Evidence:

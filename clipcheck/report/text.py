@@ -130,7 +130,7 @@ def _total(report: Report) -> str:
     if safe:
         ways.append(f"{safe} fixable with --fix")
     if unsafe:
-        ways.append(f"{unsafe} {'more ' if safe else ''}with --fix --unsafe-fixes")
+        ways.append(f"{unsafe} {'more' if safe else 'fixable'} with --fix --unsafe-fixes")
     return f"{count} finding{'' if count == 1 else 's'}" + (f" ({', '.join(ways)})" if ways else "")
 
 
