@@ -238,6 +238,7 @@ def _diff(places: list[Path], settings: Settings) -> NoReturn:
     text = fixing.diff(plan)
     click.echo(text.encode("utf-8", "surrogateescape"), nl=False)
     output.name_failures((*plan.report.failures, *plan.refused))
+    output.name_unfinished(plan.report, settings)
     output.hint_at_unsafe(plan.report, settings)
     if plan.report.failures:
         sys.exit(TROUBLE)

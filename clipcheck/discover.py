@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 from clipcheck.config import Settings, UserError, find_root
@@ -21,8 +21,8 @@ STDIN = Path("-")
 # What is read. Notebooks (.ipynb) are not yet: add the suffix here once `extract` can read their cells.
 SUFFIXES = (".py", ".pyw")
 NOTEBOOK = ".ipynb"
-_NEAR = ("*.py", "*/*.py", "*/*/*.py")  # how far the program of a lone file is looked for
-_MAX_NEAR = 2000
+_NEAR = 2  # folders down that the program of a lone file is looked for
+_MAX_NEAR = 2000  # files, at most
 _MAGIC = frozenset("*?[!/\\")
 
 
@@ -45,20 +45,16 @@ class Discovery:
         """Walk the project and return every file of it that may be read, those reported on included.
 
         Where nothing marks a project, the folders given are the project, and what stands beside and a little
-        below each file given: `model.py` belongs to `train.py`.
+        below each file given: `model.py` belongs to `train.py`. Below / and a home folder nothing is looked for.
         """
         if self.root in self._walked:
             return self.report_on
         if find_root(self.root) != self.root:
-            beside = {path.parent for path in self.report_on}
-            apart = {
-                folder
-                for folder in beside
-                if not any(top in (folder, *folder.parents) for top in self._walked)
-            }
-            near = (path for folder in sorted(apart) for depth in _NEAR for path in folder.glob(depth))
-            files = (path for path in islice(near, _MAX_NEAR) if path.is_file())
-            return tuple(sorted({*self.report_on, *files}))
+            walk = _Walk(self._settings)
+            for folder in sorted({path.parent for path in self.report_on}):
+                if not any(top in (folder, *folder.parents) for top in self._walked):
+                    walk.folder(folder, depth=0 if _holds_everything(folder) else _NEAR, most=_MAX_NEAR)
+            return tuple(sorted({*self.report_on, *walk.files}))
         walk = _Walk(self._settings)
         walk.folder(self.root)
         return tuple(sorted({*self.report_on, *walk.files}))
@@ -112,6 +108,11 @@ def discover(paths: Sequence[Path], settings: Settings) -> Discovery:
     )
 
 
+def _holds_everything(folder: Path) -> bool:
+    """Whether a folder is the root of the file system, or somebody's home, with far more below than a program."""
+    return folder == folder.parent or folder == Path(os.path.expanduser("~"))
+
+
 def _kind(path: Path, absolute: Path) -> int:
     try:
         mode = os.stat(absolute).st_mode
@@ -138,12 +139,15 @@ class _Walk:
         )
         self._links: list[str] = []
 
-    def folder(self, top: Path) -> None:
-        """Add the Python files below `top`, which is walked even if something above leaves it out."""
+    def folder(self, top: Path, *, depth: int | None = None, most: int | None = None) -> None:
+        """Add the Python files below `top`, which is walked even if something above leaves it out.
+
+        `depth` folders down (0: those in `top` only), nearest first, and no further once there are `most`.
+        """
         above = tuple(item for item in chain_above(str(top)) if not item.verdict(str(top), True))
-        stack = [(str(top), above)]
-        while stack:
-            folder, chain = stack.pop()
+        waiting = deque([(str(top), above, 0)])
+        while waiting and (most is None or len(self.files) < most):
+            folder, chain, down = waiting.popleft()
             try:
                 with os.scandir(folder) as entries:
                     listed = list(entries)
@@ -156,7 +160,9 @@ class _Walk:
             if ".gitignore" in names:
                 own = read_patterns(os.path.join(folder, ".gitignore"), folder)
                 chain = (*chain, own) if own is not None else chain
-            stack.extend((entry.path, chain) for entry in listed if self._enters(entry, chain))
+            inner = [entry.path for entry in listed if self._enters(entry, chain)]
+            if depth is None or down < depth:
+                waiting.extend((path, chain, down + 1) for path in inner)
         self._add_links()
 
     def excluded(self, path: Path) -> bool:

@@ -95,19 +95,20 @@ class Docket:
 
     def withheld(self, step: Step) -> bool:
         """Whether a finding at a misplaced clip speaks for this step."""
-        if self.wrongly_clipped(step):
+        clips = [clip for context in step.contexts for clip in self._acting(context)]
+        if any(one_by_one(clip) or still_scaled(clip) for clip in clips):
             return True
         return any(bare(c.paths) and self._answered(step, c) for c in step.contexts)
 
-    def wrongly_clipped(self, step: Step) -> bool:
-        """Whether a clip that acts on a step's gradients is reported for what it does to them."""
-        sites = {site for context in step.contexts for path in context.paths for site in path.gradients.clips}
-        clips = [clip for site in sites if (clip := self.sightings.clips.get(site)) is not None]
-        return any(one_by_one(clip) or still_scaled(clip) for clip in clips)
+    def _acting(self, context: StepContext) -> list[Clip]:
+        """The clips that act on the gradients of a step, in one context."""
+        sites = {site for path in context.paths for site in path.gradients.clips}
+        return [clip for site in sites if (clip := self.sightings.clips.get(site)) is not None]
 
     def _answered(self, step: Step, context: StepContext) -> bool:
-        if self.wrongly_clipped(step):
-            return True  # a loop over the parameters may run zero times: that is no second finding
+        # A clip of scaled gradients (CLP203) answers for the ways through it alone, which are not bare.
+        if any(one_by_one(clip) for clip in self._acting(context)):
+            return True  # the loop over the parameters may run zero times: that is no second finding
         for site, code in self.vain.items():
             missed = [site in path.gradients.vain for path in bare(context.paths)]
             if step.site in stepped_before(self.sightings.clips[site]) or all(missed):

@@ -20,16 +20,20 @@ def say(line: str, *, err: bool = False) -> None:
 
 
 def hint_at_unsafe(report: Report, settings: Settings) -> None:
-    """Say on standard error how many fixes wait for --unsafe-fixes."""
+    """Say on standard error how many more fixes --unsafe-fixes would write."""
     waiting = sum(one.fix is not None and one.fix.applicability == "unsafe" for one in report.findings)
     if waiting and not settings.unsafe_fixes and not settings.quiet:
-        click.echo(f"{waiting} more with --unsafe-fixes", err=True)
+        click.echo(f"{waiting} more fix{'es' * (waiting != 1)} with --unsafe-fixes", err=True)
 
 
-def name_unfinished(report: Report) -> None:
+def name_unfinished(report: Report, settings: Settings) -> None:
     """Name the programs that were too large to follow to their end, on standard error."""
-    for label in report.unfinished:
-        say(f"{label}: too large to follow to its end; what was not reached is not judged", err=True)
+    layout = _layout(settings, sys.stderr.encoding)
+    for label in () if settings.quiet else report.unfinished:
+        say(
+            f"{text.display(label, layout)}: too large to follow to its end; what was not reached is not judged",
+            err=True,
+        )
 
 
 def name_failures(failures: Sequence[Failure]) -> None:
@@ -52,8 +56,7 @@ def write(
     layout = _layout(settings, "utf-8" if to_file else sys.stdout.encoding, sources)
     _deliver(render(report, layout), settings)
     name_failures(report.failures)
-    if not settings.quiet:
-        name_unfinished(report)
+    name_unfinished(report, settings)
     # On standard output these words would break a format that a machine reads.
     aside = settings.output_format != "text" or to_file
     if settings.show_fixes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from textwrap import dedent
 
@@ -52,8 +52,14 @@ class Seen:
         return {path.gradients.phase for path in self.paths(nth)}
 
     def codes(self) -> set[str]:
-        """The rules broken on any path to a step or a clip, where nothing is in doubt."""
-        return {path.code for path in self._all() if not path.gradients.unsure} - {""}
+        """The rules broken on any sure path to a step, or (but CLP204) on all of the sure ones to a clip."""
+        found: set[str] = set()
+        for number in range(len(self.steps())):
+            found |= {path.code for path in sure(self.paths(number))}
+        for number in range(len(self.clips())):
+            broken = {path.code for path in sure(self.clip_paths(number))}
+            found |= broken if len(broken) == 1 else broken & {"CLP204"}
+        return found - {""}
 
     def unsure(self, nth: int = 0) -> bool:
         """Whether the nth step is in doubt on every path that leaves it unclipped."""
@@ -70,10 +76,9 @@ class Seen:
     def names(self, nth: int = 0) -> set[str | None]:
         return {context.names.parameters for context in self.steps()[nth].contexts}
 
-    def _all(self) -> Iterator[Path]:
-        for one in (*self.steps(), *self.clips()):
-            for context in one.contexts:
-                yield from context.paths
+
+def sure(paths: list[Path]) -> list[Path]:
+    return [path for path in paths if not path.gradients.unsure and not path.gradients.maybe]
 
 
 def project(files: Mapping[str, str]) -> Project:

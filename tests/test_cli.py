@@ -26,6 +26,7 @@ class Pipeline:
     def __init__(self):
         self.calls = []
         self.failures = ()
+        self.unfinished = ()
 
     def run(self, paths, settings, *, overlay=None):
         from clipcheck.discover import discover
@@ -43,7 +44,7 @@ class Pipeline:
                     Finding("CLP101", "unclipped-step", "not clipped", str(path), *place, "high", (), fix)
                 )
         sight = Sight(1, 1) if not findings else Sight(len(findings), 0, 0, len(findings))
-        return Report(tuple(findings), self.failures, sight)
+        return Report(tuple(findings), self.failures, sight, unfinished=self.unfinished)
 
     def explain(self, path, row, settings):
         return f"{path.name} row {row}: clipped\x1b[2J"
@@ -202,7 +203,7 @@ def test_diff_shows_and_writes_nothing(run, train):
 
 def test_a_diff_of_unsafe_fixes_alone_has_nothing_to_write(run, train):
     train.write_text("maybe = 1\n" + SOURCE, "utf-8")
-    assert run("--diff") == (0, "", "1 more with --unsafe-fixes\n")
+    assert run("--diff") == (0, "", "1 more fix with --unsafe-fixes\n")
     assert run("--diff", "--quiet") == (0, "", "")
     assert run("--diff", "--unsafe-fixes")[0] == 1
 
@@ -225,8 +226,24 @@ def test_exit_non_zero_on_fix(run, train):
 
 def test_what_cannot_be_fixed_remains(run, train):
     train.write_text("maybe = 1\n" + SOURCE, "utf-8")
-    assert run("--fix")[0] == 1
-    assert run("--fix", "--unsafe-fixes")[0] == 0
+    (train.parent / "b.py").write_text("maybe = 2\n" + SOURCE, "utf-8")
+    status, out, err = run("--fix")
+    assert (status, err) == (1, "2 more fixes with --unsafe-fixes\n")
+    assert "2 findings (2 fixable with --fix --unsafe-fixes)" in out
+    assert run("--fix", "--quiet")[2] == ""
+    assert run("--fix", "--unsafe-fixes")[::2] == (0, "")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--fix"], ["--diff"], ["--output-format", "json"]])
+def test_a_program_too_large_to_follow_is_named_and_is_no_failure(run, train, pipeline, arguments):
+    train.write_text("x = 1\n", "utf-8")
+    pipeline.unfinished = (f"{train}:main", str(train))
+    status, out, err = run(*arguments)
+    assert status == 0
+    told = "too large to follow to its end; what was not reached is not judged\n"
+    assert err.startswith(f"train.py:main: {told}train.py: {told}")
+    assert "too large" not in out
+    assert run(*arguments, "--quiet")[2] == ""
 
 
 def test_show_files_lists_and_scans_nothing(run, train, tmp_path, pipeline):

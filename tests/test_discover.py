@@ -237,3 +237,38 @@ def test_a_lone_file_is_read_with_what_stands_beside_it(root):
     found = discover([root / "train.py"], config.load(root))
     assert found.report_on == (root / "train.py",)
     assert found.project_files() == (root / "data" / "loader.py", root / "model.py", root / "train.py")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".venv/lib/a.py", "build/a.py", "env/a.py", "ignored/a.py", "node_modules/a.py", "site-packages/a.py"],
+)
+def test_beside_a_lone_file_the_usual_excludes_hold(root, name):
+    tree(root, "train.py", name)
+    if name.startswith("env"):
+        (root / "env" / "pyvenv.cfg").touch()
+    settings = config.load(root, None, {"extend_exclude": ["ignored"]})
+    assert discover([root / "train.py"], settings).project_files() == (root / "train.py",)
+
+
+def test_below_a_home_folder_nothing_is_looked_for(root, monkeypatch):
+    tree(root, "train.py", "model.py", "other/a.py")
+    monkeypatch.setattr(os.path, "expanduser", lambda _: str(root))
+    found = discover([root / "train.py"], config.load(root))
+    assert found.project_files() == (root / "model.py", root / "train.py")
+
+
+def test_beside_a_lone_file_the_nearest_are_read_and_not_all(root, monkeypatch):
+    monkeypatch.setattr("clipcheck.discover._MAX_NEAR", 2)
+    tree(root, "train.py", "model.py", "other/a.py")
+    found = discover([root / "train.py"], config.load(root))
+    assert found.project_files() == (root / "model.py", root / "train.py")
+
+
+def test_files_and_folders_given_together(root):
+    tree(root, "a/train.py", "a/b/c.py", "d/run.py", "d/model.py", "e/x.py")
+    given = [root / "a", root / "a" / "train.py", root / "d" / "run.py"]
+    found = discover(given, config.load(root))
+    assert [path.relative_to(root).as_posix() for path in found.project_files()] == [
+        "a/b/c.py", "a/train.py", "d/model.py", "d/run.py",
+    ]  # fmt: skip

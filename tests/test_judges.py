@@ -190,6 +190,38 @@ def test_clip_one_by_one_speaks_for_its_step():
     assert codes(scene) == ["CLP206"]
 
 
+@pytest.mark.parametrize(
+    ("state", "options"),
+    [
+        pytest.param(gradients(*SCALED), {}, id="scaled"),
+        pytest.param(FRESH, {"per_parameter": True}, id="one by one"),
+    ],
+)
+def test_step_behind_a_clip_reported_for_what_it_does_counts_as_reported(state, options):
+    scene = Scene(LOOP)
+    clip = scene.clip(state, **options)
+    scene.step(gradients(*BACKWARD, "clip", clips=frozenset({clip.site})))
+    assert len(codes(scene)) == 1
+    assert outcome(scene) == "reported"
+
+
+def test_clip_of_scaled_gradients_does_not_speak_for_a_way_past_it():
+    scene = Scene(LOOP)
+    clip = scene.clip(gradients(*SCALED))
+    clipped = gradients(*BACKWARD, "clip", clips=frozenset({clip.site}))
+    scene.step(stepping(gradients(*SCALED), LATE), stepping(clipped, EARLY))
+    assert codes(scene) == ["CLP203", "CLP101"]
+
+
+@pytest.mark.parametrize("options", [{}, {"per_parameter": True}], ids=["scaled", "one by one"])
+def test_clip_reported_for_what_it_does_does_not_speak_for_other_callers(options):
+    scene = Scene(LOOP)
+    clip = scene.clip(gradients(*SCALED), **options)
+    scene.step(gradients(*BACKWARD, "clip", clips=frozenset({clip.site})), label="one")
+    scene.step(FRESH, label="two")
+    assert codes(scene)[-1] == "CLP101"
+
+
 def test_clip_that_works_elsewhere_does_not_speak_for_a_step():
     scene = Scene(LOOP)
     clip = scene.clip(gradients("zero_grad"), FRESH)
@@ -231,6 +263,16 @@ def test_clip_silent(states, options):
     scene = Scene(LOOP)
     scene.clip(*states, **options)
     assert [code for code in codes(scene) if code != "CLP301"] == []
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [("clip_gradients", []), ("_doClip", []), ("", ["CLP301"]), ("train", ["CLP301"])],
+)
+def test_value_clipping_in_a_helper_for_clipping_stays_silent(function, expected):
+    scene = Scene(LOOP)
+    scene.clip(FRESH, kind="value").function = function
+    assert codes(scene) == expected
 
 
 def test_guarded_scale_and_guarded_zero_stay_silent():

@@ -104,6 +104,8 @@ def test_unsafe_fixes_and_none_are_told_apart(train):
     told = shown(report, train.parent)
     assert "fix (unsafe, needs --unsafe-fixes): Set it" in told
     assert "3 findings (1 fixable with --fix, 1 more with --fix --unsafe-fixes)" in told
+    told = shown(Report((finding(train, fix=unsafe),), (), SIGHT), train.parent)
+    assert "1 finding (1 fixable with --fix --unsafe-fixes)" in told
 
 
 def caret(told):

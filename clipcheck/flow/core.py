@@ -59,6 +59,7 @@ class Core:
         self.chain: list[str] = []  # where the calls on the stack were made
         self.returns: list[tuple[Value, Worlds]] = []
         self.raised: list[Worlds] = []
+        self.broken: list[Worlds] = []  # the ways out of the last loop by `break`
         self.loops: list[tuple[list[Worlds], list[Worlds]]] = []  # (breaks, continues) of each open loop
 
     # -- places --------------------------------------------------------------------------------------

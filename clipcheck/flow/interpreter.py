@@ -53,8 +53,9 @@ class Interpreter(Statements):
         for target in functions:
             if not self.project.decides(target.definition):
                 continue
-            for entry in (*callers.roots(target), target):
-                if id(target.definition) in self.visited and entry is target:
+            roots = callers.roots(target)
+            for entry in (*roots, *callers.nearest(target), target):
+                if id(target.definition) in self.visited and entry not in roots:
                     break
                 if id(entry.definition) not in self.visited:
                     self.visited.add(id(entry.definition))
@@ -238,11 +239,17 @@ class Callers:
         found += level
         return sorted(found, key=_is_test)[:MAX_ROOTS]
 
+    def nearest(self, target: FunctionRef) -> list[FunctionRef]:
+        """The callers of `target` in its own file: by name alone, its roots may mean another function."""
+        return [one for one in self._callers(target) if one.filename == target.filename][:MAX_ROOTS]
+
     def _callers(self, function: FunctionRef) -> list[FunctionRef]:
         special = function.definition.name in ("__init__", "__call__") and function.owner is not None
         name = function.owner.definition.name if special and function.owner else function.definition.name
         callers = self._of.get(name, [])
-        return callers if len(callers) <= MAX_CALLERS else []
+        if len(callers) > MAX_CALLERS:  # `fit`, `run`: those of its own file mean this one
+            callers = [caller for caller in callers if caller.filename == function.filename]
+        return callers[:MAX_CALLERS]
 
 
 def _is_test(function: FunctionRef) -> bool:

@@ -28,7 +28,7 @@ from clipcheck.flow.values import (
     literal,
     several,
 )
-from clipcheck.flow.worlds import Worlds, forget, merge, split
+from clipcheck.flow.worlds import Guard, Worlds, forget, guarded, merge, split
 
 MAX_ROUNDS = 5  # of a loop, until its worlds are stable
 MAX_UNROLLED = 6  # members of a known sequence that a loop is run for one by one
@@ -269,7 +269,7 @@ class Statements(Steps):
             true, false = self.test(frame, expression.operands[0])
             return false, true
         if isinstance(expression, facts.Operation) and expression.operator in ("and", "or"):
-            return self._test_all(frame, expression)
+            return self._test_once(frame, expression)
         if isinstance(expression, facts.Attribute) and expression.attr in self.knowledge.assumed:
             return self.worlds, ()
         if _asks_for_gradient(expression):  # parameters without a gradient need no clipping
@@ -297,6 +297,20 @@ class Statements(Steps):
             operand = self.evaluate(frame, expression.operands[0])
             return isinstance(operand, (Object, FunctionRef, Items, Table, Elements, Parameters))
         return False
+
+    def _test_once(self, frame: Frame, expression: facts.Operation) -> tuple[Worlds, Worlds]:
+        """A compound condition: its parts are tested, and its outcome is kept as a guard of its own."""
+        key, names = f"{frame.label}:{render(expression)}", names_in(expression)
+        known = {world: world.decided(key) for world in self.worlds}
+        open_ = tuple(world for world in self.worlds if known[world] is None)
+        self.worlds = open_
+        true, false = self._test_all(frame, expression) if open_ else ((), ())
+        held = tuple(world for world, outcome in known.items() if outcome is True)
+        failed = tuple(world for world, outcome in known.items() if outcome is False)
+        return (
+            merge([held, guarded(true, Guard(key, names, True))]),
+            merge([failed, guarded(false, Guard(key, names, False))]),
+        )
 
     def _test_all(self, frame: Frame, expression: facts.Operation) -> tuple[Worlds, Worlds]:
         conjunction = expression.operator == "and"
@@ -357,7 +371,7 @@ class Statements(Steps):
                 self.assign(frame, statement.target, element)
                 return self.worlds
 
-            runs = (isinstance(count, int) and count > 0) or isinstance(source, Parameters)
+            runs = (isinstance(count, int) and count > 0) or _never_empty(source)
             self._loop(frame, statement, enter, runs=runs)
         self.multiplicity = times
         return self._ended(frame, statement.orelse)
@@ -376,7 +390,7 @@ class Statements(Steps):
             done.extend(breaks)
             self.worlds = merge([self.worlds, *continues])
         self.loop_depth -= 1
-        self.worlds = merge([self.worlds, *done])
+        self.broken = done
 
     def run_while(self, frame: Frame, statement: facts.While) -> str:
         exits: list[Worlds] = []
@@ -399,6 +413,7 @@ class Statements(Steps):
     ) -> None:
         """Run a loop's body until its worlds are stable; all ways out meet behind it."""
         out: list[Worlds] = [] if exits is not None or runs else [self.worlds]
+        broken: list[Worlds] = []
         seen: set[Any] = set()
         before = dict(frame.locals)
         self.loop_depth += 1
@@ -414,7 +429,7 @@ class Statements(Steps):
             self.loops.pop()
             frame.locals = _joined([before, frame.locals])
             self.worlds = merge([self.worlds, *continues])
-            out.extend(breaks)
+            broken.extend(breaks)
             if exits is None:
                 out.append(self.worlds)
             states = frozenset(self.worlds)
@@ -426,11 +441,15 @@ class Statements(Steps):
             enter()
         self.loop_depth -= 1
         self.worlds = merge([*out, *(exits or [])])
+        self.broken = broken
 
     def _ended(self, frame: Frame, orelse: tuple[Statement, ...]) -> str:
-        if not self.worlds:
-            return "leave"
-        return self.run_block(frame, orelse) if orelse else ""
+        """Behind a loop: its `else` runs unless it was broken off, then all ways meet."""
+        broken = self.broken
+        if orelse and self.worlds:
+            self.run_block(frame, orelse)
+        self.worlds = merge([self.worlds, *broken])
+        return "" if self.worlds else "leave"
 
     def run_with(self, frame: Frame, statement: facts.With) -> str:
         for context, target in statement.items:
@@ -458,6 +477,13 @@ class Statements(Steps):
         if statement.final and self.worlds:
             return self.run_block(frame, statement.final)
         return "" if self.worlds else (ended or "leave")
+
+
+def _never_empty(source: Value) -> bool:
+    """Parameters, and an optimizer's groups of them: there is always one."""
+    if isinstance(source, Elements) and isinstance(source.member, Table):
+        return source.member.get("params") is not None
+    return isinstance(source, Parameters)
 
 
 def _asks_for_gradient(expression: Expression) -> bool:

@@ -106,6 +106,11 @@ def forget(worlds: Worlds, name: str) -> Worlds:
     )
 
 
+def guarded(worlds: Worlds, guard: Guard) -> Worlds:
+    """The worlds with one more guard."""
+    return tuple(replace(world, guards=world.guards | {guard}) for world in worlds)
+
+
 def split(worlds: Worlds, key: str, names: frozenset[str], usual: bool | None) -> tuple[Worlds, Worlds]:
     """The worlds in which a test holds, and those in which it does not."""
     true: list[World] = []

@@ -40,8 +40,9 @@ def verify(max_steps: int, max_norm: float | None, json_file: Path | None, comma
     files that it imports, are expected to run; what else runs is judged as well. `raw` is the gradient norm
     that backward left, `used` the one that the step used.
 
-    Exit status: 0 every step is confirmed to be clipped, 1 one is not (or did not run, or the command
-    failed), 2 the command could not be run, or the JSON not written.
+    Exit status: 0 every step is confirmed to be clipped, 1 one is not (or did not run, or none was met),
+    2 the command could not be run, or the JSON not written. A command that crashes is named, and the steps
+    before the crash are judged.
     """
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise click.BadParameter(f"the folder of {json_file} does not exist", param_hint="--json")

@@ -74,7 +74,10 @@ class Verification:
 
     @property
     def exit_code(self) -> int:
-        """0 all confirmed, 1 something was not (or nothing was met), 2 the command could not be run."""
+        """0 all confirmed, 1 something was not (or nothing was met), 2 the command could not be run.
+
+        How the command itself ended does not count: a crash after confirmed steps is named, and no more.
+        """
         if self.not_run:
             return 2
         confirmed = bool(self.sites) and all(site.word == "confirmed" for site in self.sites)

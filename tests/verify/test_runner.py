@@ -164,6 +164,7 @@ def test_crash_is_named_and_the_steps_before_it_are_judged(tmp_path: Path) -> No
     assert (result.ended, result.crash) == ("exit status 1", "AssertionError: too far")
     (site,) = result.sites
     assert (site.word, site.observed, result.exit_code) == ("confirmed", 3, 0)
+    assert "(exit status 1): AssertionError: too far; steps before are judged" in to_text(result)
 
 
 def test_crash_is_named_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
