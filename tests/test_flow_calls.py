@@ -449,6 +449,35 @@ def test_an_optimizer_class_that_clips_inside_is_no_bare_step():
     assert seen.codes() == set()
 
 
+TWICE = """
+{head}
+    {first}
+{other}
+    {first}
+"""
+FUNCTION = "def train(optimizer):\n        optimizer.step()"
+METHOD = "class Agent:\n        def train(self):\n            self.optimizer.step()"
+
+
+@pytest.mark.xfail(
+    strict=True, reason="interpreter.py _functions yields plain functions and classes of a module, no Several"
+)
+@pytest.mark.parametrize("first", [FUNCTION, METHOD], ids=["function", "class"])
+@pytest.mark.parametrize(
+    ("head", "other"), [("if fast:", "else:"), ("try:", "except ImportError:")], ids=["if", "try"]
+)
+def test_a_step_defined_on_two_paths_and_called_by_nobody_is_seen(head, other, first):
+    assert sightings(train=TWICE.format(head=head, other=other, first=first)).steps()
+
+
+@pytest.mark.xfail(
+    strict=True, reason="interpreter.py _functions does not look into classes in classes or functions"
+)
+@pytest.mark.parametrize("outer", ["class Outer:", "def make():"])
+def test_a_step_in_an_inner_class_that_nobody_makes_is_seen(outer):
+    assert sightings(train=f"{outer}\n    {METHOD}\n").steps()
+
+
 # -- contexts ----------------------------------------------------------------------------------------
 
 

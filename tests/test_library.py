@@ -178,7 +178,10 @@ def test_without_a_cache_nothing_is_written(make, tmp_path):
 
 
 def many(folder):
-    good = {f"m{number}": b"class A:\n    def f(self, x=%d):\n        optimizer.step()\n" % number for number in range(6)}
+    good = {
+        f"m{number}": b"class A:\n    def f(self, x=%d):\n        optimizer.step()\n" % number
+        for number in range(6)
+    }
     return write(folder, **good, bad=b"(step\n")
 
 

@@ -103,7 +103,7 @@ def test_a_finding_is_placed(project):
 
 
 def test_findings_come_in_the_order_of_files_and_rows(project):
-    write(project, b=BARE, a=BARE + BARE)
+    write(project, b=BARE, a=BARE + BARE.replace("train", "again"))
     assert found(run(project)) == [("a.py", "CLP101"), ("a.py", "CLP101"), ("b.py", "CLP101")]
     rows = [one.start.row for one in run(project).findings[:2]]
     assert rows == sorted(rows)
@@ -143,8 +143,8 @@ WITH_VALUE = loop(clip="torch.nn.utils.clip_grad_value_(model.parameters(), 1.0)
         ({"ignore": ("CLP",)}, set()),
         ({"select": ("CLP3",), "ignore": ("CLP301",)}, set()),
         ({"ignore": ("CLP3",), "select": ("CLP301",)}, {"CLP301"}),
-        ({"per_file_ignores": (("value.py", ("CLP301",)),)}, {"CLP101"}),
-        ({"per_file_ignores": (("other.py", ("CLP301",)),)}, {"CLP101", "CLP301"}),
+        ({"per_file_ignores": {"value.py": ["CLP301"]}}, {"CLP101"}),
+        ({"per_file_ignores": {"other.py": ["CLP301"]}}, {"CLP101", "CLP301"}),
     ],
 )
 def test_select_and_ignore(project, settings, codes):
@@ -210,7 +210,10 @@ def test_the_steps_seen_add_up(project):
 
 # -- paths and projects ------------------------------------------------------------------------------
 
-MODELS = HEAD + "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.rnn = nn.LSTM(2, 2)\n"
+MODELS = (
+    HEAD
+    + "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.rnn = nn.LSTM(2, 2)\n"
+)
 
 
 def test_only_the_given_paths_are_reported_on(project):
@@ -307,7 +310,10 @@ def test_an_overlay_that_cannot_be_parsed(project):
 @pytest.fixture
 def many(project):
     for number in range(6):
-        write(project, **{f"bare{number}": loop(comment=f"  # {number}"), f"clipped{number}": CLIPPED + f"# {number}\n"})
+        write(
+            project,
+            **{f"bare{number}": loop(comment=f"  # {number}"), f"clipped{number}": CLIPPED + f"# {number}\n"},
+        )
     write(project, models=MODELS, train="from models import Net\n" + loop("Net()"), bad="optimizer.step(\n")
     return project
 
@@ -342,14 +348,17 @@ def test_twice_the_same(many):
 # -- explain -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [("train.py", "optimizer.step(\n", "cannot be parsed"), ("notes.txt", "optimizer.step()\n", "train|Python|notes")],
-)
-def test_explain_refuses_what_has_no_facts(project, name, text, message):
-    (project / name).write_text(text)
-    with pytest.raises(UserError, match=message):
-        pipeline.explain(project / name, 1, config.load(project, None, {"no_cache": True}))
+def test_explain_refuses_a_file_that_cannot_be_parsed(project):
+    write(project, train="optimizer.step(\n")
+    with pytest.raises(UserError, match="cannot be parsed"):
+        pipeline.explain(project / "train.py", 1, config.load(project, None, {"no_cache": True}))
+
+
+def test_explain_refuses_a_file_that_is_excluded(project):
+    write(project, train=BARE)
+    wanted = config.load(project, None, {"no_cache": True, "exclude": ("train.py",), "force_exclude": True})
+    with pytest.raises(UserError, match="excluded, or not Python"):
+        pipeline.explain(project / "train.py", 1, wanted)
 
 
 def test_explain_names_the_comment_that_silences(project):
