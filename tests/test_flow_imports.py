@@ -125,9 +125,6 @@ def test_a_helper_that_clips(statement, files, called):
     assert seen.phases() == {Phase.CLIPPED}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="statements.py _joined drops an import not yet followed (Pending) for the other value"
-)
 @pytest.mark.parametrize(
     "statement",
     [

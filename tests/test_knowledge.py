@@ -205,9 +205,6 @@ def test_events_by_name():
 
 # -- every name against the framework that is installed ----------------------------------------------
 
-# Named by the knowledge, not there in torch 2.13.0 (its name in that module has an underscore before it).
-ABSENT = "torch.nn.utils.clip_grad.clip_grads_with_norm_"
-
 
 def names_of(filename: str) -> list[str]:
     data: dict[str, Any] = tomllib.loads(
@@ -233,17 +230,7 @@ def resolve(name: str) -> object:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name, marks=pytest.mark.xfail(strict=True, reason="rules/torch.toml names what torch has not")
-        )
-        if name == ABSENT
-        else name
-        for name in names_of("torch.toml")
-    ],
-)
+@pytest.mark.parametrize("name", names_of("torch.toml"))
 def test_torch_has_it(name):
     pytest.importorskip("torch")
     assert callable(resolve(name))
@@ -263,7 +250,7 @@ def test_every_optimizer_of_torch_is_known():
 def test_slots_are_where_torch_has_them():
     pytest.importorskip("torch")
     for name, rule in SHIPPED.calls.items():
-        if rule.framework != "PyTorch" or name == ABSENT or "autograd" in name or "functional" in name:
+        if rule.framework != "PyTorch" or "autograd" in name or "functional" in name:
             continue
         given = list(inspect.signature(resolve(name)).parameters)  # type: ignore[arg-type]
         for _, (keyword, position) in rule.slots:

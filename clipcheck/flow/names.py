@@ -50,14 +50,20 @@ class Names(Core):
     def settled(self, frame: Frame, name: str) -> Value:
         """The value of a name that is bound in a frame; an import is followed when first asked for."""
         value = frame.locals[name]
-        if isinstance(value, Pending):
-            frame.locals[name] = Unknown(f"{value.filename}:{value.name}")  # imports may go in circles
-            found = self.module_member(value.filename, value.name)
-            if found is None and value.submodule is not None:
-                found = ModuleRef(value.submodule)
-            value = found if found is not None else frame.locals[name]
+        if any(isinstance(choice, Pending) for choice in choices(value)):
+            frame.locals[name] = Unknown(f"{frame.filename}:{name}")  # imports may go in circles
+            value = several([self._imported(choice) for choice in choices(value)])
             frame.locals[name] = value
         return value
+
+    def _imported(self, value: Value) -> Value:
+        """What an import brings; any other value as it is."""
+        if not isinstance(value, Pending):
+            return value
+        found = self.module_member(value.filename, value.name)
+        if found is None and value.submodule is not None:
+            return ModuleRef(value.submodule)
+        return found if found is not None else Unknown(f"{value.filename}:{value.name}")
 
     def _starred(self, module: Frame, name: str) -> Value | None:
         """A name that a star import of an unread library may have brought: unknown, but one thing."""

@@ -19,7 +19,6 @@ from clipcheck.flow.values import (
     Literal,
     Object,
     Parameters,
-    Pending,
     Table,
     Tensor,
     Unknown,
@@ -512,10 +511,8 @@ def _joined(scopes: list[dict[str, Value]]) -> dict[str, Value]:
     out = dict(scopes[0])
     for scope in scopes[1:]:
         for name, value in scope.items():
-            if name not in out or isinstance(out[name], Pending):
+            if name not in out:
                 out[name] = value
-            elif isinstance(value, Pending):
-                continue
             elif out[name] is not value and out[name] != value:
                 out[name] = several((out[name], value))
     return out
