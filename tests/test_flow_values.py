@@ -461,3 +461,53 @@ def test_other_things_step_too(name):
 def test_an_optimizer_by_its_name(name):
     seen = sightings(train=f"def train({name}, loss):\n    loss.backward()\n    {name}.step()\n")
     assert seen.codes() == {"CLP101"}
+
+
+# -- Python's own functions on the way ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "clipped",
+    [
+        "iter(model.parameters())",
+        "sorted(model.parameters(), key=str)",
+        "set(model.parameters())",
+        "list(map(lambda p: p, model.parameters()))",
+        "[p for n, p in dict(model.named_parameters()).items()]",
+        "model.to(device=3).parameters()",
+        "(model if True else None).parameters()",
+        "[model.parameters()][0]",
+        "{'all': model.parameters()}['all']",
+        "dict(all=model.parameters()).get('all')",
+        "next(iter([model])).parameters()",
+        "[m for m in [model]][0].parameters()",
+        "(lambda net: net.parameters())(model)",
+    ],
+)
+def test_python_itself_loses_no_parameters(clipped):
+    seen = trained(f"optimizer.zero_grad()\n{BACK}\nclip_grad_norm_({clipped}, 1.0)\noptimizer.step()\n")
+    assert seen.codes() == set()
+    assert Phase.CLIPPED in seen.phases()
+
+
+@pytest.mark.parametrize("part", ["list(model.parameters())[0]", "[p for p in model.parameters() if p.dim() > 1]",
+                                  "filter(lambda p: p.dim() > 1, model.parameters())"])  # fmt: skip
+def test_a_part_of_the_parameters_accuses_nobody(part):
+    """What part it is cannot be told, so neither the clip nor the step is accused."""
+    seen = trained(f"optimizer.zero_grad()\n{BACK}\nclip_grad_norm_({part}, 1.0)\noptimizer.step()\n")
+    assert seen.codes() == set()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "list()", "list({'a': 1})", "iter()", "filter(None)", "map(f)", "enumerate()", "range()", "range('a')",
+        "range(1, 2, 0)", "len()", "getattr(x)", "getattr(x, name)", "super()", "dict({'a': 1}, b=2)", "next()",
+        "int()", "float('nope')", "int(3)", "sum()", "itertools.chain.from_iterable()", "functools.partial()",
+        "zip()", "x[1:2]", "{}[0]", "[][3]", "(1).real", "1 / 0", "1 % 0", "'a' < 1", "f'{x}'", "await_ or None",
+        "not x", "{**x}", "[*x]", "(yield_)", "lambda: 0", "x if y else z", "3 if 0 else 4",
+    ],
+)  # fmt: skip
+def test_odd_expressions_give_no_crash(statement):
+    seen = trained(f"import functools, itertools\nvalue = {statement}\n{BACK}\noptimizer.step()\n")
+    assert seen.codes() == {"CLP101"}

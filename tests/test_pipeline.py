@@ -63,7 +63,7 @@ def found(report) -> list[tuple[str, str]]:
 
 def adds_up(report) -> bool:
     seen = report.sight
-    return seen.steps == seen.clipped + seen.low_risk + seen.reported + seen.unknown
+    return bool(seen.steps == seen.clipped + seen.low_risk + seen.reported + seen.unknown)
 
 
 # -- nothing to report -------------------------------------------------------------------------------
