@@ -7,6 +7,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+from clipcheck.config import find_root
 from clipcheck.scripts import script_of, step_sites
 from clipcheck.verify.command import verify
 
@@ -94,6 +95,12 @@ def test_commands_that_name_a_script(project, command, script):
 
 
 def test_steps_of_the_script_and_of_what_it_imports_and_no_others(project):
+    assert found(project, "python", "train.py") == [("pkg/tools.py", 3), ("train.py", 13)]
+
+
+def test_steps_in_a_folder_without_a_project_mark(project):
+    (project / "pyproject.toml").unlink()
+    assert find_root(project) is None, "a temporary folder inside a project cannot show this"
     assert found(project, "python", "train.py") == [("pkg/tools.py", 3), ("train.py", 13)]
 
 
