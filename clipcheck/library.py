@@ -16,6 +16,7 @@ from clipcheck.knowledge import Knowledge
 from clipcheck.project import Project
 from clipcheck.sourcefile import decode
 
+_HOPS = 3  # packages that re-export a package that re-exports a file
 POOL_FROM = 40  # files to extract before a process pool pays for itself
 _COMMENT = b"clipcheck:"
 
@@ -118,14 +119,27 @@ class Library:
                     self._cache.put(content_hash(data), found)
 
     def callers(self, project: Project, candidates: Sequence[str], files: Sequence[str]) -> list[str]:
-        """Files without an event of their own that import one that matters: they know the model."""
+        """Files without an event of their own that import one that matters: they know the model.
+
+        A package that re-exports such a file is followed to those who import the package.
+        """
         wanted = {_module_name(name) for name in candidates if project.facts(name) is not None}
-        wanted -= {"__init__", "__main__", ""}
+        known, out = set(candidates), list[str]()
+        for _ in range(_HOPS):
+            found = self._importers(wanted - {"__init__", "__main__", ""}, known, files)
+            out += found
+            known.update(found)
+            wanted = {_module_name(name) for name in found if os.path.basename(name) == "__init__.py"}
+            if not wanted:
+                break
+        return out
+
+    def _importers(self, wanted: set[str], known: set[str], files: Sequence[str]) -> list[str]:
+        """The files, besides those known, with a line that imports one of these modules."""
         if not wanted:
             return []
         words = b"|".join(re.escape(name).encode() for name in sorted(wanted))
         imports = re.compile(rb"(?m)^[ \t]*(?:from|import)\b[^\n]*\b(?:" + words + rb")\b")
-        known = set(candidates)
         out = []
         for filename in files:
             if filename in known:

@@ -118,7 +118,8 @@ class Statements(Steps):
         averaging = operator in ("/", "*") and any(
             self.knowledge.hinted("averaging", name.lstrip(".")) for name in names_in(operand)
         )
-        if self.following and not averaging and not isinstance(operand, facts.Constant):
+        scaled = operator in ("*", "/") and not averaging  # what is added is no clipping
+        if self.following and scaled and not isinstance(operand, facts.Constant):
             span = self.statement[1]
             call = facts.Call(operand, (), (), span, span)
             self.clip_by_hand(Parameters(gradient.models, False, gradient.holder), call)
