@@ -19,6 +19,7 @@ from clipcheck.sourcefile import decode
 _HOPS = 3  # packages that re-export a package that re-exports a file
 POOL_FROM = 40  # files to extract before a process pool pays for itself
 _COMMENT = b"clipcheck:"
+_IMPORT = re.compile(rb"(?m)^[ \t]*(?:from|import)\b[^\n]*")
 
 
 class Library:
@@ -26,6 +27,7 @@ class Library:
 
     def __init__(self, known: Knowledge, settings: Settings, overlay: Mapping[str, str]) -> None:
         self.failures: list[Failure] = []
+        self._import_lines: dict[str, bytes] = {}
         self._settings = settings
         self._overlay = overlay
         self._facts: dict[str, ModuleFacts | Failure] = {}
@@ -134,18 +136,23 @@ class Library:
                 break
         return out
 
+    def _imports_of(self, filename: str) -> bytes:
+        """The import lines of a file, read once however many hops ask."""
+        if filename not in self._import_lines:
+            self._import_lines[filename] = b"\n".join(_IMPORT.findall(self.bytes_of(filename) or b""))
+        return self._import_lines[filename]
+
     def _importers(self, wanted: set[str], known: set[str], files: Sequence[str]) -> list[str]:
         """The files, besides those known, with a line that imports one of these modules."""
         if not wanted:
             return []
         words = b"|".join(re.escape(name).encode() for name in sorted(wanted))
-        imports = re.compile(rb"(?m)^[ \t]*(?:from|import)\b[^\n]*\b(?:" + words + rb")\b")
+        imports = re.compile(rb"\b(?:" + words + rb")\b")
         out = []
         for filename in files:
             if filename in known:
                 continue
-            data = self.bytes_of(filename)
-            if data and imports.search(data):
+            if imports.search(self._imports_of(filename)):
                 out.append(filename)
         return out
 

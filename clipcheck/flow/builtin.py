@@ -184,6 +184,5 @@ BUILTINS: dict[str, Handler] = {
     "builtins.next": _next, "builtins.int": _number, "builtins.float": _number,
     "builtins.str": _number, "builtins.print": _nothing, "builtins.sum": _sum,
     "itertools.chain": _chain, "itertools.chain.from_iterable": _chain_from,
-    "functools.partial": _partial, "tqdm.tqdm": _same, "tqdm.auto.tqdm": _same,
-    "tqdm.notebook.tqdm": _same, "tqdm.trange": _range, "rich.progress.track": _same,
+    "functools.partial": _partial,
 }  # fmt: skip

@@ -105,7 +105,7 @@ class Calls(Expressions):
             return Unknown(f"{function.filename}:{definition.name}()", self.models_in(given))
         if self.following and len(self.stack) < MAX_DEPTH and self.project.matters(definition):
             self.visited.add(id(definition))
-            known = (id(definition), id(function.frame), function.receiver, given, self.worlds)
+            known = (id(definition), function.frame, function.receiver, given, self.worlds)
             if known not in self.known_effects:
                 result = self.run_function(function, given, call)
                 self.known_effects[known] = result, self.worlds

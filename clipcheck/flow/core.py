@@ -10,7 +10,7 @@ from clipcheck import facts
 from clipcheck.facts import Expression, Statement
 from clipcheck.findings import Evidence, Site, Span
 from clipcheck.flow.records import Sightings
-from clipcheck.flow.values import Arguments, Frame, FunctionRef, Object, Unknown, Value
+from clipcheck.flow.values import Arguments, Frame, FunctionRef, Unknown, Value
 from clipcheck.flow.worlds import Worlds
 from clipcheck.knowledge import Knowledge
 from clipcheck.project import Project
@@ -59,7 +59,6 @@ class Core:
         self.chain: list[str] = []  # where the calls on the stack were made
         self.returns: list[tuple[Value, Worlds]] = []
         self.raised: list[Worlds] = []
-        self.broken: list[Worlds] = []  # the ways out of the last loop by `break`
         self.loops: list[tuple[list[Worlds], list[Worlds]]] = []  # (breaks, continues) of each open loop
 
     # -- places --------------------------------------------------------------------------------------
@@ -103,7 +102,4 @@ class Core:
         raise NotImplementedError
 
     def module_frame(self, filename: str) -> Frame | None:
-        raise NotImplementedError
-
-    def instance_attribute(self, owner: Object, name: str) -> Value | None:
         raise NotImplementedError

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from clipcheck import facts
 from clipcheck.findings import Evidence, Site
+from clipcheck.flow.builtin import BUILTINS
 from clipcheck.flow.calls import Calls
 from clipcheck.flow.records import Path
 from clipcheck.flow.render import last_identifier, names_in, render
@@ -328,6 +329,12 @@ class Events(Calls):
             return self.unknown(frame, call)
         return given.positional[0] if len(given.positional) == 1 else Items(given.positional)
 
+    def counted(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        """A library's own `range`."""
+        return BUILTINS["builtins.range"](self, frame, given, call) or self.unknown(frame, call)
+
     # -- options -------------------------------------------------------------------------------------
 
     def declare_option(
@@ -431,11 +438,15 @@ class Events(Calls):
             return hook or in_place
         cover = Parameters(owner.models, False, owner.holder)
         if hook:
-            keys = {key for world in self.worlds for key, _ in world.states}
-            self.by_hand |= {key for key in keys if self.relation(key, cover) != "none"}
+            self.mark_by_hand(cover)
         else:
             self.clip_by_hand(cover, call)
         return True
+
+    def mark_by_hand(self, cover: Parameters | None) -> None:
+        """Remember whose gradients the code changes by itself: no step on them is accused."""
+        keys = {key for world in self.worlds for key, _ in world.states}
+        self.by_hand |= {key for key in keys if self.relation(key, cover) != "none"}
 
     def clip_by_hand(self, cover: Parameters | None, call: facts.Call) -> None:
         raise NotImplementedError
@@ -519,4 +530,5 @@ _EVENTS = {
     "clip": "clip",
     "step": "step",
     "prepare": "prepare",
+    "range": "counted",
 }

@@ -22,7 +22,7 @@ class Path:
 
     @property
     def unusual(self) -> bool:
-        return any(guard.usual is not None and guard.usual is not guard.taken for guard in self.guards)
+        return any(guard.unusual for guard in self.guards)
 
 
 @dataclass(frozen=True, slots=True)

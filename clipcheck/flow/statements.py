@@ -363,7 +363,7 @@ class Statements(Steps):
         times = self.multiplicity
         self.multiplicity *= count if isinstance(count, int) and 0 < count < 1000 else 1
         if isinstance(source, Items) and 0 < len(source.members) <= MAX_UNROLLED:
-            self._unrolled(frame, statement, source)
+            broken = self._unrolled(frame, statement, source)
         else:
             element = self.element(frame, source, statement.source)
 
@@ -372,12 +372,12 @@ class Statements(Steps):
                 return self.worlds
 
             runs = (isinstance(count, int) and count > 0) or _never_empty(source)
-            self._loop(frame, statement, enter, runs=runs)
+            broken = self._loop(frame, statement, enter, runs=runs)
         self.multiplicity = times
-        return self._ended(frame, statement.orelse)
+        return self._ended(frame, statement.orelse, broken)
 
-    def _unrolled(self, frame: Frame, statement: facts.For, source: Items) -> None:
-        """A loop over a list whose members are known: once for each."""
+    def _unrolled(self, frame: Frame, statement: facts.For, source: Items) -> list[Worlds]:
+        """A loop over a list whose members are known: once for each; the ways out of it by `break`."""
         done: list[Worlds] = []
         self.loop_depth += 1
         for member in source.members:
@@ -390,7 +390,7 @@ class Statements(Steps):
             done.extend(breaks)
             self.worlds = merge([self.worlds, *continues])
         self.loop_depth -= 1
-        self.broken = done
+        return done
 
     def run_while(self, frame: Frame, statement: facts.While) -> str:
         exits: list[Worlds] = []
@@ -400,8 +400,8 @@ class Statements(Steps):
             exits.append(false)
             return true
 
-        self._loop(frame, statement, enter, exits)
-        return self._ended(frame, statement.orelse)
+        broken = self._loop(frame, statement, enter, exits)
+        return self._ended(frame, statement.orelse, broken)
 
     def _loop(
         self,
@@ -410,8 +410,8 @@ class Statements(Steps):
         enter: Callable[[], Worlds],
         exits: list[Worlds] | None = None,
         runs: bool = False,
-    ) -> None:
-        """Run a loop's body until its worlds are stable; all ways out meet behind it."""
+    ) -> list[Worlds]:
+        """Run a loop's body until its worlds are stable; the ways out of it by `break` are returned."""
         out: list[Worlds] = [] if exits is not None or runs else [self.worlds]
         broken: list[Worlds] = []
         seen: set[Any] = set()
@@ -441,11 +441,10 @@ class Statements(Steps):
             enter()
         self.loop_depth -= 1
         self.worlds = merge([*out, *(exits or [])])
-        self.broken = broken
+        return broken
 
-    def _ended(self, frame: Frame, orelse: tuple[Statement, ...]) -> str:
+    def _ended(self, frame: Frame, orelse: tuple[Statement, ...], broken: list[Worlds]) -> str:
         """Behind a loop: its `else` runs unless it was broken off, then all ways meet."""
-        broken = self.broken
         if orelse and self.worlds:
             self.run_block(frame, orelse)
         self.worlds = merge([self.worlds, *broken])

@@ -66,8 +66,7 @@ class Steps(Events):
 
     def clip_by_hand(self, cover: Parameters | None, call: facts.Call) -> None:
         """Gradients changed in place: the norm computed and the gradients scaled, or clamped."""
-        keys = {key for world in self.worlds for key, _ in world.states}
-        self.by_hand |= {key for key in keys if self.relation(key, cover) != "none"}
+        self.mark_by_hand(cover)
         self._clip("hand-written", cover, ClipContext([], None, None, False, True, False), call)
 
     def _clip(

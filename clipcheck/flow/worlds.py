@@ -25,6 +25,11 @@ class Guard:
     taken: bool
     usual: bool | None = None  # the way it goes with every option at its default
 
+    @property
+    def unusual(self) -> bool:
+        """Whether some option must differ from its default for this branch to be taken."""
+        return self.usual is not None and self.usual is not self.taken
+
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -54,7 +59,7 @@ class World:
     @property
     def unusual(self) -> bool:
         """Whether some option must differ from its default for this path to be taken."""
-        return any(guard.usual is not None and guard.usual is not guard.taken for guard in self.guards)
+        return any(guard.unusual for guard in self.guards)
 
 
 Worlds = tuple[World, ...]
@@ -78,7 +83,7 @@ def merge(groups: Iterable[Worlds]) -> Worlds:
 def _shared(left: frozenset[Guard], right: frozenset[Guard]) -> frozenset[Guard]:
     """The guards of two paths that became one; what only unusual options lead to stays unusual."""
     shared = left & right
-    unusual = [guard for guard in left | right if guard.usual is not None and guard.usual is not guard.taken]
+    unusual = [guard for guard in left | right if guard.unusual]
     both = all(any(guard in side for guard in unusual) for side in (left, right))
     if not both or any(guard in shared for guard in unusual):
         return shared
