@@ -426,10 +426,8 @@ class Events(Calls):
     def changed_by_method(self, owner: Parameters, name: str, call: facts.Call) -> bool:
         """`p.grad.mul_(x)`, `p.grad.clamp_(…)`, `p.register_hook(…)`: gradients changed by hand."""
         hook = name == "register_hook"
-        in_place = (
-            owner.gradient and name.endswith("_") and name not in ("zero_", "detach_", "requires_grad_")
-        )
-        averaging = name in ("div_", "mul_", "add_") and any(
+        in_place = owner.gradient and name.endswith("_") and name not in _NO_CLIP
+        averaging = name in ("div_", "mul_") and any(
             self.knowledge.hinted("averaging", word.lstrip("."))
             for argument in call.arguments
             for word in names_in(argument)
@@ -510,6 +508,10 @@ class Events(Calls):
             paths.append(Path(before, world.guards, code))
             out.append(world.having(key, after))
         return paths, merge([tuple(out)])
+
+
+# Changes of a gradient that bound nothing; what is added to it is no clipping, as with `+=`.
+_NO_CLIP = frozenset({"zero_", "detach_", "requires_grad_", "add_", "sub_"})
 
 
 def _doubted(state: Gradients, reason: str) -> Gradients:
