@@ -115,9 +115,9 @@ class Knowledge:
         return qualified.partition(".")[0] in self.harmless
 
     def hinted(self, hint: str, identifier: str) -> bool:
-        """Whether an identifier reads like what `hint` names."""
+        """Whether an identifier reads like what `hint` names; underscores in front only say that it is private."""
         pattern = self.hints.get(hint)
-        return pattern is not None and pattern.search(identifier.lower()) is not None
+        return pattern is not None and pattern.search(identifier.lower().lstrip("_")) is not None
 
     @property
     def decisive(self) -> frozenset[str]:

@@ -34,6 +34,8 @@ from clipcheck.traverse import inside, statements
 MAX_DEPTH = 24
 MAX_VISITS = 4000
 _WEIGHTED = ("convolution", "linear", "recurrent")
+# What a model is by the name of its class says nothing of a model that holds it: a VQGAN inside a Transformer.
+_OF_THE_WHOLE = frozenset({"adversarial-class"})
 _FOREIGN = frozenset({"optimizer", "scheduler", "scaler", "option-parser"})
 
 
@@ -216,6 +218,7 @@ class Walk:
         self._seen: dict[str, int] = {}
         self._active: set[str] = set()
         self._visits = 0
+        self._depth = 0  # of the object that is being looked at
         self.anatomy = Anatomy()
 
     def run(self, model: Value) -> Anatomy:
@@ -271,6 +274,7 @@ class Walk:
         if not again:
             self._lengths_of(made)
         if not settings:
+            self._depth = depth
             self._classify(made, times, again)
         given = (*made.arguments, *(value for _, value in made.keywords))
         inherited = frozenset(one.key for value in given for one in _objects(value))
@@ -311,7 +315,7 @@ class Walk:
             return
         anatomy.files += [made.cls.filename]
         trait = self._classes.trait(made.cls)
-        anatomy.labels |= trait.labels
+        anatomy.labels |= trait.labels if self._depth == 0 else trait.labels - _OF_THE_WHOLE
         anatomy.residual = anatomy.residual or trait.residual
         if "graph-class" in trait.labels:
             anatomy.note("graph", name, here)

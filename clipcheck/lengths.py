@@ -25,6 +25,9 @@ def length_at(value: object, filename: str, row: int) -> Length | None:
     return value, Evidence(filename, row, f"sequence length {value} set here")
 
 
+MAX_OF_ONE_FILE = 4  # different lengths
+
+
 class Lengths:
     """The longest sequence that each file sets, or the settings it imports do; looked up once per file."""
 
@@ -45,7 +48,7 @@ class Lengths:
             found = (
                 [] if module is None else list(_Scan(self._project.knowledge, filename).block(module.body))
             )
-            self._scanned[filename] = longest(found)
+            self._scanned[filename] = longest(without_catalogues(found))
         return self._scanned[filename]
 
     def _settings(self, filename: str) -> Iterator[str]:
@@ -65,6 +68,14 @@ class Lengths:
                 target = None
             if target is not None:
                 yield target
+
+
+def without_catalogues(found: list[Length]) -> list[Length]:
+    """The lengths that one program sets: a file of many is a table of models, and says nothing of this one."""
+    by_file: dict[str, set[int]] = {}
+    for length, place in found:
+        by_file.setdefault(place.filename, set()).add(length)
+    return [one for one in found if len(by_file[one[1].filename]) <= MAX_OF_ONE_FILE]
 
 
 def longest(found: list[Length]) -> Length | None:

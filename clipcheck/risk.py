@@ -11,7 +11,7 @@ from clipcheck.flow.records import Sightings
 from clipcheck.flow.render import last_identifier
 from clipcheck.flow.values import Elements, Items, Object, Table, Value, choices
 from clipcheck.layers import Anatomy, Classes, Walk
-from clipcheck.lengths import Length, Lengths, longest
+from clipcheck.lengths import Length, Lengths, longest, without_catalogues
 from clipcheck.naming import with_article
 from clipcheck.project import Project
 from clipcheck.traverse import statements
@@ -118,8 +118,9 @@ class Assessor:
 
         The nearest word counts: a library's table of models names lengths that this program never sees.
         """
-        if anatomy.lengths:
-            return longest(anatomy.lengths)
+        own = without_catalogues(anatomy.lengths)
+        if own:
+            return longest(own)
         for files in ((step_file,), tuple(dict.fromkeys(anatomy.files))):
             scanned = [length for file in files if file and (length := self._lengths.of(file)) is not None]
             if scanned:

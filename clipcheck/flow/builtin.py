@@ -16,6 +16,7 @@ from clipcheck.flow.values import (
     Frame,
     Items,
     Literal,
+    Object,
     Parameters,
     Partial,
     Table,
@@ -104,9 +105,11 @@ def _len(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value 
 
 
 def _getattr(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
-    if len(given.positional) < 2 or not isinstance(given.positional[1], Literal):
+    if len(given.positional) < 2:
         return run.unknown(frame, call)
-    owner, name = given.positional[0], str(given.positional[1].value)
+    owner, name = given.positional[0], literal(given.positional[1])
+    if not isinstance(name, str):
+        return run.unknown(frame, call)
     return run.attribute(frame, owner, name, call)
 
 
@@ -166,6 +169,22 @@ def _partial(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Va
     return Partial(given.positional[0], Arguments(given.positional[1:], given.keywords))
 
 
+def _copied(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
+    """`copy.deepcopy`: a second one of the same make, with parameters of its own."""
+    if not given.positional or not isinstance(given.positional[0], Object):
+        return given.positional[0] if given.positional else None
+    source = given.positional[0]
+    key = f"{frame.filename}:{call.span.row}.{call.span.column}:{source.key}"
+    made = run.sightings.objects.get(key)
+    if made is None:
+        made = Object(key, source.site, source.cls, source.external, source.rule)
+        made.count = source.count * run.multiplicity
+        made.arguments, made.keywords = source.arguments, source.keywords
+        run.sightings.objects[key] = made
+    made.attributes.update(source.attributes)
+    return made
+
+
 def _nothing(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
     return Literal(None)
 
@@ -184,5 +203,5 @@ BUILTINS: dict[str, Handler] = {
     "builtins.next": _next, "builtins.int": _number, "builtins.float": _number,
     "builtins.str": _number, "builtins.print": _nothing, "builtins.sum": _sum,
     "itertools.chain": _chain, "itertools.chain.from_iterable": _chain_from,
-    "functools.partial": _partial,
+    "functools.partial": _partial, "copy.deepcopy": _copied, "copy.copy": _copied,
 }  # fmt: skip

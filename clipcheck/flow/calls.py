@@ -141,6 +141,7 @@ class Calls(Expressions):
         statement, returns, raised, loops = self.statement, self.returns, self.raised, self.loops
         self.returns, self.raised, self.loops = [], [], []
         self.stack.append(function)
+        self.frames.append(frame)
         self.chain.append(f"{statement[1].row}.{statement[1].column}")
         depth, self.loop_depth = self.loop_depth, 0
         try:
@@ -150,6 +151,7 @@ class Calls(Expressions):
             values = [value for value, _ in self.returns]
         finally:
             self.stack.pop()
+            self.frames.pop()
             self.chain.pop()
             self.returns, self.raised, self.loops = returns, raised, loops
             self.statement, self.loop_depth = statement, depth
@@ -208,8 +210,7 @@ class Calls(Expressions):
 
     def instantiate(self, frame: Frame, cls: ClassRef, given: Arguments, call: facts.Call) -> Value:
         """An instance of a class of the project; its constructor runs."""
-        key = f"{frame.filename}:{call.span.row}.{call.span.column}:{'<'.join(self.chain[-2:])}"
-        return self.make(cls, key, Site(frame.filename, call.span), given, call)
+        return self.make(cls, self.origin(frame, call), Site(frame.filename, call.span), given, call)
 
     def make(
         self, cls: ClassRef, key: str, site: Site, given: Arguments, call: facts.Call | None = None
@@ -296,7 +297,7 @@ class Calls(Expressions):
             name = head  # `AutoModel.from_pretrained(...)` makes an AutoModel
         rule = self.knowledge.class_rule(name)
         if rule is not None:
-            key = f"{frame.filename}:{call.span.row}.{call.span.column}:{'<'.join(self.chain[-2:])}"
+            key = self.origin(frame, call)
             made = self.sightings.objects.get(key)
             if made is None or made.external != name:
                 made = Object(key, Site(frame.filename, call.span), None, name, rule)
@@ -357,6 +358,8 @@ class Calls(Expressions):
             return Literal(None)
         if isinstance(owner, Object) and (owner.rule is not None or owner.cls is None):
             self.handed_functions(given)
+            if self.knowledge.hinted("clip-call", name):
+                return self.unresolved(frame, owner, given, call)
             if owner.cls is not None and self.has_unknown_base(owner.cls):
                 return self.unresolved(frame, owner, given, call)
             return Unknown(f"{owner.key}.{name}()", self.models_in(given))

@@ -6,11 +6,13 @@ expressions, calls, events, statements. This bottom layer holds what they share.
 
 from __future__ import annotations
 
+import zlib
+
 from clipcheck import facts
 from clipcheck.facts import Expression, Statement
 from clipcheck.findings import Evidence, Site, Span
 from clipcheck.flow.records import Sightings
-from clipcheck.flow.values import Arguments, Frame, FunctionRef, Unknown, Value
+from clipcheck.flow.values import Arguments, Frame, FunctionRef, Object, Unknown, Value
 from clipcheck.flow.worlds import Worlds
 from clipcheck.knowledge import Knowledge
 from clipcheck.project import Project
@@ -19,7 +21,7 @@ MAX_DEPTH = 14  # calls inside calls
 VALUE_DEPTH = 7  # the same, for calls followed only for what they return
 ENTRY_FUEL = 12_000  # statements followed from one entry point
 VALUE_FUEL = 20_000  # statements followed for their values alone, from one entry point
-MAX_CONTEXTS = 8  # contexts in which one function is followed
+LONGEST_KEY = 200
 
 
 class OutOfFuel(Exception):
@@ -56,6 +58,7 @@ class Core:
         self.known_values: dict[object, Value] = {}
         self.known_effects: dict[object, tuple[Value, Worlds]] = {}  # of functions followed with their events
         self.inside: dict[tuple[str, str], bool] = {}  # which model lies in which; void when the heap changes
+        self.frames: list[Frame] = []  # of the functions on the stack
         self.chain: list[str] = []  # where the calls on the stack were made
         self.returns: list[tuple[Value, Worlds]] = []
         self.raised: list[Worlds] = []
@@ -69,6 +72,30 @@ class Core:
 
     def place(self, frame: Frame, row: int) -> tuple[str, int]:
         return frame.filename, row
+
+    def origin(self, frame: Frame, call: facts.Call) -> str:
+        """The key of what a call makes: where it stands, and whose it is.
+
+        In a method that is the instance and the way from its outermost method to here, however that was
+        called; in a function it is where its last two callers stand.
+        """
+        way: list[str] = []
+        receiver = None
+        for number in range(len(self.stack) - 1, -1, -1):
+            own = self.stack[number].receiver
+            if receiver is None and len(way) == 2:
+                break
+            if receiver is None and isinstance(own, Object):
+                receiver = own
+            outside = not number or self.stack[number - 1].receiver is not receiver
+            if receiver is not None and outside:
+                way.append(receiver.key)
+                break
+            way.append(self.chain[number])
+        suffix = "<".join(way)
+        if len(suffix) > LONGEST_KEY:
+            suffix = f"{suffix[:LONGEST_KEY]}#{zlib.crc32(suffix.encode()):x}"
+        return f"{frame.filename}:{call.span.row}.{call.span.column}:{suffix}"
 
     def unknown(self, frame: Frame, expression: Expression, text: str = "") -> Unknown:
         """A value for an expression that nothing explains; equal places give equal unknowns."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from clipcheck import facts
@@ -81,7 +81,11 @@ class Events(Calls):
 
     def _overridden_step(self, function: FunctionRef, owner: Value, name: str) -> CallRule | None:
         """A project's own optimizer class: its `step` is a step, unless it clips or steps another inside."""
-        if name != "step" or not isinstance(owner, Object) or owner.role != "optimizer":
+        if name != "step":
+            return None
+        if not isinstance(owner, Object) or owner.role != "optimizer":
+            if self.following:
+                self.sightings.delegated.add(self.site())
             return None
         if any(self.knowledge.hinted("clip-call", call) for call in function.definition.calls):
             return None
@@ -168,8 +172,28 @@ class Events(Calls):
         if not isinstance(optimizer, Object):
             return None
         slot = optimizer.rule.parameters if optimizer.rule else None
-        given = Arguments(optimizer.arguments, optimizer.keywords)
-        return self.parameters_in(given.get(slot or ("params", 0)))
+        given = Arguments(optimizer.arguments, optimizer.keywords).get(slot or ("params", 0))
+        held = self.parameters_in(given)
+        nearby = optimizer.attributes.get(_NEARBY)
+        if isinstance(nearby, Parameters) and (held is None or not held.models) and not _has_tensor(given):
+            return nearby
+        return held
+
+    def _nearby(self) -> Parameters | None:
+        """The models that the function at work was handed, or whose method it is: what an optimizer is made for."""
+        if not self.stack:
+            return None
+        frame, definition = self.frames[-1], self.stack[-1].definition
+        own = frame.receiver
+        given = [frame.locals.get(parameter.name) for parameter in definition.parameters]
+        for values in ([value for value in given if value is not own], [own], self._parts(own)):
+            found = {made.key for value in values if value is not None for made in _modules(value)}
+            if found:
+                return Parameters(frozenset(found), part=True)
+        return None
+
+    def _parts(self, receiver: Value | None) -> list[Value]:
+        return list(receiver.attributes.values()) if isinstance(receiver, Object) else []
 
     def relation(self, key: str, cover: Parameters | None) -> str:
         """How a cover relates to what the optimizer `key` updates: "all", "part", "none" or "maybe"."""
@@ -484,6 +508,9 @@ class Events(Calls):
             self.clipping_engine = f"{made.name} may clip by its own settings"
         if made.role != "optimizer" or not self.following:
             return
+        nearby = self._nearby()
+        if nearby is not None:
+            made.attributes[_NEARBY] = nearby
         out: list[World] = []
         for world in self.worlds:
             entry = world.get(ANY).phase is Phase.ENTRY
@@ -512,6 +539,29 @@ class Events(Calls):
 
 # Changes of a gradient that bound nothing; what is added to it is no clipping, as with `+=`.
 _NO_CLIP = frozenset({"zero_", "detach_", "requires_grad_", "add_", "sub_"})
+
+
+_NEARBY = "(nearby)"  # the models that were in reach where an optimizer was made
+
+
+def _modules(value: Value, depth: int = 1) -> Iterator[Object]:
+    """The models that a value is, or that an object which is none keeps."""
+    for choice in choices(value):
+        if isinstance(choice, Object) and choice.role == "module":
+            yield choice
+        elif isinstance(choice, Object) and choice.role == "" and depth:
+            for part in choice.attributes.values():
+                yield from _modules(part, depth - 1)
+
+
+def _has_tensor(value: Value | None, depth: int = 3) -> bool:
+    """Whether a value lists tensors: an optimizer of an image or an embedding trains no model."""
+    if value is None or not depth:
+        return False
+    return any(
+        isinstance(choice, Tensor) or any(_has_tensor(member, depth - 1) for member in members(choice))
+        for choice in choices(value)
+    )
 
 
 def _doubted(state: Gradients, reason: str) -> Gradients:

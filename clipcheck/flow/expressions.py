@@ -9,6 +9,7 @@ from typing import Any
 from clipcheck import facts
 from clipcheck.facts import Expression
 from clipcheck.flow.names import Names
+from clipcheck.flow.render import render
 from clipcheck.flow.values import (
     Arguments,
     Bound,
@@ -78,6 +79,8 @@ class Expressions(Names):
             function: Value | None = self._dotted_module(frame, expression.function)
             if function is None:
                 owner = self.evaluate(frame, expression.function.value)
+                if isinstance(owner, Literal) and owner.value is None:  # by now it is something else
+                    owner = self.unknown(frame, expression, render(expression.function.value))
                 function = self.attribute(frame, owner, expression.function.attr, expression.function)
         else:
             function = self.evaluate(frame, expression.function)

@@ -62,13 +62,23 @@ class Interpreter(Statements):
                     self.entry_file = entry.filename
                     label = f"{entry.filename}:{entry.definition.name}"
                     self._enter(label, lambda root=entry: self._run_entry(root))
+        self._drop_delegated()
         return self.sightings
+
+    def _drop_delegated(self) -> None:
+        """Forget steps of unknown objects where the same call leads, elsewhere, into a `step` of the project."""
+        for site in self.sightings.delegated & self.sightings.steps.keys():
+            step = self.sightings.steps[site]
+            step.contexts = [context for context in step.contexts if isinstance(context.optimizer, Object)]
+            if not step.contexts:
+                del self.sightings.steps[site]
 
     def _enter(self, label: str, run: object) -> None:
         """Run one entry point within its bounds; one that is too large is named."""
         self.entry_label, self.notes = label, []
         self.fuel, self.value_fuel = ENTRY_FUEL, VALUE_FUEL
-        self.stack, self.chain, self.returns, self.raised, self.loops = [], [], [], [], []
+        self.stack, self.frames, self.chain = [], [], []
+        self.returns, self.raised, self.loops = [], [], []
         self.following, self.loop_depth, self.multiplicity = True, 0, 1
         self.engine_backward, self.clipping_engine = False, ""
         self.known_values.clear()
@@ -91,14 +101,16 @@ class Interpreter(Statements):
         frame = self.modules[filename] = Frame(filename, "<module>", None)
         frame.locals["__name__"] = Literal("imported")
         saved = (self.worlds, self.following, self.statement, self.returns, self.raised, self.loops)
-        depth, times = self.loop_depth, self.multiplicity
+        depth, times, stack, chain = self.loop_depth, self.multiplicity, self.stack, self.chain
         self.worlds, self.following, self.returns, self.raised, self.loops = (World(),), False, [], [], []
-        self.loop_depth, self.multiplicity = 0, 1
+        frames, self.frames = self.frames, []
+        self.loop_depth, self.multiplicity, self.stack, self.chain = 0, 1, [], []
         self.loading += 1
         self.run_block(frame, module.body)
         self.loading -= 1
         self.worlds, self.following, self.statement, self.returns, self.raised, self.loops = saved
-        self.loop_depth, self.multiplicity = depth, times
+        self.loop_depth, self.multiplicity, self.stack, self.chain = depth, times, stack, chain
+        self.frames = frames
         return frame
 
     def _run_script(self, filename: str) -> None:

@@ -28,6 +28,7 @@ from clipcheck.flow.values import (
     Unknown,
     Value,
     choices,
+    literal,
     several,
 )
 
@@ -89,6 +90,8 @@ class Names(Core):
             return several(self.attribute(frame, one, name, expression) for one in owner.choices)
         if isinstance(owner, External):
             return External(f"{owner.name}.{name}")
+        if isinstance(owner, ModuleRef) and name == "__dict__":
+            return self._namespace(owner)
         if isinstance(owner, ModuleRef):
             found = self.module_member(owner.filename, name)
             return found if found is not None else self.unknown(frame, expression, render(expression))
@@ -114,6 +117,14 @@ class Names(Core):
                 return Parameters(frozenset({owner.key}), single=True, gradient=True)
             return Unknown(f"{owner.key}.{name}", owner.holds)
         return Bound(owner, name)
+
+    def _namespace(self, module: ModuleRef) -> Table:
+        """`module.__dict__`: its functions and classes by name, as in `models.__dict__[args.arch]()`."""
+        frame = self.module_frame(module.filename)
+        names = [name for name in frame.locals if not name.startswith("_")] if frame is not None else []
+        values = {name: self.settled(frame, name) for name in names} if frame is not None else {}
+        callables = (ClassRef, FunctionRef)
+        return Table(tuple((name, value) for name, value in values.items() if isinstance(value, callables)))
 
     def _object_attribute(self, owner: Object, name: str) -> Value:
         if name in owner.attributes:
@@ -268,13 +279,20 @@ class Names(Core):
             elif isinstance(choice, Unknown):
                 label = index.value if isinstance(index, Literal) else "?"
                 out.append(Unknown(f"{choice.key}[{label}]", choice.holds))
+            elif isinstance(choice, External) and choice.name.endswith(".__dict__"):
+                chosen = literal(index)
+                name = chosen if isinstance(chosen, str) else "any"
+                out.append(External(f"{choice.name.rpartition('.')[0]}.{name}"))
             elif isinstance(choice, (Option, Literal)):
                 out.append(self.unknown(frame, expression))
         return several(out) if out else self.unknown(frame, expression, render(expression))
 
     def _entry(self, table: Table, index: Value) -> Value | None:
+        chosen = literal(index)
         if isinstance(index, Literal):
             return table.get(str(index.value))
+        if isinstance(chosen, str) and (usual := table.get(chosen)) is not None:
+            return usual  # an option: the entry that it names by default
         return several(value for _, value in table.entries) if table.entries else None
 
     def _entry_of_object(self, owner: Object, index: Value) -> Value | None:

@@ -94,6 +94,7 @@ class Sightings:
     clips: dict[Site, Clip] = field(default_factory=dict)
     recurrences: dict[str, list[Evidence]] = field(default_factory=dict)  # by model key
     not_finite: dict[str, list[Evidence]] = field(default_factory=dict)  # by file and function
+    delegated: set[Site] = field(default_factory=set)  # calls of a project's own `step`, seen into
     exhausted: list[str] = field(default_factory=list)  # entries given up for their size
     objects: dict[str, Object] = field(default_factory=dict)
 

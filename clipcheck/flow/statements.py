@@ -8,7 +8,7 @@ from typing import Any
 from clipcheck import facts
 from clipcheck.facts import Expression, Statement
 from clipcheck.findings import Evidence
-from clipcheck.flow.render import last_identifier, names_in, render
+from clipcheck.flow.render import has_call, last_identifier, names_in, render
 from clipcheck.flow.steps import Steps
 from clipcheck.flow.values import (
     ClassRef,
@@ -254,10 +254,12 @@ class Statements(Steps):
     def _assign_entry(self, frame: Frame, target: facts.Subscript, value: Value) -> None:
         owner = self.evaluate(frame, target.value)
         index = self.evaluate(frame, target.index)
-        if isinstance(owner, Table):
+        tables = [choice for choice in choices(owner) if isinstance(choice, Table)]
+        if tables:  # where a dict has grown on one of two paths, the fuller one goes on
+            table = max(tables, key=lambda one: len(one.entries))
             key = str(index.value) if isinstance(index, Literal) else ""
-            entries = tuple(entry for entry in owner.entries if entry[0] != key)
-            self.assign(frame, target.value, Table((*entries, (key, value))))
+            entries = tuple(entry for entry in table.entries if entry[0] != key)
+            self.assign(frame, _entry_of(target.value), Table((*entries, (key, value))))
         elif isinstance(owner, Object) and isinstance(index, Literal):
             owner.attributes[str(index.value)] = value
 
@@ -293,10 +295,19 @@ class Statements(Steps):
             return True
         if not isinstance(value, Literal):
             return True
+        if self._given(names):
+            return True
         if isinstance(expression, facts.Operation) and expression.operator in ("is", "is not"):
             operand = self.evaluate(frame, expression.operands[0])
             return isinstance(operand, (Object, FunctionRef, Items, Table, Elements, Parameters))
         return False
+
+    def _given(self, names: frozenset[str]) -> bool:
+        """Whether a model is being made and these are what its maker was given: `LSTM if kind == "lstm"`."""
+        function = self.stack[-1].definition if self.stack else None
+        if function is None or (self.following and function.name != "__init__"):
+            return False
+        return names <= {parameter.name for parameter in function.parameters}
 
     def _test_once(self, frame: Frame, expression: facts.Operation) -> tuple[Worlds, Worlds]:
         """A compound condition: its parts are tested, and its outcome is kept as a guard of its own."""
@@ -304,13 +315,29 @@ class Statements(Steps):
         known = {world: world.decided(key) for world in self.worlds}
         open_ = tuple(world for world in self.worlds if known[world] is None)
         self.worlds = open_
+        usual = self._usual(frame, expression)
         true, false = self._test_all(frame, expression) if open_ else ((), ())
         held = tuple(world for world, outcome in known.items() if outcome is True)
         failed = tuple(world for world, outcome in known.items() if outcome is False)
         return (
-            merge([held, guarded(true, Guard(key, names, True))]),
-            merge([failed, guarded(false, Guard(key, names, False))]),
+            merge([held, guarded(true, Guard(key, names, True, usual))]),
+            merge([failed, guarded(false, Guard(key, names, False, usual))]),
         )
+
+    def _usual(self, frame: Frame, expression: Expression) -> bool | None:
+        """Which way a condition without calls goes with every option at its default, None where that is open."""
+        if isinstance(expression, facts.Operation) and expression.operator in ("and", "or", "not"):
+            parts = {self._usual(frame, operand) for operand in expression.operands}
+            if expression.operator == "not":
+                part = parts.pop()
+                return None if part is None else not part
+            decisive = expression.operator == "or"
+            if decisive in parts:
+                return decisive
+            return None if None in parts else not decisive
+        if has_call(expression):
+            return None
+        return self.usual_truth(self.evaluate(frame, expression))
 
     def _test_all(self, frame: Frame, expression: facts.Operation) -> tuple[Worlds, Worlds]:
         conjunction = expression.operator == "and"
@@ -492,6 +519,14 @@ def _asks_for_gradient(expression: Expression) -> bool:
     left, right = expression.operands
     nothing = isinstance(right, facts.Constant) and right.value is None
     return nothing and isinstance(left, facts.Attribute) and left.attr == "grad"
+
+
+def _entry_of(owner: Expression) -> Expression:
+    """Where the dict behind `groups.setdefault(key, {})` is kept: `groups[key]`."""
+    call = owner if isinstance(owner, facts.Call) and owner.arguments else None
+    if call is not None and isinstance(call.function, facts.Attribute) and call.function.attr == "setdefault":
+        return facts.Subscript(call.function.value, call.arguments[0], call.row)
+    return owner
 
 
 def _guard(expression: Expression) -> tuple[str, bool]:

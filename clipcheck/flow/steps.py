@@ -39,7 +39,8 @@ class Steps(Events):
         self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
     ) -> Value:
         threshold = given.get(rule.slot("threshold"))
-        parameters = given.get(rule.slot("parameters"))
+        slot = rule.slot("parameters")
+        parameters = given.get(slot) if slot else owner
         used = call is not self.discarded
         if literal(threshold) == float("inf") and used:
             return Tensor(frozenset(), True)  # a norm measured, nothing clipped
