@@ -251,6 +251,8 @@ class _Walk:
             name_span = name_span._replace(row=name_span.end_row, column=name_span.end_column - width)
         elif isinstance(node.func, ast.Name):
             self.calls.add(node.func.id)
+        handed = (*node.args, *(word.value for word in node.keywords))
+        self.calls.update(facts.HANDED + one.id for one in handed if isinstance(one, ast.Name))
         keywords = tuple((word.arg, self.expression(word.value)) for word in node.keywords)
         return facts.Call(function, self.many(node.args), keywords, _span(node), name_span)
 

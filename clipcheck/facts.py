@@ -277,6 +277,9 @@ class Parameter:
     annotation: Expression | None
 
 
+HANDED = "="  # before a name in `calls` that is handed to a call: `Thread(target=train)` may call `train`
+
+
 @dataclass(frozen=True, slots=True)
 class Function:
     name: str
@@ -284,7 +287,9 @@ class Function:
     body: tuple[Statement, ...]
     decorators: tuple[Expression, ...]
     span: Span
-    calls: frozenset[str]  # the last name of everything called in it, nested functions included
+    calls: frozenset[
+        str
+    ]  # the last name of everything called in it or (HANDED) handed on, nested functions included
 
     @property
     def row(self) -> int:

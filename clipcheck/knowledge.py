@@ -51,6 +51,7 @@ class ClassRule:
     family: str = ""
     parameters: Slot | None = None
     line_search: bool = False
+    closure: bool = True  # whether an argument of its step is a closure
 
 
 @dataclass(slots=True)
@@ -135,9 +136,21 @@ class Knowledge:
 
 
 _GRADIENT = frozenset({"clip", "step", "backward", "unscale", "zero-grad"})
-_SLOTS = ("parameters", "threshold", "norm-type", "loss", "optimizer", "closure", "scaler", "model")
+_SLOTS = (
+    "parameters",
+    "threshold",
+    "norm-type",
+    "loss",
+    "optimizer",
+    "closure",
+    "scaler",
+    "model",
+    "function",
+    "arguments",
+    "keywords",
+)
 _KEYS = {
-    "class": {"role", "family", "names", "parameters", "line-search"},
+    "class": {"role", "family", "names", "parameters", "line-search", "closure"},
     "call": {"names", "event", "kind", "replaced-by", "unscales", *_SLOTS},
     "method": {"of", "names", "event", "kind", "replaced-by", "unscales", *_SLOTS},
     "wrapper": {"names", "argument", "sharded"},
@@ -202,7 +215,13 @@ def _read(knowledge: Knowledge, name: str, data: Mapping[str, Any]) -> None:
 def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
     for entry in data.get("class", ()):
         slot = _slot(entry.get("parameters"))
-        rule = ClassRule(entry["role"], entry.get("family", ""), slot, entry.get("line-search", False))
+        rule = ClassRule(
+            entry["role"],
+            entry.get("family", ""),
+            slot,
+            entry.get("line-search", False),
+            entry.get("closure", True),
+        )
         for name in entry["names"]:
             if _is_pattern(name):
                 knowledge.class_patterns.append((_pattern(name), rule))

@@ -369,7 +369,7 @@ def _repeated(count: int, loop: int) -> int:
 
 def _keys(value: Value) -> frozenset[str]:
     if isinstance(value, Unknown):
-        return frozenset({value.key})
+        return value.holds | {value.key}
     return value.models if isinstance(value, (Parameters, Tensor)) else frozenset()
 
 

@@ -120,7 +120,7 @@ def _closure(callers: list[tuple[str, frozenset[str]]], names: set[str]) -> froz
         grown = {name for name, count in leading.items() if defined[name] <= 2 or 3 * count >= defined[name]}
         if not grown:
             return frozenset(names - {"forward"})
-        names |= grown
+        names |= grown | {facts.HANDED + name for name in grown}
 
 
 def _collect(

@@ -124,7 +124,7 @@ def test_a_lambda():
     assert found.function.name == "<lambda>"
     assert [parameter.name for parameter in found.function.parameters] == ["x", "y"]
     assert isinstance(found.function.body[0], f.Return)
-    assert found.function.calls == {"step"}
+    assert found.function.calls == {"step", f.HANDED + "x"}
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,14 @@ def _getattr(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Va
     return run.attribute(frame, owner, name, call)
 
 
+def _setattr(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
+    if len(given.positional) == 3 and isinstance(given.positional[1], Literal):
+        for choice in choices(given.positional[0]):
+            if isinstance(choice, Object):
+                choice.attributes[str(given.positional[1].value)] = given.positional[2]
+    return Literal(None)
+
+
 def _super(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
     from clipcheck.flow.calls import super_of
 
@@ -199,7 +207,7 @@ BUILTINS: dict[str, Handler] = {
     "builtins.iter": _same, "builtins.sorted": _same, "builtins.reversed": _same,
     "builtins.filter": _filter, "builtins.map": _map, "builtins.zip": _zip,
     "builtins.enumerate": _enumerate, "builtins.range": _range, "builtins.len": _len,
-    "builtins.getattr": _getattr, "builtins.super": _super, "builtins.dict": _dict,
+    "builtins.getattr": _getattr, "builtins.setattr": _setattr, "builtins.super": _super, "builtins.dict": _dict,
     "builtins.next": _next, "builtins.int": _number, "builtins.float": _number,
     "builtins.str": _number, "builtins.print": _nothing, "builtins.sum": _sum,
     "itertools.chain": _chain, "itertools.chain.from_iterable": _chain_from,

@@ -203,7 +203,8 @@ class Calls(Expressions):
         if isinstance(cls, External):
             rule = self.knowledge.class_rule(cls.name)
             if rule is not None and (rule.role != "module" or rule.family):
-                return Object(key, Site(frame.filename, Span(0, 0, 0, 0)), None, cls.name, rule)
+                made = Object(key, Site(frame.filename, Span(0, 0, 0, 0)), None, cls.name, rule)
+                return self.sightings.objects.setdefault(key, made)
         return None
 
     # -- classes and instances -----------------------------------------------------------------------
@@ -330,7 +331,8 @@ class Calls(Expressions):
         ):
             return owner
         if isinstance(owner, (Object, Unknown)) and name in ("parameters", "named_parameters"):
-            return Parameters(frozenset({owner.key}), named=name == "named_parameters")
+            inside = owner.holds if isinstance(owner, Unknown) else frozenset()
+            return Parameters(inside | {owner.key}, named=name == "named_parameters")
         if isinstance(owner, Bound) and name in ("parameters", "named_parameters"):
             inner = self.parameters_in(owner)
             if inner is not None:
@@ -422,8 +424,13 @@ class Calls(Expressions):
                     found.add(choice.key)
                 elif isinstance(choice, Parameters):
                     found |= choice.models
+                elif isinstance(choice, Object) and choice.role == "optimizer":
+                    held = self.updated(choice)
+                    found |= held.models if held is not None else frozenset()
                 elif isinstance(choice, Unknown):
                     found |= choice.holds
+                elif isinstance(choice, Bound) and (whole := model_of(choice)) is not None:
+                    found.add(whole.key)  # `unet.attn_processors`: parts of the model
         return frozenset(found)
 
     def property_value(self, method: FunctionRef) -> Value:
@@ -440,6 +447,9 @@ class Calls(Expressions):
         raise NotImplementedError
 
     def parameters_in(self, value: Value | None) -> Parameters | None:
+        raise NotImplementedError
+
+    def updated(self, optimizer: Value) -> Parameters | None:
         raise NotImplementedError
 
     def event_of(
@@ -461,6 +471,14 @@ class Calls(Expressions):
 
     def finish(self, frame: Frame) -> None:
         raise NotImplementedError
+
+
+def model_of(part: Bound) -> Object | None:
+    """The model that something is an attribute of, at any depth."""
+    owner: Value = part
+    while isinstance(owner, Bound):
+        owner = owner.owner
+    return owner if isinstance(owner, Object) and owner.role == "module" else None
 
 
 def super_of(frame: Frame) -> Value | None:

@@ -53,6 +53,7 @@ class Core:
         self.lineage: dict[int, list[Value]] = {}  # of classes, by the id of their facts
         self.loading = 0  # modules being read
         self.engine_backward = False  # a framework's object ran the backward: clipping is its own affair
+        self.blamed: frozenset[str] = frozenset()  # the models that the last loss came from
         self.discarded: facts.Expression | None = None  # the expression whose value nobody uses
         self.value_fuel = VALUE_FUEL
         self.known_values: dict[object, Value] = {}

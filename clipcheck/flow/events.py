@@ -8,7 +8,7 @@ from dataclasses import replace
 from clipcheck import facts
 from clipcheck.findings import Evidence, Site
 from clipcheck.flow.builtin import BUILTINS
-from clipcheck.flow.calls import Calls
+from clipcheck.flow.calls import Calls, model_of
 from clipcheck.flow.records import Path
 from clipcheck.flow.render import last_identifier, names_in, render
 from clipcheck.flow.values import (
@@ -23,6 +23,7 @@ from clipcheck.flow.values import (
     Object,
     Option,
     Parameters,
+    Partial,
     Table,
     Tensor,
     Unknown,
@@ -140,6 +141,8 @@ class Events(Calls):
             return Parameters(frozenset({value.key})) if value.role in ("module", "") else None
         if isinstance(value, Bound):
             inner = self.parameters_in(value.owner)
+            if inner is not None and self._is_embedding(value):  # not the model that it stands in front of
+                return Parameters(frozenset(f"{model}.{value.name}" for model in inner.models), True)
             return Parameters(inner.models, True, inner.holder) if inner is not None else None
         if isinstance(value, Unknown):
             return Parameters(value.holds or frozenset({value.key}), part=bool(value.holds))
@@ -158,6 +161,14 @@ class Events(Calls):
         models = frozenset().union(*(part.models for part in known))
         partial = len(known) < len(found) or all(part.part for part in known)
         return Parameters(models, partial, known[0].holder)
+
+    def _is_embedding(self, value: Bound) -> bool:
+        owner: Value = value
+        while isinstance(owner, Bound):
+            if self.knowledge.hinted("embedding-attribute", owner.name):
+                return True
+            owner = owner.owner
+        return False
 
     def parameters_of_optimizer(self, optimizer: Object) -> Value:
         """Everything an optimizer updates, marked as its own."""
@@ -266,6 +277,7 @@ class Events(Calls):
             source = Items((owner, *given.positional))  # `engine.backward(loss)`
         tensor = self.tensor_of([source]) if source is not None else None
         if self.following:
+            self.blamed = tensor.models if tensor is not None else _held_by(source)
             self.engine_backward = self.engine_backward or (
                 bool(given.positional) and isinstance(owner, (Object, Unknown, Bound))
             )
@@ -359,6 +371,38 @@ class Events(Calls):
         """A library's own `range`."""
         return BUILTINS["builtins.range"](self, frame, given, call) or self.unknown(frame, call)
 
+    def launch(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        """`spawn(train, args=(...))`, `Thread(target=train, args=...)`, `fabric.launch(main)`: a call, made elsewhere.
+
+        The kind says what the library puts in front: the "rank" of the process, or its "owner".
+        """
+        function = given.get(rule.slot("function"))
+        listed = given.get(rule.slot("arguments"))
+        arguments = listed.members if isinstance(listed, Items) else ()
+        first: dict[str, Value | None] = {"rank": self.unknown(frame, call, "rank"), "owner": owner}
+        front = first.get(rule.kind)
+        known = given.get(rule.slot("keywords"))
+        keywords = known.entries if isinstance(known, Table) else ()
+        handed = Arguments(((front,) if front is not None else ()) + arguments, keywords)
+        for choice in choices(function) if function is not None else ():
+            if isinstance(choice, (FunctionRef, Partial)):
+                self.apply(frame, choice, None, handed, call)
+        return self.unknown(frame, call)
+
+    def register(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        """`self.register_modules(unet=unet)`: arguments that become attributes."""
+        named = [*given.keywords]
+        if len(given.positional) == 2 and isinstance(given.positional[0], Literal):
+            named.append((str(given.positional[0].value), given.positional[1]))
+        for choice in choices(owner) if owner is not None else ():
+            if isinstance(choice, Object):
+                choice.attributes.update({name: value for name, value in named if name})
+        return Literal(None)
+
     # -- options -------------------------------------------------------------------------------------
 
     def declare_option(
@@ -405,6 +449,8 @@ class Events(Calls):
         self.handed_functions(given)
         name = last_identifier(call.function)
         holds = self.models_in(given)
+        if isinstance(owner, Bound) and (whole := model_of(owner)) is not None:
+            holds |= {whole.key}  # `unet.attn_processors.values()`: parts of the model
         if isinstance(call.function, (facts.Name, facts.Attribute)) and self.knowledge.hinted("model", name):
             callee = self.evaluate_quietly(frame, call.function)
             holds |= {callee.key} if isinstance(callee, Unknown) else frozenset()
@@ -544,6 +590,12 @@ _NO_CLIP = frozenset({"zero_", "detach_", "requires_grad_", "add_", "sub_"})
 _NEARBY = "(nearby)"  # the models that were in reach where an optimizer was made
 
 
+def _held_by(value: Value | None) -> frozenset[str]:
+    """The models that a value of unknown make came from."""
+    found = (choice.holds for choice in choices(value) if isinstance(choice, Unknown)) if value else ()
+    return frozenset().union(*found)
+
+
 def _modules(value: Value, depth: int = 1) -> Iterator[Object]:
     """The models that a value is, or that an object which is none keeps."""
     for choice in choices(value):
@@ -583,4 +635,6 @@ _EVENTS = {
     "step": "step",
     "prepare": "prepare",
     "range": "counted",
+    "launch": "launch",
+    "register": "register",
 }

@@ -80,7 +80,7 @@ class Interpreter(Statements):
         self.stack, self.frames, self.chain = [], [], []
         self.returns, self.raised, self.loops = [], [], []
         self.following, self.loop_depth, self.multiplicity = True, 0, 1
-        self.engine_backward, self.clipping_engine = False, ""
+        self.engine_backward, self.clipping_engine, self.blamed = False, "", frozenset()
         self.known_values.clear()
         self.known_effects.clear()
         self.inside.clear()
@@ -258,7 +258,7 @@ class Callers:
     def _callers(self, function: FunctionRef) -> list[FunctionRef]:
         special = function.definition.name in ("__init__", "__call__") and function.owner is not None
         name = function.owner.definition.name if special and function.owner else function.definition.name
-        callers = self._of.get(name, [])
+        callers = self._of.get(name, []) or self._of.get(facts.HANDED + name, [])
         if len(callers) > MAX_CALLERS:  # `fit`, `run`: those of its own file mean this one
             callers = [caller for caller in callers if caller.filename == function.filename]
         return callers[:MAX_CALLERS]

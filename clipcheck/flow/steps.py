@@ -172,7 +172,8 @@ class Steps(Events):
         if optimizer is None:
             optimizer = self.unknown(frame, call, render(call.function))
         several = [one for one in choices(optimizer) if isinstance(one, Object) and one.role == "optimizer"]
-        closure = given.get(rule.slot("closure"))
+        takes_none = bool(several) and all(one.rule is not None and not one.rule.closure for one in several)
+        closure = None if takes_none else given.get(rule.slot("closure"))
         span, with_closure = self._closure(closure)
         scaler = render(receiver) if slot and is_reference(receiver) else None
         self._step(frame, several[0] if several else optimizer, expression, call, scaler, span, with_closure)
@@ -211,18 +212,23 @@ class Steps(Events):
         reason = "the code changes these gradients by itself" if key in self.by_hand else ""
         reason = reason or (self.clipping_engine if self.engine_backward else "")
         if reason:
+            self.worlds = tuple(world.having(key, world.get(key)) for world in self.worlds)
             self.change(lambda state: replace(state, unsure=state.unsure or reason), lambda name: name == key)
         paths, self.worlds = self.paths_of(self.worlds, key, Event.STEP, site)
         self.change(_unburdened, lambda name: name == ANY)
         held = self.updated(optimizer)
-        models = tuple(
-            self.sightings.objects.get(model, Unknown(model)) for model in sorted(held.models if held else ())
-        )
+        objects = self.sightings.objects
+        keys = held.models if held is not None else frozenset()
+        if keys.isdisjoint(
+            objects
+        ):  # what it updates is not known: the model that the loss came from will be it
+            keys = self.blamed or keys
+        models = tuple(objects.get(model, Unknown(model)) for model in sorted(keys))
         text = render(expression) if is_reference(expression) else None
         names = Names(text, self._parameters_text(frame, held), scaler)
         if self.engine_backward or (held is not None and held.models & self.sharded):
             names = Names(None, None)  # the fix is the framework's own call, which is not written yet
-        certain = isinstance(optimizer, Object) and held is not None and not held.part
+        certain = isinstance(optimizer, Object) and held is not None and not held.part and keys == held.models
         step = self.sightings.steps.setdefault(site, Step(site, call))
         label = f"{self.entry_label}<{'<'.join(self.chain)}>{key}"
         known = next((context for context in step.contexts if context.label == label), None)
