@@ -51,7 +51,7 @@ class ClassRule:
     family: str = ""
     parameters: Slot | None = None
     line_search: bool = False
-    closure: bool = True  # whether an argument of its step is a closure
+    remote: bool = False  # an optimizer of parameters in other processes: no closures, no groups at hand
 
 
 @dataclass(slots=True)
@@ -150,7 +150,7 @@ _SLOTS = (
     "keywords",
 )
 _KEYS = {
-    "class": {"role", "family", "names", "parameters", "line-search", "closure"},
+    "class": {"role", "family", "names", "parameters", "line-search", "remote"},
     "call": {"names", "event", "kind", "replaced-by", "unscales", *_SLOTS},
     "method": {"of", "names", "event", "kind", "replaced-by", "unscales", *_SLOTS},
     "wrapper": {"names", "argument", "sharded"},
@@ -220,7 +220,7 @@ def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
             entry.get("family", ""),
             slot,
             entry.get("line-search", False),
-            entry.get("closure", True),
+            entry.get("remote", False),
         )
         for name in entry["names"]:
             if _is_pattern(name):

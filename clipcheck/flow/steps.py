@@ -172,8 +172,8 @@ class Steps(Events):
         if optimizer is None:
             optimizer = self.unknown(frame, call, render(call.function))
         several = [one for one in choices(optimizer) if isinstance(one, Object) and one.role == "optimizer"]
-        takes_none = bool(several) and all(one.rule is not None and not one.rule.closure for one in several)
-        closure = None if takes_none else given.get(rule.slot("closure"))
+        remote = any(one.rule is not None and one.rule.remote for one in several)
+        closure = None if remote else given.get(rule.slot("closure"))
         span, with_closure = self._closure(closure)
         scaler = render(receiver) if slot and is_reference(receiver) else None
         self._step(frame, several[0] if several else optimizer, expression, call, scaler, span, with_closure)
@@ -226,7 +226,8 @@ class Steps(Events):
         models = tuple(objects.get(model, Unknown(model)) for model in sorted(keys))
         text = render(expression) if is_reference(expression) else None
         names = Names(text, self._parameters_text(frame, held), scaler)
-        if self.engine_backward or (held is not None and held.models & self.sharded):
+        remote = isinstance(optimizer, Object) and optimizer.rule is not None and optimizer.rule.remote
+        if self.engine_backward or remote or (held is not None and held.models & self.sharded):
             names = Names(None, None)  # the fix is the framework's own call, which is not written yet
         certain = isinstance(optimizer, Object) and held is not None and not held.part and keys == held.models
         step = self.sightings.steps.setdefault(site, Step(site, call))
