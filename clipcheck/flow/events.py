@@ -140,9 +140,10 @@ class Events(Calls):
                 return self.updated(value)
             return Parameters(frozenset({value.key})) if value.role in ("module", "") else None
         if isinstance(value, Bound):
+            whole = model_of(value)
+            if whole is not None and self._is_embedding(value):  # not the model that it stands in front of
+                return Parameters(frozenset({f"{whole.key}.{value.name}"}), True)
             inner = self.parameters_in(value.owner)
-            if inner is not None and self._is_embedding(value):  # not the model that it stands in front of
-                return Parameters(frozenset(f"{model}.{value.name}" for model in inner.models), True)
             return Parameters(inner.models, True, inner.holder) if inner is not None else None
         if isinstance(value, Unknown):
             return Parameters(value.holds or frozenset({value.key}), part=bool(value.holds))
