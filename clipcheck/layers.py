@@ -302,7 +302,7 @@ class Walk:
             self._counted[made.key] = (family, times)
         if again:
             return
-        here = Evidence(*made.place(), f"{name} made here")
+        here = Evidence(*made.place(), f"{name} {'expected' if made.annotated else 'made'} here")
         anatomy.files += [made.site.filename]
         for evidence in self._sightings.recurrences.get(made.key, ())[:1]:
             anatomy.note("recurrence", name, evidence)

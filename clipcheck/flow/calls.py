@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clipcheck import facts
-from clipcheck.findings import Site, Span
+from clipcheck.findings import Site
 from clipcheck.flow.builtin import BUILTINS
 from clipcheck.flow.core import MAX_DEPTH, VALUE_DEPTH
 from clipcheck.flow.expressions import Expressions
@@ -191,21 +191,24 @@ class Calls(Expressions):
             return default
         if parameter.annotation is not None:
             for choice in choices(self.evaluate(function.frame, parameter.annotation)):
-                made = self._of_class(frame, choice, key)
+                made = self._of_class(choice, key, Site(function.filename, function.definition.span))
                 if made is not None:
                     return made
         return Unknown(key)
 
-    def _of_class(self, frame: Frame, cls: Value, key: str) -> Value | None:
+    def _of_class(self, cls: Value, key: str, site: Site) -> Value | None:
         """An instance of an annotated class, where that class says something about training."""
         if isinstance(cls, ClassRef):
-            return self.make(cls, key, Site(cls.filename, cls.definition.span), Arguments())
-        if isinstance(cls, External):
+            made = self.make(cls, key, site, Arguments())
+        elif isinstance(cls, External):
             rule = self.knowledge.class_rule(cls.name)
-            if rule is not None and (rule.role != "module" or rule.family):
-                made = Object(key, Site(frame.filename, Span(0, 0, 0, 0)), None, cls.name, rule)
-                return self.sightings.objects.setdefault(key, made)
-        return None
+            if rule is None or (rule.role == "module" and not rule.family):
+                return None
+            made = self.sightings.objects.setdefault(key, Object(key, site, None, cls.name, rule))
+        else:
+            return None
+        made.annotated = True
+        return made
 
     # -- classes and instances -----------------------------------------------------------------------
 

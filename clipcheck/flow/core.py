@@ -50,6 +50,7 @@ class Core:
         self.sharded: set[str] = set()  # models that only their wrapper can clip rightly
         self.by_hand: set[str] = set()  # optimizers whose gradients the code changes by itself
         self.clipping_engine = ""  # a framework in play that may clip without being asked
+        self.zeroed: set[str] = set()  # unknown objects whose zero_grad was called
         self.lineage: dict[int, list[Value]] = {}  # of classes, by the id of their facts
         self.loading = 0  # modules being read
         self.engine_backward = False  # a framework's object ran the backward: clipping is its own affair

@@ -116,7 +116,16 @@ class Events(Calls):
             return ["optimizer"]
         if name == "backward":
             return ["tensor"]
-        return ["module"] if name == "zero_grad" else []
+        if name == "zero_grad":
+            if isinstance(owner, Unknown):
+                self.zeroed.add(owner.key)
+            return ["module"]
+        # What empties gradients and makes a step is an optimizer, whatever it is called.
+        return (
+            ["optimizer"]
+            if name == "step" and isinstance(owner, Unknown) and owner.key in self.zeroed
+            else []
+        )
 
     def is_optimizer(self, value: Value, expression: facts.Expression) -> bool:
         """Whether a value is an optimizer: known to be one, or unknown and called like one."""

@@ -69,7 +69,7 @@ class Statements(Steps):
 
     def _annotated(self, frame: Frame, annotation: Expression, value: Unknown) -> Value:
         for choice in choices(self.evaluate(frame, annotation)):
-            made = self._of_class(frame, choice, value.key)
+            made = self._of_class(choice, value.key, self.site())
             if made is not None:
                 return made
         return value

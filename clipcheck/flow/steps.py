@@ -219,8 +219,8 @@ class Steps(Events):
         held = self.updated(optimizer)
         objects = self.sightings.objects
         keys = held.models if held is not None else frozenset()
-        known = any(key in objects or key.rpartition(".")[0] in objects for key in keys)
-        if not known:  # the model that the loss came from will be it
+        traced = any(key in objects or key.rpartition(".")[0] in objects for key in keys)
+        if not traced:  # the model that the loss came from will be it
             keys = self.blamed or keys
         models = tuple(objects.get(model, Unknown(model)) for model in sorted(keys))
         text = render(expression) if is_reference(expression) else None

@@ -191,7 +191,18 @@ class Parameters(Value):
 class Object(Value):
     """An instance made somewhere: of a class of the project, or of a framework's (`external`)."""
 
-    __slots__ = ("arguments", "attributes", "cls", "count", "external", "key", "keywords", "rule", "site")
+    __slots__ = (
+        "annotated",
+        "arguments",
+        "attributes",
+        "cls",
+        "count",
+        "external",
+        "key",
+        "keywords",
+        "rule",
+        "site",
+    )
 
     def __init__(
         self, key: str, site: Site, cls: ClassRef | None, external: str, rule: ClassRule | None
@@ -205,6 +216,7 @@ class Object(Value):
         self.arguments: tuple[Value, ...] = ()
         self.keywords: tuple[tuple[str | None, Value], ...] = ()
         self.count: int = 1
+        self.annotated = False  # known from an annotation, nobody in sight made it
 
     @property
     def role(self) -> str:

@@ -37,7 +37,10 @@ def of_step(context: StepContext, assessed: Assessed) -> tuple[Evidence, ...]:
     """The chain behind a verdict on a step: the risk first, then what was followed to get there."""
     chain = list(assessed.evidence)
     chain += [
-        Evidence(*found.place(), f"{found.name or 'optimizer'} made here") for found in optimizers(context)
+        Evidence(
+            *found.place(), f"{found.name or 'optimizer'} {'expected' if found.annotated else 'made'} here"
+        )
+        for found in optimizers(context)
     ]
     backwards = {path.gradients.backward for path in bare(context.paths)}
     chain += [at(site, "its gradients come from this backward") for site in sorted(filter(None, backwards))]
