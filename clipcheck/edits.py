@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from clipcheck.argument import argument_changes
 from clipcheck.findings import (
     Action,
     AddImport,
@@ -14,6 +15,7 @@ from clipcheck.findings import (
     MoveBefore,
     RemoveComment,
     Replace,
+    SetArgument,
     Span,
 )
 from clipcheck.imports import has_import, import_place
@@ -60,6 +62,9 @@ def changes(tree: Tree, actions: Sequence[Action], limit: int) -> list[Change]:
             start, end = tree.lines.range(action.span)
             newline = tree.lines.newline(action.span.row)
             found.append(Change(start, end, _LINE_END.sub(newline, action.text)))
+        elif isinstance(action, SetArgument):
+            places = argument_changes(tree.text, *tree.lines.range(action.call), action.name, action.value)
+            found.extend(Change(*place) for place in places)
         elif isinstance(action, AddImport):
             found.extend(_add_import(tree, action.text, limit))
         else:

@@ -74,6 +74,15 @@ class Replace:
 
 
 @dataclass(frozen=True, slots=True)
+class SetArgument:
+    """Give the call at `call` the keyword argument `name` with this value, in place of one it has."""
+
+    call: Span
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class AddImport:
     """Add an import line (`import torch`) after the imports at the top of the file."""
 
@@ -87,7 +96,7 @@ class RemoveComment:
     span: Span
 
 
-Action = InsertBefore | MoveBefore | MoveAfter | Replace | AddImport | RemoveComment
+Action = InsertBefore | MoveBefore | MoveAfter | Replace | SetArgument | AddImport | RemoveComment
 
 
 @dataclass(frozen=True, slots=True)

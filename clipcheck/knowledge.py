@@ -44,14 +44,43 @@ class CallRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Clipping:
+    """How a class of a framework is told to clip: by an argument, which is on or off where it is not given."""
+
+    arguments: tuple[str, ...]  # the first is the one that a fix writes
+    on_by_default: bool = False
+    value: str = "{threshold}"  # what a fix gives it
+    looked_at: tuple[str, ...] = ()  # further arguments, which say that the clipping ...
+    elsewhere: re.Pattern[str] | None = None  # ... is another's affair, where they match this,
+    refused: re.Pattern[str] | None = None  # ... or is refused with an error, where they match this
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """The methods of a model that a trainer calls, in its order, and the attribute that takes it the step."""
+
+    before: tuple[str, ...] = ()
+    optimizers: str = ""  # returns what the trainer steps
+    step: tuple[str, ...] = ()  # computes the loss
+    after_backward: tuple[str, ...] = ()
+    clipping: str = ""  # takes the place of the trainer's own clipping
+    automatic: str = ""  # false: the model runs backward and step by itself
+
+
+@dataclass(frozen=True, slots=True)
 class ClassRule:
-    """A class of a framework: its role, and for layers their family."""
+    """A class of a framework: its role, for layers their family, for trainers how they clip."""
 
     role: str
     family: str = ""
     parameters: Slot | None = None
     line_search: bool = False
     remote: bool = False  # an optimizer of parameters in other processes: no closures, no groups at hand
+    clipping: Clipping | None = None
+    hooks: Hooks | None = None
+    model: Slot | None = None  # what a trainer is made for
+    settings: Slot | None = None  # the object that tells a trainer how to clip
+    callbacks: Slot | None = None  # objects whose hooks run beside the model's
 
 
 @dataclass(slots=True)
@@ -122,20 +151,25 @@ class Knowledge:
 
     @property
     def decisive(self) -> frozenset[str]:
-        """The last names of the events that are reported on: steps and clips."""
+        """The last names of the events that are reported on: steps, clips, and what clips when told."""
         rules = [(name.rpartition(".")[2], rule) for name, rule in (*self.calls.items(), *self.own.items())]
         rules += [(name, rule) for (_, name), rule in self.methods.items()]
-        return frozenset(name for name, rule in rules if rule.event in ("step", "clip"))
+        return self.told | frozenset(name for name, rule in rules if rule.event in ("step", "clip"))
+
+    @property
+    def told(self) -> frozenset[str]:
+        """The last names of the classes that clip only where an argument says so, or do so unless it does."""
+        return frozenset(name.rpartition(".")[2] for name, rule in self.classes.items() if rule.clipping)
 
     def event_names(self) -> frozenset[str]:
         """The last names of all event calls: what a function must call to matter."""
         known = (*self.calls.items(), *self.own.items())
         names = {name.rpartition(".")[2] for name, rule in known if rule.event in _GRADIENT}
         names |= {name for (_, name), rule in self.methods.items() if rule.event in _GRADIENT}
-        return frozenset(names | {".grad"})
+        return frozenset(names | {".grad"} | self.told)
 
 
-_GRADIENT = frozenset({"clip", "step", "backward", "unscale", "zero-grad"})
+_GRADIENT = frozenset({"clip", "step", "backward", "unscale", "zero-grad", "fit"})
 _SLOTS = (
     "parameters",
     "threshold",
@@ -150,7 +184,19 @@ _SLOTS = (
     "keywords",
 )
 _KEYS = {
-    "class": {"role", "family", "names", "parameters", "line-search", "remote"},
+    "class": {
+        "role",
+        "family",
+        "names",
+        "parameters",
+        "line-search",
+        "remote",
+        "clipping",
+        "hooks",
+        "model",
+        "settings",
+        "callbacks",
+    },
     "call": {"names", "event", "kind", "replaced-by", "unscales", *_SLOTS},
     "method": {"of", "names", "event", "kind", "replaced-by", "unscales", *_SLOTS},
     "wrapper": {"names", "argument", "sharded"},
@@ -221,6 +267,11 @@ def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
             slot,
             entry.get("line-search", False),
             entry.get("remote", False),
+            _clipping(entry.get("clipping")),
+            _hooks(entry.get("hooks")),
+            _slot(entry.get("model")),
+            _slot(entry.get("settings")),
+            _slot(entry.get("callbacks")),
         )
         for name in entry["names"]:
             if _is_pattern(name):
@@ -254,6 +305,38 @@ def _read_calls(knowledge: Knowledge, data: Mapping[str, Any], framework: str) -
                     knowledge.calls[name] = rule
                 else:
                     knowledge.methods[entry["of"], name] = rule
+
+
+def _clipping(data: Mapping[str, Any] | None) -> Clipping | None:
+    if data is None:
+        return None
+    unknown = set(data) - {"arguments", "default", "value", "looked-at", "elsewhere", "refused"}
+    if unknown:
+        raise KnowledgeError(f"clipping has unknown keys {sorted(unknown)}")
+    return Clipping(
+        tuple(data["arguments"]),
+        {"on": True, "off": False}[data["default"]],
+        data.get("value", "{threshold}"),
+        tuple(data.get("looked-at", ())),
+        re.compile(data["elsewhere"]) if "elsewhere" in data else None,
+        re.compile(data["refused"]) if "refused" in data else None,
+    )
+
+
+def _hooks(data: Mapping[str, Any] | None) -> Hooks | None:
+    if data is None:
+        return None
+    unknown = set(data) - {"before", "optimizers", "step", "after-backward", "clipping", "automatic"}
+    if unknown:
+        raise KnowledgeError(f"hooks have unknown keys {sorted(unknown)}")
+    return Hooks(
+        tuple(data.get("before", ())),
+        data.get("optimizers", ""),
+        tuple(data.get("step", ())),
+        tuple(data.get("after-backward", ())),
+        data.get("clipping", ""),
+        data.get("automatic", ""),
+    )
 
 
 def _slot(value: Any) -> Slot | None:

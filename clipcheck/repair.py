@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from clipcheck import clipcall, moves, renames
+from clipcheck import clipcall, moves, renames, tell
 from clipcheck.clipcall import Spelling
 from clipcheck.docket import Docket, bare, imports, optimizers
 from clipcheck.findings import Applicability, InsertBefore, Repair, Span
@@ -16,6 +16,8 @@ from clipcheck.protocol import Phase
 
 def of_step(code: str, step: Step, docket: Docket) -> Repair | None:
     """The fix of a verdict on a step."""
+    if step.told is not None:
+        return tell.to_clip(code, step.told, step.site, docket)
     return _clip_the_step(step, docket) if code == "CLP101" else None
 
 
@@ -123,6 +125,8 @@ def _incomplete(step: Step, contexts: list[StepContext]) -> str:
 
 def doubts(step: Step, docket: Docket) -> str:
     """Why a step that is reported has no fix, or none that is safe, for people who ask; else nothing."""
+    if step.told is not None:
+        return tell.doubts(step.told)
     contexts = docket.accused(step)
     if _anchor(step, contexts) is None:
         return "its closure offers no single place for the clip"

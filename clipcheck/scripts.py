@@ -24,12 +24,19 @@ def step_sites(command: Sequence[str], folder: Path | None = None) -> list[tuple
     scanned = pipeline.scan([script], config.load(common_folder([script])))
     files = set(_imported(scanned.project, os.path.abspath(script)))
     # The row of the called name is the one that a running frame shows for a call over several lines.
-    steps = [
+    steps = {
         (os.path.realpath(site.filename), step.call.name_span.row)
         for site, step in scanned.sightings.steps.items()
-        if site.filename in files
-    ]
-    return sorted(set(steps))
+        if site.filename in files and step.told is None
+    }
+    # A trainer's steps are met where it is set going: that is the innermost line of the user's own.
+    steps |= {
+        (os.path.realpath(filename), row)
+        for step in scanned.sightings.steps.values()
+        for filename, row in (step.told.rows if step.told is not None else ())
+        if filename in files
+    }
+    return sorted(steps)
 
 
 def script_of(command: Sequence[str], folder: Path) -> Path | None:

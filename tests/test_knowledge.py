@@ -255,3 +255,25 @@ def test_slots_are_where_torch_has_them():
         given = list(inspect.signature(resolve(name)).parameters)  # type: ignore[arg-type]
         for _, (keyword, position) in rule.slots:
             assert given[position] == keyword, name
+
+
+def test_a_class_says_how_it_is_told_to_clip():
+    rule = SHIPPED.class_rule("lightning.pytorch.Trainer")
+    assert rule is not None and rule.clipping is not None
+    assert rule.clipping.arguments == ("gradient_clip_val",)
+    assert not rule.clipping.on_by_default
+    assert rule.clipping.elsewhere is not None and rule.clipping.elsewhere.search("DeepSpeedStrategy")
+
+
+def test_what_is_told_to_clip_is_looked_for():
+    assert "Trainer" in SHIPPED.decisive
+
+
+@pytest.mark.parametrize(
+    "section", ["clipping = {arguments = ['x'], default = 'off', tipo = 1}", "hooks = {tipo = 1}"]
+)
+def test_unknown_keys_of_a_class_are_errors(section, tmp_path):
+    text = f"[framework]\nname = 'x'\nchecked = 'x 1'\n[[class]]\nrole = 'x'\nnames = ['x.X']\n{section}\n"
+    (tmp_path / "x.toml").write_text(text)
+    with pytest.raises(KnowledgeError, match="tipo"):
+        load([tmp_path])

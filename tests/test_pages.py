@@ -15,6 +15,7 @@ PAGES = sorted(RULES.glob("CLP*.md"))
 IMPLEMENTED = (
     "CLP101",
     "CLP102",
+    "CLP104",
     "CLP201",
     "CLP202",
     "CLP203",
@@ -34,6 +35,7 @@ HEADINGS = [
     "Options",
     "References",
 ]
+IMPORTED = re.compile(r"^(?:import|from) (lightning|torch|transformers)\b", re.MULTILINE)
 TITLE = re.compile(r"# (CLP\d{3}): ([a-z]+(?:-[a-z]+)*)")
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -124,7 +126,8 @@ def test_fix_makes_the_second_block_of_the_first(page: Path, tmp_path: Path) -> 
 @pages
 @examples
 def test_block_runs(page: Path, heading: str, tmp_path: Path) -> None:
-    pytest.importorskip("torch")
+    for name in sorted(set(IMPORTED.findall(block(page, heading)))):
+        pytest.importorskip(name)
     root = project(block(page, heading), tmp_path / "project")
     done = subprocess.run(
         [sys.executable, "example.py"], cwd=root, capture_output=True, text=True, timeout=60, check=False

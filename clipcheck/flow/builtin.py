@@ -129,13 +129,15 @@ def _super(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Valu
 
 def _dict(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
     entries = [(name, value) for name, value in given.keywords if name]
+    spread = [*given.positional, *(value for name, value in given.keywords if name is None)]
     for value in given.positional:
         if isinstance(value, Table):
             entries = [*value.entries, *entries]
     for name, value in given.keywords:
         if name is None and isinstance(value, Table):
             entries.extend(value.entries)
-    return Table(tuple(entries))
+    partial = any(not isinstance(value, Table) or value.partial for value in spread)
+    return Table(tuple(entries), partial)
 
 
 def _next(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:

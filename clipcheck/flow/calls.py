@@ -240,7 +240,7 @@ class Calls(Expressions):
                 self.multiplicity = times
         elif fresh:
             self._fields(cls, known, given)
-        self.made(known)
+        self.made(known, call)
         return known
 
     def _fields(self, cls: ClassRef, made: Object, given: Arguments) -> None:
@@ -310,7 +310,7 @@ class Calls(Expressions):
             made.arguments, made.keywords = given.positional, given.keywords
             for number, value in enumerate(given.positional):
                 made.attributes[f"#{number}"] = value
-            self.made(made)
+            self.made(made, call)
             return made
         return self.library_result(frame, name, given, call)
 
@@ -346,7 +346,15 @@ class Calls(Expressions):
             if name in ("detach", "item", "numpy", "tolist", "data"):
                 return Tensor(frozenset(), True)
             return self.tensor_of((owner, *given.all())) or owner
-        if isinstance(owner, Table) and name in ("get", "items", "values", "keys", "pop", "setdefault"):
+        if isinstance(owner, Table) and name in (
+            "get",
+            "items",
+            "values",
+            "keys",
+            "pop",
+            "setdefault",
+            "update",
+        ):
             return self._of_table(frame, owner, name, given, call)
         if isinstance(owner, (Items, Elements, Parameters)):
             return self.sequence_method(frame, owner, name, given, call)
@@ -358,7 +366,8 @@ class Calls(Expressions):
             for value in given.positional:
                 owner.attributes[f"#{len(owner.attributes)}"] = value
             return owner
-        if isinstance(owner, Object) and owner.role == "optimizer" and name == "__init__":
+        told = isinstance(owner, Object) and owner.rule is not None and owner.rule.clipping is not None
+        if isinstance(owner, Object) and (owner.role == "optimizer" or told) and name == "__init__":
             owner.arguments, owner.keywords = given.positional, given.keywords
             return Literal(None)
         if isinstance(owner, Object) and (owner.rule is not None or owner.cls is None):
@@ -374,6 +383,13 @@ class Calls(Expressions):
 
     def _of_table(self, frame: Frame, owner: Table, name: str, given: Arguments, call: facts.Call) -> Value:
         values = tuple(value for _, value in owner.entries)
+        if name == "update":
+            more = BUILTINS["builtins.dict"](self, frame, given, call)
+            if isinstance(more, Table) and isinstance(call.function, facts.Attribute):
+                kept = tuple(entry for entry in owner.entries if more.get(entry[0]) is None)
+                grown = Table(kept + more.entries, owner.partial or more.partial)
+                self.assign(frame, call.function.value, grown)
+            return Literal(None)
         if name == "values":
             return Items(values)
         if name == "items":
@@ -469,7 +485,7 @@ class Calls(Expressions):
     def noticed_check(self, frame: Frame, name: str, call: facts.Call) -> None:
         raise NotImplementedError
 
-    def made(self, made: Object) -> None:
+    def made(self, made: Object, call: facts.Call | None = None) -> None:
         raise NotImplementedError
 
     def finish(self, frame: Frame) -> None:

@@ -558,7 +558,7 @@ class Events(Calls):
         for function in frame.nested:
             self.run_apart(function)
 
-    def made(self, made: Object) -> None:
+    def made(self, made: Object, call: facts.Call | None = None) -> None:
         """A new optimizer: nothing has reached the gradients of what it updates yet."""
         if made.role == "clipping-engine":
             self.clipping_engine = f"{made.name} may clip by its own settings"
@@ -647,4 +647,6 @@ _EVENTS = {
     "range": "counted",
     "launch": "launch",
     "register": "register",
+    "fit": "fit",
+    "own-optimizers": "own_optimizers",
 }

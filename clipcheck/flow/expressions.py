@@ -109,6 +109,7 @@ class Expressions(Names):
 
     def mapping(self, frame: Frame, expression: facts.Mapping) -> Value:
         entries: list[tuple[str, Value]] = []
+        partial = False
         for key, item in expression.items:
             value = self.evaluate(frame, item)
             name = self.evaluate(frame, key) if key is not None else None
@@ -116,7 +117,10 @@ class Expressions(Names):
                 entries.append((str(name.value), value))
             elif key is None and isinstance(value, Table):
                 entries.extend(value.entries)
-        return Table(tuple(entries))
+                partial = partial or value.partial
+            else:
+                partial = True
+        return Table(tuple(entries), partial)
 
     def subscript(self, frame: Frame, expression: facts.Subscript) -> Value:
         owner = self.evaluate(frame, expression.value)

@@ -9,7 +9,10 @@ from clipcheck.facts import Call
 from clipcheck.findings import Evidence, Site, Span
 from clipcheck.flow.values import Object, Value
 from clipcheck.flow.worlds import Guard
+from clipcheck.knowledge import Clipping
 from clipcheck.protocol import Gradients
+
+MAX_PATHS = 64  # ways and contexts kept of one step or clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +54,28 @@ class StepContext:
 
 
 @dataclass(slots=True)
+class Told:
+    """A call that tells a framework how to clip: the step behind it is the framework's own."""
+
+    site: Site  # the statement of the call
+    call: Call
+    clipping: Clipping
+    indirect: bool = False  # the arguments come from elsewhere (`Trainer.from_argparse_args(...)`)
+    obstacle: str = ""  # why the argument cannot be written here
+    doubt: str = ""  # why it is not certain that it can be
+    value: Value | None = None  # of the clipping argument, where it has one
+    fitted: list[Site] = field(default_factory=list)  # where the training is set going
+    rows: list[tuple[str, int]] = field(default_factory=list)  # the same, by file and row of the called name
+
+
+@dataclass(slots=True)
 class Step:
-    """An optimizer step: one statement, judged in all its contexts."""
+    """An optimizer step: one statement, judged in all its contexts; `told` where a framework makes it."""
 
     site: Site
     call: Call
     contexts: list[StepContext] = field(default_factory=list)
+    told: Told | None = None
 
 
 @dataclass(slots=True)

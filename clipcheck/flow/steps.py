@@ -7,7 +7,7 @@ from dataclasses import replace
 from clipcheck import facts
 from clipcheck.findings import Span
 from clipcheck.flow.events import Events
-from clipcheck.flow.records import Clip, ClipContext, Names, Path, Step, StepContext
+from clipcheck.flow.records import MAX_PATHS, Clip, ClipContext, Names, Path, Step, StepContext
 from clipcheck.flow.render import is_reference, last_identifier, render
 from clipcheck.flow.values import (
     Arguments,
@@ -26,8 +26,6 @@ from clipcheck.flow.values import (
 from clipcheck.flow.worlds import ANY, World, merge
 from clipcheck.knowledge import CallRule
 from clipcheck.protocol import Event, Gradients, Phase
-
-MAX_PATHS = 64
 
 
 class Steps(Events):

@@ -152,9 +152,10 @@ class Elements(Value):
 
 @dataclass(frozen=True, slots=True)
 class Table(Value):
-    """A dict with literal keys."""
+    """A dict with literal keys; `partial`: it may hold others as well."""
 
     entries: tuple[tuple[str, Value], ...]
+    partial: bool = False
 
     def get(self, key: str) -> Value | None:
         return next((value for name, value in self.entries if name == key), None)

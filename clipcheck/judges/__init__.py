@@ -9,13 +9,25 @@ from clipcheck import repair
 from clipcheck.docket import Docket, JudgeContext
 from clipcheck.findings import Sight, Verdict
 from clipcheck.flow.records import Clip, Sightings, Step
-from clipcheck.judges import clp101, clp102, clp201, clp202, clp203, clp206, clp301, clp302, clp303
+from clipcheck.judges import (
+    clp101,
+    clp102,
+    clp104,
+    clp201,
+    clp202,
+    clp203,
+    clp206,
+    clp301,
+    clp302,
+    clp303,
+)
 
 __all__ = ["CODES", "Docket", "JudgeContext", "judge", "sight"]
 
 STEPS: Mapping[str, Callable[[Step, Docket], Verdict | None]] = {
     "CLP101": clp101.judge,
     "CLP102": clp102.judge,
+    "CLP104": clp104.judge,
 }
 CLIPS: Mapping[str, Callable[[Clip, Docket], Verdict | None]] = {
     "CLP201": clp201.judge,

@@ -10,6 +10,8 @@ from clipcheck.protocol import Phase
 
 
 def judge(step: Step, docket: Docket) -> Verdict | None:
+    if step.told is not None:
+        return None  # the framework's own step: CLP104, or CLP105
     contexts = docket.accused(step)
     worst = docket.worst(contexts)
     if worst is None or all(clp102.clip_options(context) for context in contexts):

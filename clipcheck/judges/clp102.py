@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from clipcheck.docket import Docket, bare, options, usual
+from clipcheck.docket import Assessed, Docket, bare, options, usual
 from clipcheck.findings import Evidence, Verdict
-from clipcheck.flow.records import Clip, Step, StepContext
+from clipcheck.flow.records import Clip, Step, StepContext, Told
 from clipcheck.flow.values import Option, choices
 from clipcheck.flow.worlds import Guard
 from clipcheck.judges import words
@@ -21,6 +21,8 @@ def judge(step: Step, docket: Docket) -> Verdict | None:
     context, assessed = worst
     if not docket.matters(assessed.risk):
         return None
+    if step.told is not None:
+        return _of_trainer(step, step.told, context, assessed)
     # The clip needs every one of these away from its default, so by default each goes the other way.
     default = [replace(guard, taken=not guard.taken) for guard in clip_options(context)]
     message = (
@@ -28,6 +30,18 @@ def judge(step: Step, docket: Docket) -> Verdict | None:
         f"which is the default; {words.model(assessed)}"
     )
     chain = words.distinct((*words.of_step(context, assessed), *_switch(context, docket)))
+    return Verdict("CLP102", message, step.site, assessed.risk, chain)
+
+
+def _of_trainer(step: Step, told: Told, context: StepContext, assessed: Assessed) -> Verdict:
+    """A framework that is told to clip by an option, which is off by default."""
+    found = [one for one in choices(told.value) if isinstance(one, Option)] if told.value else []
+    message = (
+        f"the only clipping of {words.quoted(step.call)} hangs on an option that is off by default; "
+        f"{words.model(assessed)}"
+    )
+    defaults = [Evidence(*one.place, f"the default of `{one.name}`") for one in found]
+    chain = words.distinct((*words.of_trainer(told, context, assessed), *defaults))
     return Verdict("CLP102", message, step.site, assessed.risk, chain)
 
 

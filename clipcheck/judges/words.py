@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from clipcheck.docket import Assessed, bare, optimizers
 from clipcheck.facts import Call
 from clipcheck.findings import Evidence, Site
-from clipcheck.flow.records import StepContext
+from clipcheck.flow.records import StepContext, Told
 from clipcheck.flow.render import render
 from clipcheck.flow.worlds import Guard
 
@@ -44,6 +44,16 @@ def of_step(context: StepContext, assessed: Assessed) -> tuple[Evidence, ...]:
     ]
     backwards = {path.gradients.backward for path in bare(context.paths)}
     chain += [at(site, "its gradients come from this backward") for site in sorted(filter(None, backwards))]
+    return distinct(chain)
+
+
+def of_trainer(told: Told, context: StepContext, assessed: Assessed) -> tuple[Evidence, ...]:
+    """The chain behind a verdict on a trainer: the risk first, then the optimizer, and where it is set going."""
+    chain = list(assessed.evidence)
+    chain += [
+        Evidence(*found.place(), f"{found.name or 'optimizer'} made here") for found in optimizers(context)
+    ]
+    chain += [at(site, "the model is trained here") for site in told.fitted if site != told.site]
     return distinct(chain)
 
 

@@ -1,0 +1,25 @@
+"""CLP104: a trainer, optimizer or chain that clips only when told, and is not told."""
+
+from __future__ import annotations
+
+from clipcheck.docket import Docket
+from clipcheck.findings import Verdict
+from clipcheck.flow.records import Step
+from clipcheck.judges import clp102, words
+
+
+def judge(step: Step, docket: Docket) -> Verdict | None:
+    told = step.told
+    if told is None or told.clipping.on_by_default:
+        return None
+    contexts = docket.accused(step)
+    worst = docket.worst(contexts)
+    if worst is None or all(clp102.clip_options(context) for context in contexts):
+        return None
+    context, assessed = worst
+    if not docket.matters(assessed.risk):
+        return None
+    name = told.clipping.arguments[0]
+    how = "is not told to" if told.value is None else f"has its `{name}` switched off"
+    message = f"{words.quoted(step.call)} clips only when told, and {how}; {words.model(assessed)}"
+    return Verdict("CLP104", message, step.site, assessed.risk, words.of_trainer(told, context, assessed))

@@ -1,0 +1,75 @@
+"""A call is given an argument in the layout that it has."""
+
+from __future__ import annotations
+
+import ast
+from textwrap import dedent
+
+import pytest
+
+from clipcheck.argument import argument_changes
+from clipcheck.statements import PlacementError
+
+
+def given(text: str, name: str = "clip", value: str = "1.0") -> str:
+    """The text after its first call is given the argument."""
+    call = next(node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call))
+    segment = ast.get_source_segment(text, call)
+    assert segment is not None
+    start = text.index(segment)
+    places = argument_changes(text, start, start + len(segment), name, value)
+    for place in reversed(places):
+        text = text[: place.start] + place.content + text[place.end :]
+    ast.parse(text)
+    return text
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("f()", "f(clip=1.0)"),
+        ("f( )", "f( clip=1.0)"),
+        ("f(a)", "f(a, clip=1.0)"),
+        ("f(a, )", "f(a, clip=1.0 )"),
+        ("f(a,)", "f(a, clip=1.0)"),
+        ("f(a, **rest)", "f(a, **rest, clip=1.0)"),
+        ("f(a, (b, c))", "f(a, (b, c), clip=1.0)"),
+        ("x = f(')') + g(1)", "x = f(')', clip=1.0) + g(1)"),
+        ("f(clip=None)", "f(clip=1.0)"),
+        ("f(clip=0, b=1)", "f(clip=1.0, b=1)"),
+        ("f(é='ü', clip=(0))", "f(é='ü', clip=(1.0))"),
+    ],
+)
+def test_on_one_line(before: str, after: str) -> None:
+    assert given(before) == after
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("f(\n    a,\n    b,\n)\n", "f(\n    a,\n    b,\n    clip=1.0,\n)\n"),
+        ("f(\n    a,\n    b\n)\n", "f(\n    a,\n    b,\n    clip=1.0\n)\n"),
+        ("f(\n    a,\n    b)\n", "f(\n    a,\n    b,\n    clip=1.0)\n"),
+        ("f(\n    a, b,\n)\n", "f(\n    a, b, clip=1.0\n)\n"),
+        ("f(a,\n  b)\n", "f(a,\n  b,\n  clip=1.0)\n"),
+        ("f(\n    a,  # one\n    # two\n)\n", "f(\n    a,  # one\n    clip=1.0,\n    # two\n)\n"),
+        ("f(\n    a  # one\n)\n", "f(\n    a,  # one\n    clip=1.0\n)\n"),
+        ("f(\r\n\ta,\r\n)\r\n", "f(\r\n\ta,\r\n\tclip=1.0,\r\n)\r\n"),
+        ("f(  # all of it\n)\n", "f(  # all of it\nclip=1.0)\n"),
+        (
+            "f(\n    a,\n    [\n        b,\n    ],\n)\n",
+            "f(\n    a,\n    [\n        b,\n    ],\n    clip=1.0,\n)\n",
+        ),
+    ],
+)
+def test_over_several_lines(before: str, after: str) -> None:
+    assert given(before) == after
+
+
+def test_what_is_no_call_has_no_place() -> None:
+    with pytest.raises(PlacementError):
+        argument_changes("a + b", 0, 5, "clip", "1.0")
+
+
+def test_a_call_of_a_call_is_given_it_last() -> None:
+    assert given(dedent("make(1)(\n    a,\n)\n")) == "make(1)(\n    a,\n    clip=1.0,\n)\n"

@@ -1,0 +1,58 @@
+"""What a fix writes for a framework is run: the norm that the optimizer uses is what the fix says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import fixturelib
+import pytest
+
+LIGHTNING = """\
+import lightning as L
+import torch
+from torch import nn
+
+
+class Tagger(L.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(4, 8, batch_first=True)
+
+    def training_step(self, batch, batch_idx):
+        outputs, _ = self.lstm(batch)
+        return 1000 * outputs.pow(2).sum()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=1e-6)
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    data = torch.utils.data.DataLoader(torch.randn(4, 5, 4), batch_size=2)
+    quiet = dict(logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
+    trainer = L.Trainer(max_epochs=1, accelerator="cpu", **quiet)
+    trainer.fit(Tagger(), data)
+"""
+
+
+def verified(root: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "clipcheck", "verify", "--", sys.executable, "train.py"]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("framework", "program"), [("lightning", LIGHTNING)])
+def test_the_fixed_program_uses_a_norm_of_one(framework: str, program: str, tmp_path: Path) -> None:
+    """The verifier refutes the program as it was, and confirms it as it is fixed, at the line that trains."""
+    pytest.importorskip(framework)
+    (tmp_path / "train.py").write_text(program, encoding="utf-8")
+    before = verified(tmp_path)
+    assert before.returncode == 1, before.stdout + before.stderr
+    assert "1 refuted" in before.stdout
+    fixturelib.fix(tmp_path, fixturelib.settings(tmp_path))
+    after = verified(tmp_path)
+    assert after.returncode == 0, after.stdout + after.stderr
+    assert "1 confirmed, 0 refuted" in after.stdout
+    assert "0 not reached" in after.stdout
