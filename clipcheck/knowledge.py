@@ -53,6 +53,7 @@ class Clipping:
     looked_at: tuple[str, ...] = ()  # further arguments, which say that the clipping ...
     elsewhere: re.Pattern[str] | None = None  # ... is another's affair, where they match this,
     refused: re.Pattern[str] | None = None  # ... or is refused with an error, where they match this
+    none: str = ""  # what None does, where that is not the same as zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +167,17 @@ class Knowledge:
         known = (*self.calls.items(), *self.own.items())
         names = {name.rpartition(".")[2] for name, rule in known if rule.event in _GRADIENT}
         names |= {name for (_, name), rule in self.methods.items() if rule.event in _GRADIENT}
+        # What clips by itself is no reason to follow all that is called `train`.
+        quiet = {
+            rule.role for rule in self.classes.values() if rule.clipping and not rule.clipping.on_by_default
+        }
+        names |= {
+            name for (role, name), rule in self.methods.items() if rule.event == "fit" and role in quiet
+        }
         return frozenset(names | {".grad"} | self.told)
 
 
-_GRADIENT = frozenset({"clip", "step", "backward", "unscale", "zero-grad", "fit"})
+_GRADIENT = frozenset({"clip", "step", "backward", "unscale", "zero-grad"})
 _SLOTS = (
     "parameters",
     "threshold",
@@ -310,7 +318,7 @@ def _read_calls(knowledge: Knowledge, data: Mapping[str, Any], framework: str) -
 def _clipping(data: Mapping[str, Any] | None) -> Clipping | None:
     if data is None:
         return None
-    unknown = set(data) - {"arguments", "default", "value", "looked-at", "elsewhere", "refused"}
+    unknown = set(data) - {"arguments", "default", "value", "looked-at", "elsewhere", "refused", "none"}
     if unknown:
         raise KnowledgeError(f"clipping has unknown keys {sorted(unknown)}")
     return Clipping(
@@ -320,6 +328,7 @@ def _clipping(data: Mapping[str, Any] | None) -> Clipping | None:
         tuple(data.get("looked-at", ())),
         re.compile(data["elsewhere"]) if "elsewhere" in data else None,
         re.compile(data["refused"]) if "refused" in data else None,
+        data.get("none", ""),
     )
 
 

@@ -117,6 +117,8 @@ class Trainers(Steps):
         told = self.told[teller.key]
         if not replaced:
             self._clip_as_told(frame, trainer, teller, told)
+        if not isinstance(model, Object) and trainer.rule is not None and trainer.rule.family:
+            model = trainer  # by what it trains, whatever the name of the model
         for optimizer in optimizers or [Unknown(f"{trainer.key}.optimizers()")]:
             self._trainer_step(optimizer, model, told)
 

@@ -13,6 +13,7 @@ from clipcheck.judges import (
     clp101,
     clp102,
     clp104,
+    clp105,
     clp201,
     clp202,
     clp203,
@@ -28,6 +29,7 @@ STEPS: Mapping[str, Callable[[Step, Docket], Verdict | None]] = {
     "CLP101": clp101.judge,
     "CLP102": clp102.judge,
     "CLP104": clp104.judge,
+    "CLP105": clp105.judge,
 }
 CLIPS: Mapping[str, Callable[[Clip, Docket], Verdict | None]] = {
     "CLP201": clp201.judge,

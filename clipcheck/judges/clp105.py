@@ -1,0 +1,30 @@
+"""CLP105: clipping that is on by default is switched off."""
+
+from __future__ import annotations
+
+from clipcheck.docket import Docket
+from clipcheck.findings import Verdict
+from clipcheck.flow.records import Step
+from clipcheck.flow.values import choices, literal
+from clipcheck.judges import clp102, words
+
+
+def judge(step: Step, docket: Docket) -> Verdict | None:
+    told = step.told
+    if told is None or not told.clipping.on_by_default:
+        return None
+    contexts = docket.accused(step)
+    worst = docket.worst(contexts)
+    if worst is None or all(clp102.clip_options(context) for context in contexts):
+        return None
+    context, assessed = worst
+    if not docket.matters(assessed.risk):
+        return None
+    name = told.clipping.arguments[0]
+    none = any(literal(one) is None for one in choices(told.value)) if told.value is not None else False
+    harm = f"; None {told.clipping.none}" if none and told.clipping.none else ""
+    message = (
+        f"{words.quoted(step.call)} switches off the clipping that is on by default (`{name}`){harm}; "
+        f"{words.model(assessed)}"
+    )
+    return Verdict("CLP105", message, step.site, assessed.risk, words.of_trainer(told, context, assessed))
