@@ -100,6 +100,8 @@ class Knowledge:
     constructors: set[str] = field(default_factory=set)  # class methods that make an instance
     assumed: set[str] = field(default_factory=set)  # attributes that are true wherever a step acts
     harmless: set[str] = field(default_factory=set)
+    aliases: dict[str, str] = field(default_factory=dict)  # packages that are another by another name
+    words: set[str] = field(default_factory=set)  # names of frameworks whose events have common names
     not_finite: set[str] = field(default_factory=set)
     hints: dict[str, re.Pattern[str]] = field(default_factory=dict)
     fixes: dict[str, str] = field(default_factory=dict)
@@ -118,6 +120,9 @@ class Knowledge:
 
     def class_rule(self, qualified: str) -> ClassRule | None:
         """What is known of a class by its qualified name, exact names before patterns."""
+        for alias, name in self.aliases.items():
+            if qualified.startswith(alias + "."):
+                qualified = name + qualified[len(alias) :]
         if qualified in self.classes:
             return self.classes[qualified]
         for pattern, rule in self.class_patterns:
@@ -155,12 +160,28 @@ class Knowledge:
         """The last names of the events that are reported on: steps, clips, and what clips when told."""
         rules = [(name.rpartition(".")[2], rule) for name, rule in (*self.calls.items(), *self.own.items())]
         rules += [(name, rule) for (_, name), rule in self.methods.items()]
-        return self.told | frozenset(name for name, rule in rules if rule.event in ("step", "clip"))
+        found = frozenset(name for name, rule in rules if rule.event in ("step", "clip"))
+        # `model.compile(optimizer="adam")` names no class: the call itself has to be looked for.
+        return (
+            found
+            | self.told
+            | frozenset(name for name, rule in rules if rule.event == "fit" and rule.slot("optimizer"))
+        )
+
+    @property
+    def probes(self) -> frozenset[str]:
+        """The words of which a file has one if it can hold such an event."""
+        common = frozenset(name for (_, name), rule in self.methods.items() if rule.event == "fit")
+        return self.decisive - common | self.words
 
     @property
     def told(self) -> frozenset[str]:
         """The last names of the classes that clip only where an argument says so, or do so unless it does."""
-        return frozenset(name.rpartition(".")[2] for name, rule in self.classes.items() if rule.clipping)
+        return frozenset(
+            name.rpartition(".")[2]
+            for name, rule in self.classes.items()
+            if rule.clipping and name.partition(".")[0] not in self.words
+        )
 
     def event_names(self) -> frozenset[str]:
         """The last names of all event calls: what a function must call to matter."""
@@ -209,7 +230,7 @@ _KEYS = {
     "method": {"of", "names", "event", "kind", "replaced-by", "unscales", *_SLOTS},
     "wrapper": {"names", "argument", "sharded"},
 }
-_SECTIONS = {"framework", "fix", "passthrough", "libraries", "checks", "hints", *_KEYS}
+_SECTIONS = {"framework", "aliases", "fix", "passthrough", "libraries", "checks", "hints", *_KEYS}
 
 
 def load(
@@ -235,7 +256,7 @@ def load(
     knowledge.own = {name: CallRule("clip", "library") for name in clip_functions}
     step = CallRule("step", slots=(("optimizer", ("optimizer", 0)),))
     knowledge.own |= dict.fromkeys(step_functions, step)
-    known = [*knowledge.calls, *knowledge.classes, *knowledge.wrappers]
+    known = [*knowledge.calls, *knowledge.classes, *knowledge.wrappers, *knowledge.aliases]
     knowledge.packages = {name.partition(".")[0] for name in known}
     return knowledge
 
@@ -260,6 +281,8 @@ def _read(knowledge: Knowledge, name: str, data: Mapping[str, Any]) -> None:
     knowledge.constructors.update(passthrough.get("constructors", ()))
     knowledge.assumed.update(passthrough.get("true-at-a-step", ()))
     knowledge.harmless.update(data.get("libraries", {}).get("harmless", ()))
+    knowledge.aliases.update(data.get("aliases", {}))
+    knowledge.words.update(data.get("libraries", {}).get("words", ()))
     knowledge.not_finite.update(data.get("checks", {}).get("not-finite", ()))
     knowledge.hints.update({key: re.compile(text) for key, text in data.get("hints", {}).items()})
     for key, text in data.get("fix", {}).items():

@@ -32,7 +32,7 @@ class Library:
         self._overlay = overlay
         self._facts: dict[str, ModuleFacts | Failure] = {}
         self._cache = open_cache(settings, known.digest)
-        names = sorted(known.decisive)
+        names = sorted(known.probes)
         self._probe = re.compile(b"|".join([rb"\bclip_", _COMMENT, *(rf"\b{n}\b".encode() for n in names)]))
 
     # -- reading -------------------------------------------------------------------------------------

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import fixturelib
@@ -73,3 +75,38 @@ def test_the_fixed_program_uses_a_norm_of_one(framework: str, program: str, tmp_
     assert after.returncode == 0, after.stdout + after.stderr
     assert "1 confirmed, 0 refuted" in after.stdout
     assert "0 not reached" in after.stdout
+
+
+KERAS = """\
+import keras
+import numpy as np
+
+keras.utils.set_random_seed(0)
+model = keras.Sequential([keras.Input((5, 4)), keras.layers.LSTM(8), keras.layers.Dense(1)])
+model.compile(optimizer=keras.optimizers.SGD(1.0), loss="mse")
+before = [np.array(variable) for variable in model.trainable_variables]
+model.train_on_batch(np.ones((2, 5, 4)), np.full((2, 1), 1000.0))
+after = [np.array(variable) for variable in model.trainable_variables]
+print(sum(((new - old) ** 2).sum() for new, old in zip(after, before)) ** 0.5)
+"""
+
+
+@pytest.mark.slow
+def test_the_fixed_keras_program_moves_by_a_norm_of_one(tmp_path: Path) -> None:
+    """SGD with a learning rate of 1.0 moves the variables by the gradient that it used."""
+    if find_spec("keras") is None:  # importing it here would choose its backend
+        pytest.skip("keras is not installed")
+    (tmp_path / "train.py").write_text(KERAS, encoding="utf-8")
+
+    def norm() -> float:
+        command = [sys.executable, "train.py"]
+        environment = {**os.environ, "KERAS_BACKEND": "torch"}
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=True
+        )
+        return float(done.stdout.split()[-1])
+
+    assert norm() > 100
+    fixturelib.fix(tmp_path, fixturelib.settings(tmp_path))
+    assert "SGD(1.0, global_clipnorm=1.0)" in (tmp_path / "train.py").read_text(encoding="utf-8")
+    assert norm() == pytest.approx(1.0, rel=1e-5)

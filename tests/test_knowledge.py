@@ -277,3 +277,13 @@ def test_unknown_keys_of_a_class_are_errors(section, tmp_path):
     (tmp_path / "x.toml").write_text(text)
     with pytest.raises(KnowledgeError, match="tipo"):
         load([tmp_path])
+
+
+def test_a_package_by_another_name_is_known():
+    assert SHIPPED.class_rule("tensorflow.keras.layers.LSTM") == SHIPPED.class_rule("keras.layers.LSTM")
+
+
+def test_common_names_are_not_searched_for():
+    assert "compile" in SHIPPED.decisive
+    assert not SHIPPED.probes & {"compile", "Model", "fit"}
+    assert "keras" in SHIPPED.probes

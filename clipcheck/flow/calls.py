@@ -361,7 +361,7 @@ class Calls(Expressions):
         if (
             isinstance(owner, Object)
             and owner.role == "module"
-            and name in ("append", "add_module", "extend")
+            and name in ("append", "add", "add_module", "extend")
         ):
             for value in given.positional:
                 owner.attributes[f"#{len(owner.attributes)}"] = value

@@ -65,15 +65,22 @@ class Trainers(Steps):
 
     def fit(
         self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
-    ) -> Value:
+    ) -> Value | None:
         trainer = owner.receiver if isinstance(owner, Super) else owner
-        if not self.following or not isinstance(trainer, Object) or trainer.rule is None:
+        if not isinstance(trainer, Object) or trainer.rule is None or trainer.rule.clipping is None:
+            return None
+        if not self.following:
             return Literal(None)
         made = Arguments(trainer.arguments, trainer.keywords)
-        teller = self._teller(trainer, made)
+        model: Value | None
+        if rule.slot("optimizer") is not None:
+            model = trainer
+            teller = self._compiled(trainer, given.get(rule.slot("optimizer")), call)
+        else:
+            model = given.get(rule.slot("model")) or made.get(trainer.rule.model)
+            teller = self._teller(trainer, made)
         if teller is None:
-            return Literal(None)
-        model = given.get(rule.slot("model")) or made.get(trainer.rule.model)
+            return None
         worlds = self.worlds
         for one in choices(model) if model is not None else (Unknown(f"{trainer.key}.model"),):
             self.worlds = (World(((ANY, Gradients(Phase.EMPTY)),)),)
@@ -92,6 +99,23 @@ class Trainers(Steps):
             if isinstance(choice, Object) and choice.key in self.told:
                 return choice
         return trainer if trainer.key in self.told else None
+
+    def _compiled(self, model: Object, optimizer: Value | None, call: facts.Call) -> Object | None:
+        """What carries the clipping argument of a model that is handed its optimizer, an object or a name."""
+        assert model.rule is not None
+        assert model.rule.clipping is not None
+        for choice in choices(optimizer) if optimizer is not None else ():
+            if isinstance(choice, Object) and choice.key in self.told:
+                return choice
+            if isinstance(choice, Literal) and isinstance(choice.value, str):
+                site = self.site()
+                named = Object(
+                    f"{site.filename}:{call.span.row}.{call.span.column}", site, None, choice.value, None
+                )
+                obstacle = "an optimizer that is named by a string takes no argument"
+                self.told.setdefault(named.key, Told(site, call, model.rule.clipping, obstacle=obstacle))
+                return named
+        return None
 
     def _train(self, frame: Frame, trainer: Object, teller: Object, model: Value) -> None:
         """One turn of training: the model's methods around backward, the trainer's clip, and the step."""

@@ -53,7 +53,7 @@ def of_trainer(told: Told, context: StepContext, assessed: Assessed) -> tuple[Ev
     chain += [
         Evidence(*found.place(), f"{found.name or 'optimizer'} made here") for found in optimizers(context)
     ]
-    chain += [at(site, "the model is trained here") for site in told.fitted if site != told.site]
+    chain += [at(site, "the training is set going here") for site in told.fitted if site != told.site]
     return distinct(chain)
 
 
