@@ -157,22 +157,22 @@ class Knowledge:
 
     @property
     def decisive(self) -> frozenset[str]:
-        """The last names of the events that are reported on: steps, clips, and what clips when told."""
+        """The last names of the events that are reported on: steps, clips, and optimizers handed to a model."""
         rules = [(name.rpartition(".")[2], rule) for name, rule in (*self.calls.items(), *self.own.items())]
         rules += [(name, rule) for (_, name), rule in self.methods.items()]
         found = frozenset(name for name, rule in rules if rule.event in ("step", "clip"))
         # `model.compile(optimizer="adam")` names no class: the call itself has to be looked for.
-        return (
-            found
-            | self.told
-            | frozenset(name for name, rule in rules if rule.event == "fit" and rule.slot("optimizer"))
-        )
+        return found | {name for name, rule in rules if rule.event == "fit" and rule.slot("optimizer")}
+
+    @property
+    def fits(self) -> frozenset[str]:
+        """The last names of the methods that set a trainer going."""
+        return frozenset(name for (_, name), rule in self.methods.items() if rule.event == "fit")
 
     @property
     def probes(self) -> frozenset[str]:
         """The words of which a file has one if it can hold such an event."""
-        common = frozenset(name for (_, name), rule in self.methods.items() if rule.event == "fit")
-        return self.decisive - common | self.words
+        return self.decisive - self.fits | self.told | self.words
 
     @property
     def told(self) -> frozenset[str]:

@@ -31,6 +31,7 @@ class Project:
         self._callers: dict[str, list[tuple[str, frozenset[str]]]] = {}  # by file: functions, what they call
         self._clip_names: dict[str, bool] = {}
         self._decisive = knowledge.decisive
+        self._told, self._fits = knowledge.told, knowledge.fits
         for filename in files:
             self._files.setdefault(segments(filename)[-1], []).append(filename)
 
@@ -103,8 +104,10 @@ class Project:
         return self._clip_names[name]
 
     def decides(self, function: Function) -> bool:
-        """Whether a function itself holds a call that may be a step or a clip."""
-        return any(name in self._decisive or self._clips(name) for name in function.calls)
+        """Whether a function itself holds a call that may be a step or a clip, or makes a trainer and starts it."""
+        if any(name in self._decisive or self._clips(name) for name in function.calls):
+            return True
+        return not (self._told.isdisjoint(function.calls) or self._fits.isdisjoint(function.calls))
 
 
 def _closure(callers: list[tuple[str, frozenset[str]]], names: set[str]) -> frozenset[str]:

@@ -266,7 +266,7 @@ def test_a_class_says_how_it_is_told_to_clip():
 
 
 def test_what_is_told_to_clip_is_looked_for():
-    assert "Trainer" in SHIPPED.decisive
+    assert "Trainer" in SHIPPED.probes
 
 
 @pytest.mark.parametrize(
