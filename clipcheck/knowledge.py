@@ -105,6 +105,7 @@ class Knowledge:
     not_finite: set[str] = field(default_factory=set)
     hints: dict[str, re.Pattern[str]] = field(default_factory=dict)
     fixes: dict[str, str] = field(default_factory=dict)
+    engines: dict[str, dict[str, str]] = field(default_factory=dict)  # by framework: how its object clips
     frameworks: dict[str, str] = field(default_factory=dict)
     own: dict[str, CallRule] = field(default_factory=dict)  # the project's own helpers, from its settings
     packages: set[str] = field(default_factory=set)  # top-level names the knowledge speaks of
@@ -230,7 +231,7 @@ _KEYS = {
     "method": {"of", "names", "event", "kind", "replaced-by", "unscales", *_SLOTS},
     "wrapper": {"names", "argument", "sharded"},
 }
-_SECTIONS = {"framework", "aliases", "fix", "passthrough", "libraries", "checks", "hints", *_KEYS}
+_SECTIONS = {"framework", "engine", "aliases", "fix", "passthrough", "libraries", "checks", "hints", *_KEYS}
 
 
 def load(
@@ -287,6 +288,8 @@ def _read(knowledge: Knowledge, name: str, data: Mapping[str, Any]) -> None:
     knowledge.hints.update({key: re.compile(text) for key, text in data.get("hints", {}).items()})
     for key, text in data.get("fix", {}).items():
         knowledge.fixes.setdefault(key, text)
+    for owner, templates in data.get("engine", {}).items():
+        knowledge.engines[owner] = {f"engine-{key}": text for key, text in templates.items()}
 
 
 def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:

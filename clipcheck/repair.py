@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from clipcheck import clipcall, moves, renames, tell
+from clipcheck import clipcall, engines, moves, renames, tell
 from clipcheck.clipcall import Spelling
 from clipcheck.docket import Docket, bare, imports, optimizers
-from clipcheck.findings import Applicability, InsertBefore, Repair, Span
+from clipcheck.findings import AddImport, Applicability, InsertBefore, Repair, Span
 from clipcheck.flow.records import Clip, Step, StepContext
 from clipcheck.flow.render import render
 from clipcheck.protocol import Phase
@@ -52,17 +52,32 @@ def _clip_the_step(step: Step, docket: Docket) -> Repair | None:
     prelude = _prelude(step, contexts, docket)
     if anchor is None or draft is None or prelude is None:
         return None
-    knowledge = docket.context.knowledge
-    name: Spelling = clipcall.spelling(knowledge.fixes["clip"], imports(docket.context, step.site.filename))
     threshold = clipcall.threshold_for(step.site, docket)
-    call = knowledge.fixes["clip-call"].format(
-        clip=name.text, parameters=draft.parameters, threshold=threshold
-    )
+    written = _written(step, contexts, draft, threshold, docket)
+    if written is None:
+        return None
+    added, call = written
     sure = draft.certain and _complete(step, contexts) and _same_threshold(step, threshold, docket)
     level: Applicability = "safe" if sure else "unsafe"
     before = "inside the closure" if anchor != step.site.span else f"before `{render(step.call.function)}`"
     message = f"clip the gradient norm at {threshold} {before}"
-    return Repair(level, message, (*name.imports, InsertBefore(anchor, (*prelude, call))))
+    return Repair(level, message, (*added, InsertBefore(anchor, (*prelude, call))))
+
+
+def _written(
+    step: Step, contexts: list[StepContext], draft: _Draft, threshold: str, docket: Docket
+) -> tuple[tuple[AddImport, ...], str] | None:
+    """The clip as a statement, by the plain function or by the framework's own, and the imports it takes."""
+    if any(context.names.framework for context in contexts):
+        names = engines.engine(contexts)
+        own = engines.clip(names, step, draft.parameters, threshold, docket) if names is not None else None
+        return ((), own) if own is not None else None
+    knowledge = docket.context.knowledge
+    name: Spelling = clipcall.spelling(knowledge.fixes["clip"], imports(docket.context, step.site.filename))
+    call = knowledge.fixes["clip-call"].format(
+        clip=name.text, parameters=draft.parameters, threshold=threshold
+    )
+    return name.imports, call
 
 
 def _anchor(step: Step, contexts: list[StepContext]) -> Span | None:
@@ -135,11 +150,13 @@ def doubts(step: Step, docket: Docket) -> str:
         return "neither the model nor the optimizer has one name at the step that all callers agree on"
     if _prelude(step, contexts, docket) is None:
         return "its gradients carry the loss scale on some ways only, and unscaling twice is an error"
+    threshold = clipcall.threshold_for(step.site, docket)
+    if _written(step, contexts, draft, threshold, docket) is None:
+        return "the framework's own object has no one name at the step that all callers agree on"
     if not draft.certain:
         return "it is not certain which parameters the optimizer updates"
     if reason := _incomplete(step, contexts):
         return reason
-    threshold = clipcall.threshold_for(step.site, docket)
     return (
         "" if _same_threshold(step, threshold, docket) else "other ways to the step clip at another threshold"
     )

@@ -53,6 +53,7 @@ class Core:
         self.zeroed: set[str] = set()  # unknown objects whose zero_grad was called
         self.lineage: dict[int, list[Value]] = {}  # of classes, by the id of their facts
         self.loading = 0  # modules being read
+        self.engine: tuple[str, str] | None = None  # the key of the object that ran it, and its framework
         self.engine_backward = False  # a framework's object ran the backward: clipping is its own affair
         self.blamed: frozenset[str] = frozenset()  # the models that the last loss came from
         self.discarded: facts.Expression | None = None  # the expression whose value nobody uses

@@ -288,9 +288,10 @@ class Events(Calls):
         tensor = self.tensor_of([source]) if source is not None else None
         if self.following:
             self.blamed = tensor.models if tensor is not None else _held_by(source)
-            self.engine_backward = self.engine_backward or (
-                bool(given.positional) and isinstance(owner, (Object, Unknown, Bound))
-            )
+            if given.positional and isinstance(owner, (Object, Unknown, Bound)):
+                self.engine_backward = True
+                known = isinstance(owner, Object) and rule.framework in self.knowledge.engines
+                self.engine = (owner.key, rule.framework) if known and isinstance(owner, Object) else None
             self._refresh(tensor)
         return Literal(None)
 

@@ -80,6 +80,7 @@ class Interpreter(Statements):
         self.stack, self.frames, self.chain = [], [], []
         self.returns, self.raised, self.loops = [], [], []
         self.following, self.loop_depth, self.multiplicity = True, 0, 1
+        self.engine = None
         self.engine_backward, self.clipping_engine, self.blamed = False, "", frozenset()
         self.known_values.clear()
         self.known_effects.clear()

@@ -35,6 +35,8 @@ class Names:
     optimizer: str | None
     parameters: str | None  # the parameters of all that the optimizer updates, as an expression
     scaler: str | None = None
+    engine: str | None = None  # the object whose own method has to clip
+    framework: str = ""  # of that object; "": the plain function clips
 
 
 @dataclass(slots=True)

@@ -27,6 +27,8 @@ from clipcheck.flow.worlds import ANY, World, merge
 from clipcheck.knowledge import CallRule
 from clipcheck.protocol import Event, Gradients, Phase
 
+SHARDED = "sharded"  # the "framework" of a wrapper that clips its shards by a method of its own
+
 
 class Steps(Events):
     """What happens at a clip and at a step."""
@@ -224,8 +226,14 @@ class Steps(Events):
         text = render(expression) if is_reference(expression) else None
         names = Names(text, self._parameters_text(frame, held), scaler)
         remote = isinstance(optimizer, Object) and optimizer.rule is not None and optimizer.rule.remote
-        if self.engine_backward or remote or (held is not None and held.models & self.sharded):
-            names = Names(None, None)  # the fix is the framework's own call, which is not written yet
+        if remote:
+            names = Names(None, None)
+        elif self.engine is not None:
+            names = replace(names, engine=self.name_for(frame, self.engine[0]), framework=self.engine[1])
+        elif self.engine_backward:
+            names = Names(None, None)  # an engine that nothing is known of clips in a way of its own
+        elif held is not None and held.models & self.sharded:
+            names = replace(names, engine=self.name_for(frame, *held.models), framework=SHARDED)
         certain = isinstance(optimizer, Object) and held is not None and not held.part and keys == held.models
         step = self.sightings.steps.setdefault(site, Step(site, call))
         label = f"{self.entry_label}<{'<'.join(self.chain)}>{key}"

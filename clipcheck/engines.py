@@ -1,0 +1,64 @@
+"""The clip that a framework's own object makes, where it ran the backward or holds the parameters in shards."""
+
+from __future__ import annotations
+
+from clipcheck import blocks, facts
+from clipcheck.docket import Docket
+from clipcheck.flow.records import Names, Step, StepContext
+from clipcheck.knowledge import Knowledge
+
+_ALL_OF_ONE = ".parameters()"  # how the parameters of one model are named
+
+
+def engine(contexts: list[StepContext]) -> Names | None:
+    """What all contexts agree on as the object whose own method has to clip, or None for the plain function."""
+    named = {(one.names.engine, one.names.framework) for one in contexts if one.names.framework}
+    return contexts[0].names if len(named) == 1 and len(contexts) and contexts[0].names.framework else None
+
+
+def clip(names: Names, step: Step, parameters: str, threshold: str, docket: Docket) -> str | None:
+    """The statement that clips in the framework's way, or None where it cannot be written."""
+    knowledge = docket.context.knowledge
+    templates = knowledge.engines.get(names.framework, {})
+    template = templates.get("engine-clip")
+    model = parameters.removesuffix(_ALL_OF_ONE) if parameters.endswith(_ALL_OF_ONE) else None
+    if template is None or not names.engine:
+        return None
+    if ("{model}" in template and model is None) or ("{optimizer}" in template and names.optimizer is None):
+        return None
+    call = template.format(
+        engine=names.engine,
+        parameters=parameters,
+        model=model,
+        optimizer=names.optimizer,
+        threshold=threshold,
+    )
+    unit = _accumulating(step, docket)
+    if unit and "engine-guard" in templates:
+        guard = templates["engine-guard"].format(engine=names.engine)
+        return f"if {guard}:\n{unit}{call}"
+    return call
+
+
+def _accumulating(step: Step, docket: Docket) -> str:
+    """The indentation inside the `with engine.accumulate(...)` around a step, "" where there is none."""
+    here = blocks.locate(docket.context.body(step.site.filename), step.site.span)
+    if here is None:
+        return ""
+    around = [block[index] for block, index in here.chain]
+    for outer in around[:-1]:
+        if isinstance(outer, facts.With) and _accumulates(outer, docket.context.knowledge):
+            width = outer.body[0].span.column - outer.span.column
+            return "\t" if width == 1 else " " * max(width, 1)
+    return ""
+
+
+def _accumulates(statement: facts.With, knowledge: Knowledge) -> bool:
+    names = {name for (_, name), rule in knowledge.methods.items() if rule.event == "accumulate"}
+    return any(
+        isinstance(node, facts.Call)
+        and isinstance(node.function, facts.Attribute)
+        and node.function.attr in names
+        for item, _ in statement.items
+        for node in blocks.walk(item)
+    )
