@@ -115,7 +115,11 @@ def _flag(*names: str, text: str) -> Callable[[Command], Command]:
 @_flag("--statistics", text="Count the findings of each rule.")
 @_flag("--show-files", text="List the files that would be reported on, and stop.")
 @_flag("--quiet", "-q", text="Print findings only.")
-@click.option("--explain", metavar="FILE:LINE", help="Say why the step there is, or is not, reported.")
+@click.option(
+    "--explain",
+    metavar="FILE:LINE",
+    help="Say why the step there is, or is not, reported (in a notebook: FILE:CELL:LINE, cells from 0).",
+)
 @click.option("--stdin-filename", metavar="NAME", help="The name of the file on standard input (path `-`).")
 @click.option(
     "--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help="Settings to use."
@@ -216,16 +220,26 @@ def _show_files(places: list[Path], settings: Settings) -> NoReturn:
 
 
 def _explain(place: str, config_file: Path | None, given: dict[str, Any]) -> NoReturn:
+    from clipcheck.notebook import is_notebook
+
     name, _, row = place.rpartition(":")
-    if not name or not row.isdecimal() or int(row) < 1:
-        raise UserError(f"--explain takes FILE:LINE, such as train.py:40, not `{place}`")
+    where: dict[str, int] = {}
+    file, _, cell = name.rpartition(":")
+    if is_notebook(file):
+        name, cell = file, cell.removeprefix("cell ")
+        where = {"cell": int(cell)} if cell.isdecimal() else {}
+    if not name or not row.isdecimal() or int(row) < 1 or (is_notebook(name) and not where):
+        raise UserError(
+            "--explain takes FILE:LINE, such as train.py:40, and of a notebook "
+            f"FILE:CELL:LINE, such as train.ipynb:3:12, not `{place}`"
+        )
     path = Path(name)
     if not path.is_file():
         raise UserError(f"{name}: no such file")
     settings = config.load(common_folder([path]), config_file, given)
     from clipcheck import pipeline
 
-    told: str = pipeline.explain(path, int(row), settings)
+    told: str = pipeline.explain(path, int(row), settings, **where)
     for line in told.splitlines():
         output.say(line)
     sys.exit(CLEAN)

@@ -13,14 +13,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clipcheck import notebook
 from clipcheck.config import Settings, UserError, find_root
 from clipcheck.findings import Failure
 from clipcheck.gitignore import Patterns, chain_above, is_out, read_patterns
 
 STDIN = Path("-")
-# What is read. Notebooks (.ipynb) are not yet: add the suffix here once `extract` can read their cells.
-SUFFIXES = (".py", ".pyw")
-NOTEBOOK = ".ipynb"
+SUFFIXES = (".py", ".pyw", notebook.SUFFIX)
 _NEAR = 2  # folders down that the program of a lone file is looked for
 _MAX_NEAR = 2000  # files, at most
 _MAGIC = frozenset("*?[!/\\")
@@ -94,8 +93,6 @@ def discover(paths: Sequence[Path], settings: Settings) -> Discovery:
         if stat.S_ISDIR(kind):
             walked.append(absolute)
             walk.folder(absolute)
-        elif absolute.suffix == NOTEBOOK:
-            walk.failures.append(Failure(str(absolute), "notebooks are not supported by this version"))
         else:
             walk.files.add(absolute)
     return Discovery(
@@ -126,7 +123,7 @@ def _kind(path: Path, absolute: Path) -> int:
 
 
 class _Walk:
-    """Collects the Python files below folders, past what git and the settings leave out."""
+    """Collects the Python files and notebooks below folders, past what git and the settings leave out."""
 
     def __init__(self, settings: Settings) -> None:
         self.files: set[Path] = set()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from clipcheck import naming
@@ -12,25 +13,44 @@ from clipcheck.findings import Evidence, Finding, Site
 from clipcheck.flow.records import Clip, Path, Step, StepContext
 from clipcheck.flow.values import Object, Unknown, Value, choices
 from clipcheck.judges import words
+from clipcheck.notebook import is_notebook
 from clipcheck.protocol import Gradients, Phase
 from clipcheck.repair import doubts
 
 MAX_CONTEXTS = 4  # callers of a step that are told in full
 MAX_WAYS = 4  # ways to a step that are told for each of them
 _NOTHING = (Phase.EMPTY, Phase.SPENT)
+_CALLED = re.compile(r"(?<= at )(.+):(\d+)(?= was )")  # where a call stands that could not be followed
 _NO_FIX = {"CLP102": "set the default of the option to a threshold such as 1.0"}
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is known of one file: all that was seen, its findings, and what became of those not reported."""
+    """What is known of one file: all that was seen, its findings, and what became of those not reported.
+
+    Rows are those of programs; `locate` gives the cell (None in a Python file) and the row that people know.
+    """
 
     filename: str
     lines: Sequence[str]
     docket: Docket
     findings: Sequence[Finding]  # of the file, suppressed ones and those not asked for included
     silenced: Mapping[Finding, str]  # why a finding is not reported
+    locate: Callable[[str, int], tuple[int | None, int]]
     given_up: Sequence[str] = ()  # entry points that were too large to follow
+
+    def at(self, filename: str, row: int) -> str:
+        """Return a place as reports show it."""
+        cell, row = self.locate(filename, row)
+        return f"{_show(filename)}:{f'{row}' if cell is None else f'cell {cell}:{row}'}"
+
+    def place(self, site: Site) -> str:
+        """Return the place of a statement."""
+        return self.at(site.filename, site.span.row)
+
+    def told(self, evidence: Evidence) -> str:
+        """Return a place with what is to be seen there."""
+        return f"{self.at(evidence.filename, evidence.row)}: {evidence.message}"
 
 
 def explain(case: Case, row: int) -> str:
@@ -56,17 +76,17 @@ def _covers(site: Site, filename: str, row: int) -> bool:
 def _of_step(case: Case, step: Step) -> list[str]:
     contexts = case.docket.accused(step) or step.contexts
     worst = case.docket.worst(contexts)
-    out = [f"{_place(step.site)}: {words.quoted(step.call)}", *_verdict(case, step), "", "updates"]
-    out += _indented(dict.fromkeys(line for context in step.contexts for line in _updates(context)))
+    out = [f"{case.place(step.site)}: {words.quoted(step.call)}", *_verdict(case, step), "", "updates"]
+    out += _indented(dict.fromkeys(line for context in step.contexts for line in _updates(case, context)))
     for context in step.contexts[:MAX_CONTEXTS]:
-        out += ["", f"gradients, when {_reached(context)}", *_ways(context)]
+        out += ["", f"gradients, when {_reached(case, context)}", *_ways(case, context)]
     if len(step.contexts) > MAX_CONTEXTS:
         out += ["", f"and in {len(step.contexts) - MAX_CONTEXTS} more contexts"]
     if worst is not None:
         assessed = worst[1]
         out += ["", f"risk of not clipping: {assessed.risk}, {assessed.summary}"]
-        out += _indented(map(_told, assessed.evidence))
-    out += ["", "not known", *_indented(dict.fromkeys(_unknown(step)))]
+        out += _indented(map(case.told, assessed.evidence))
+    out += ["", "not known", *_indented(dict.fromkeys(_unknown(case, step)))]
     return [*out, "", *_fixes(case, step)]
 
 
@@ -85,7 +105,7 @@ def _verdict(case: Case, step: Step) -> list[str]:
 def _outcome(case: Case, step: Step) -> str:
     docket = case.docket
     if docket.withheld(step):
-        clips = ", ".join(f"{_place(clip.site)} ({code})" for clip, code in _blamed(docket, step))
+        clips = ", ".join(f"{case.place(clip.site)} ({code})" for clip, code in _blamed(docket, step))
         return f"withheld: the clip that should guard it is reported instead, at {clips}"
     outcome = docket.outcome(step)
     if outcome == "low_risk":
@@ -118,39 +138,42 @@ def _blamed(docket: Docket, step: Step) -> Iterator[tuple[Clip, str]]:
             yield clip, code
 
 
-def _updates(context: StepContext) -> Iterator[str]:
+def _updates(case: Case, context: StepContext) -> Iterator[str]:
     for model in context.models:
-        yield from (_described(choice) for choice in choices(model))
+        yield from (_described(case, choice) for choice in choices(model))
     if not context.models:
         yield "parameters that could not be traced to a model"
     elif not context.certain:
         yield "perhaps not all of their parameters, or others as well"
     for made in optimizers(context):
-        yield f"through {naming.with_article(made.name or 'optimizer')} made at {_at(*made.place())}"
+        yield f"through {naming.with_article(made.name or 'optimizer')} made at {case.at(*made.place())}"
     if not optimizers(context):
         yield "through an optimizer that was not found"
 
 
-def _described(model: Value) -> str:
+def _described(case: Case, model: Value) -> str:
     if isinstance(model, Object):
-        return f"{naming.with_article(model.name or 'model')} made at {_at(*model.place())}"
+        return f"{naming.with_article(model.name or 'model')} made at {case.at(*model.place())}"
     return "a model that was not found"
 
 
-def _reached(context: StepContext) -> str:
+def _reached(case: Case, context: StepContext) -> str:
     """The way from where the run started: the entry point, and the calls from there."""
     label, _, rest = context.label.partition("<")
     calls = [call.partition(".")[0] for call in rest.partition(">")[0].split("<") if call]
     through = f", by the call{'s' if len(calls) > 1 else ''} in line {', '.join(calls)}" if calls else ""
+    if calls and is_notebook(label):  # the first call is the notebook's own; the others may be in any file
+        cell, row = case.locate(label, int(calls[0]))
+        through = f", by the call in line {row} of cell {cell}"
     return f"reached from {_show(label)}{through}"
 
 
-def _ways(context: StepContext) -> list[str]:
+def _ways(case: Case, context: StepContext) -> list[str]:
     """Each way to the step: on what condition, and the events on it in their order."""
     out: list[str] = []
     for path in context.paths[:MAX_WAYS]:
         condition = _condition(path, alone=len(context.paths) == 1)
-        events = [f"{number}. {event}" for number, event in enumerate(_events(path.gradients), 1)]
+        events = [f"{number}. {event}" for number, event in enumerate(_events(case, path.gradients), 1)]
         out += [f"  {condition}:", *(f"    {event}" for event in events)] if condition else _indented(events)
     if len(context.paths) > MAX_WAYS:
         out.append(f"  and {len(context.paths) - MAX_WAYS} more ways")
@@ -167,31 +190,31 @@ def _condition(path: Path, *, alone: bool) -> str:
     return f"{text} (not by default: {words.condition(turned)})" if turned else text
 
 
-def _events(gradients: Gradients) -> Iterator[str]:
+def _events(case: Case, gradients: Gradients) -> Iterator[str]:
     """What happens to the gradients up to the step, in order."""
     for site in sorted(gradients.vain):
-        yield f"a clip at {_place(site)} that comes too early or too late for these gradients"
+        yield f"a clip at {case.place(site)} that comes too early or too late for these gradients"
     if gradients.backward is not None:
         scaled = gradients.phase is Phase.SCALED or gradients.unscaled is not None
-        yield f"backward{' of the scaled loss' if scaled else ''} at {_place(gradients.backward)}"
+        yield f"backward{' of the scaled loss' if scaled else ''} at {case.place(gradients.backward)}"
     if gradients.unscaled is not None:
-        yield f"unscale at {_place(gradients.unscaled)}"
+        yield f"unscale at {case.place(gradients.unscaled)}"
     for site in sorted(gradients.clips):
-        yield f"clip at {_place(site)}"
+        yield f"clip at {case.place(site)}"
     if gradients.covered is not None:
         yield "a clip that covers a part of the parameters only"
     if gradients.early:
         yield "backward once more into gradients that were clipped already"
-    yield _used(gradients)
+    yield _used(case, gradients)
 
 
-def _used(gradients: Gradients) -> str:
+def _used(case: Case, gradients: Gradients) -> str:
     if gradients.phase is Phase.ENTRY:
         return "the step, on gradients whose backward is not in sight"
     if gradients.phase is Phase.EMPTY:
         return "the step, with no gradients: it changes nothing"
     if gradients.phase is Phase.SPENT:
-        where = f" at {_place(gradients.stepped)}" if gradients.stepped is not None else ""
+        where = f" at {case.place(gradients.stepped)}" if gradients.stepped is not None else ""
         return f"the step, on gradients that a step{where} has used before"
     if gradients.phase is Phase.CLIPPED:
         return "the step, on clipped gradients"
@@ -200,14 +223,16 @@ def _used(gradients: Gradients) -> str:
     return "the step, on gradients that nothing has clipped"
 
 
-def _unknown(step: Step) -> Iterator[str]:
+def _unknown(case: Case, step: Step) -> Iterator[str]:
     """What could not be followed on the way to a step."""
     found = False
     for context in step.contexts:
         for path in context.paths:
             if path.gradients.unsure:
                 found = True
-                yield path.gradients.unsure.replace(os.getcwd() + os.sep, "") + ": it may clip, or not"
+                yield _CALLED.sub(lambda call: case.at(call[1], int(call[2])), path.gradients.unsure) + (
+                    ": it may clip, or not"
+                )
             elif unsure(path.gradients):
                 found = True
                 yield "whether the last backward or clip reaches these parameters"
@@ -244,12 +269,12 @@ def _fix(case: Case, finding: Finding, step: Step | None) -> str:
 
 def _of_clip(case: Case, clip: Clip) -> list[str]:
     own = [finding for finding in case.findings if _is_on(finding, clip.site)]
-    out = [f"{_place(clip.site)}: {words.quoted(clip.call)}", f"a clip ({clip.kind}), not a step"]
+    out = [f"{case.place(clip.site)}: {words.quoted(clip.call)}", f"a clip ({clip.kind}), not a step"]
     for finding in own:
         why = case.silenced.get(finding)
         state = f"not reported, {why}" if why else "reported"
         out.append(f"verdict: {state}: {finding.code} {finding.name}, {finding.risk} risk")
-        out += _indented([finding.message, *map(_told, finding.evidence)])
+        out += _indented([finding.message, *map(case.told, finding.evidence)])
         out.append(_fix(case, finding, None))
     if not own:
         out.append("verdict: nothing is wrong with it")
@@ -271,14 +296,14 @@ def _nothing_here(case: Case, row: int) -> list[str]:
         said = f"past the end of the file (line {len(case.lines)})"
     else:
         said = f"no optimizer step and no clip: `{text}`" if text else "an empty line"
-    out = [f"{_at(case.filename, row)}: {said}", ""]
+    out = [f"{case.at(case.filename, row)}: {said}", ""]
     if not steps:
         return [*out, "no optimizer step was seen in this file"]
     return [*out, "optimizer steps in this file", *_indented(_listed(case, step) for step in steps)]
 
 
 def _listed(case: Case, step: Step) -> str:
-    return f"{_place(step.site)}: {words.quoted(step.call)}, {_verdict(case, step)[0].partition(': ')[2]}"
+    return f"{case.place(step.site)}: {words.quoted(step.call)}, {_verdict(case, step)[0].partition(': ')[2]}"
 
 
 # -- words -------------------------------------------------------------------------------------------
@@ -291,18 +316,6 @@ def _is_on(finding: Finding, site: Site) -> bool:
 
 def _indented(lines: Iterable[str]) -> list[str]:
     return [f"  {line}" for line in lines]
-
-
-def _told(evidence: Evidence) -> str:
-    return f"{_at(evidence.filename, evidence.row)}: {evidence.message}"
-
-
-def _place(site: Site) -> str:
-    return _at(site.filename, site.span.row)
-
-
-def _at(filename: str, row: int) -> str:
-    return f"{_show(filename)}:{row}"
 
 
 def _show(filename: str) -> str:

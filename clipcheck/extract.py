@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import ast
 import sys
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 from clipcheck import facts
 from clipcheck.facts import Expression, Function, ModuleFacts, Statement
 from clipcheck.findings import Failure, Span
-from clipcheck.sourcefile import decode
+from clipcheck.notebook import NotebookError, open_program
+from clipcheck.sourcefile import decode, parse
 from clipcheck.suppress import find_suppressions
 
 _OPERATORS: dict[type[ast.AST], str] = {
@@ -38,14 +38,15 @@ def extract(data: bytes, filename: str) -> ModuleFacts | Failure:
 
 
 def extract_text(text: str, filename: str) -> ModuleFacts | Failure:
-    """The facts of decoded source; see `extract`."""
+    """The facts of decoded source, or of a notebook's JSON; see `extract`."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # invalid escapes and the like are not ours to report
-            tree = ast.parse(text)
+        program = open_program(text, filename)
+        tree = program.tree or parse(program.text)
         walk = _Walk()
         body = walk.block(tree.body)
+    except NotebookError as error:
+        return Failure(filename, str(error), error.row, error.column)
     except SyntaxError as error:
         message = f"cannot be parsed by Python {version}: {error.msg}"
         return Failure(filename, message, error.lineno, error.offset, (error.text or "").rstrip("\n"))
@@ -53,7 +54,7 @@ def extract_text(text: str, filename: str) -> ModuleFacts | Failure:
         return Failure(
             filename, f"cannot be parsed by Python {version}: {str(error) or type(error).__name__}"
         )
-    return ModuleFacts(body, frozenset(walk.calls), find_suppressions(text))
+    return ModuleFacts(body, frozenset(walk.calls), find_suppressions(program.text), program.left_out)
 
 
 def _span(node: ast.expr | ast.stmt) -> Span:

@@ -344,12 +344,24 @@ class Suppression:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A cell of a notebook that cannot be parsed, and so is no part of its program; row and column within it."""
+
+    cell: int
+    message: str
+    row: int
+    column: int | None
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModuleFacts:
     """All that is known of one file from its bytes alone."""
 
     body: tuple[Statement, ...]
     calls: frozenset[str]  # the last name of everything called anywhere in the file
     suppressions: tuple[Suppression, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def _restore(names: tuple[str, ...]) -> Callable[[object, list[object]], None]:
@@ -362,5 +374,13 @@ def _restore(names: tuple[str, ...]) -> Callable[[object, list[object]], None]:
     return set_state
 
 
-for _class in (*get_args(Expression), *get_args(Statement), Clause, Parameter, Suppression, ModuleFacts):
+for _class in (
+    *get_args(Expression),
+    *get_args(Statement),
+    Clause,
+    Parameter,
+    Suppression,
+    LeftOut,
+    ModuleFacts,
+):
     _class.__setstate__ = _restore(tuple(field.name for field in fields(_class)))

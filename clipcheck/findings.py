@@ -24,11 +24,10 @@ class Span(NamedTuple):
 
 
 class Site(NamedTuple):
-    """A statement or expression of the project: where an event happens."""
+    """A statement or expression of the project: where an event happens (in a notebook, in its program)."""
 
     filename: str
     span: Span
-    cell: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +37,7 @@ class Evidence:
     filename: str
     row: int
     message: str
+    cell: int | None = None  # of a notebook, from 0 over all of its cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,7 @@ class Edit:
     content: str
     start: Position
     end: Position
+    cell: int | None = None  # of a notebook: an import may go into another cell than the finding's
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,7 @@ class Finding:
     risk: Risk
     evidence: tuple[Evidence, ...] = ()
     fix: Fix | None = None
-    cell: int | None = None
+    cell: int | None = None  # of a notebook, from 0 over all of its cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,7 @@ class Failure:
     row: int | None = None
     column: int | None = None
     line: str = ""  # the offending source line, for a caret under it
+    cell: int | None = None  # of a notebook, from 0 over all of its cells
 
 
 @dataclass(frozen=True, slots=True)

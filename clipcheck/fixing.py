@@ -90,9 +90,7 @@ def plan(
         return run(paths, settings, overlay=overlay)
 
     def eligible(finding: Finding) -> bool:
-        # Notebooks are JSON around their cells: their fixes are shown, not written, by this module.
-        allowed = fixable(finding, settings.unsafe_fixes) and finding.cell is None
-        return allowed and (wanted is None or wanted(finding))
+        return fixable(finding, settings.unsafe_fixes) and (wanted is None or wanted(finding))
 
     before = scan({})
     sources, refused = _sources({one.filename for one in before.findings if eligible(one)})
@@ -220,7 +218,12 @@ def _objections(
 ) -> list[Failure]:
     """Return, by file, why the fixes of `draft` must not be written."""
     reasons = dict.fromkeys(sorted(draft.unsettled), f"its fixes do not settle after {PASSES} passes")
-    broken = {failure.filename: failure.message for failure in draft.report.failures}
+    known = {(failure.filename, failure.cell) for failure in before.failures}
+    broken = {
+        failure.filename: failure.message
+        for failure in draft.report.failures
+        if (failure.filename, failure.cell) not in known  # a cell that nobody can parse stays as it is
+    }
     for name, text in draft.texts.items():
         if name in broken:
             reasons.setdefault(name, f"the fixed file cannot be read: {broken[name]}")

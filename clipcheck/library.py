@@ -13,6 +13,7 @@ from clipcheck.extract import extract, extract_text
 from clipcheck.facts import ModuleFacts
 from clipcheck.findings import Failure
 from clipcheck.knowledge import Knowledge
+from clipcheck.notebook import NotebookError, Program, code_of, is_notebook, open_program
 from clipcheck.project import Project
 from clipcheck.sourcefile import decode
 
@@ -20,6 +21,7 @@ _HOPS = 3  # packages that re-export a package that re-exports a file
 POOL_FROM = 40  # files to extract before a process pool pays for itself
 _COMMENT = b"clipcheck:"
 _IMPORT = re.compile(rb"(?m)^[ \t]*(?:from|import)\b[^\n]*")
+_IMPORT_IN_JSON = re.compile(rb"(?m)(?:^|\")[ \t]*(?:from|import)\b[^\n]*")
 
 
 class Library:
@@ -31,6 +33,7 @@ class Library:
         self._settings = settings
         self._overlay = overlay
         self._facts: dict[str, ModuleFacts | Failure] = {}
+        self._programs: dict[str, Program] = {}
         self._cache = open_cache(settings, known.digest)
         names = sorted(known.probes)
         self._probe = re.compile(b"|".join([rb"\bclip_", _COMMENT, *(rf"\b{n}\b".encode() for n in names)]))
@@ -48,8 +51,17 @@ class Library:
             self._fail(Failure(filename, f"cannot be read: {error.strerror or error}"))
             return None
 
+    def program(self, filename: str) -> Program:
+        """The program of a file that has facts: what its rows are, and the cells they belong to."""
+        if filename not in self._programs:
+            self._programs[filename] = open_program(self._text(filename), filename)
+        return self._programs[filename]
+
     def text(self, filename: str) -> str:
-        """The decoded source of a file that has facts."""
+        """The Python text of a file that has facts."""
+        return self.program(filename).text
+
+    def _text(self, filename: str) -> str:
         if filename in self._overlay:
             return self._overlay[filename]
         return decode(self.bytes_of(filename) or b"")[0]
@@ -59,9 +71,7 @@ class Library:
         known = self._facts.get(filename)
         if known is None:
             known = self._extract(filename)
-            self._facts[filename] = known
-            if isinstance(known, Failure):
-                self._fail(known)
+            self._keep(filename, known)
         return known
 
     def known(self, filename: str) -> ModuleFacts | None:
@@ -75,7 +85,7 @@ class Library:
         data = self.bytes_of(filename)
         if data is None:
             return Failure(filename, "cannot be read")
-        key = content_hash(data)
+        key = _key(filename, data)
         cached = self._cache.get(key)
         if cached is not None:
             return cached
@@ -84,15 +94,37 @@ class Library:
             self._cache.put(key, found)
         return found
 
+    def _keep(self, filename: str, found: ModuleFacts | Failure) -> None:
+        self._facts[filename] = found
+        if isinstance(found, Failure):
+            self._fail(found)
+            return
+        for cell in found.left_out:
+            self._fail(Failure(filename, cell.message, cell.row, cell.column, cell.line, cell.cell))
+
     def _fail(self, failure: Failure) -> None:
-        if all(known.filename != failure.filename for known in self.failures):
+        """Note a failure, once for each file or cell."""
+        if all((known.filename, known.cell) != (failure.filename, failure.cell) for known in self.failures):
             self.failures.append(failure)
 
     # -- which files matter --------------------------------------------------------------------------
 
     def candidates(self, filenames: Iterable[str]) -> list[str]:
         """The files that can hold an event, by a byte search."""
-        return [name for name in filenames if (data := self.bytes_of(name)) and self._probe.search(data)]
+        return [name for name in filenames if self._may_hold_event(name)]
+
+    def _may_hold_event(self, filename: str) -> bool:
+        data = self.bytes_of(filename)
+        if not data or not is_notebook(filename):
+            return bool(data and self._probe.search(data))
+        if not self._probe.search(_unescaped(data)):
+            return False
+        try:  # what stands in its texts and outputs is no event
+            return bool(
+                self._probe.search(code_of(self._text(filename), filename).encode("utf-8", "replace"))
+            )
+        except (NotebookError, SyntaxError, UnicodeError, LookupError):
+            return True  # reading it says what is wrong
 
     def prefetch(self, filenames: Sequence[str]) -> None:
         """Extract many files at once, in a process pool; what is in the cache is not extracted again."""
@@ -102,9 +134,9 @@ class Library:
             data = None if filename in self._overlay else self.bytes_of(filename)
             if data is None:
                 continue
-            cached = self._cache.get(content_hash(data))
+            cached = self._cache.get(_key(filename, data))
             if cached is not None:
-                self._facts[filename] = cached
+                self._keep(filename, cached)
             else:
                 waiting.append((filename, data))
         if jobs < 2 or len(waiting) < POOL_FROM:
@@ -114,11 +146,9 @@ class Library:
             for filename, data, found in zip(
                 names, contents, pool.map(extract, contents, names, chunksize=8), strict=True
             ):
-                self._facts[filename] = found
-                if isinstance(found, Failure):
-                    self._fail(found)
-                else:
-                    self._cache.put(content_hash(data), found)
+                self._keep(filename, found)
+                if isinstance(found, ModuleFacts):
+                    self._cache.put(_key(filename, data), found)
 
     def callers(self, project: Project, candidates: Sequence[str], files: Sequence[str]) -> list[str]:
         """Files without an event of their own that import one that matters: they know the model.
@@ -139,7 +169,11 @@ class Library:
     def _imports_of(self, filename: str) -> bytes:
         """The import lines of a file, read once however many hops ask."""
         if filename not in self._import_lines:
-            self._import_lines[filename] = b"\n".join(_IMPORT.findall(self.bytes_of(filename) or b""))
+            data = self.bytes_of(filename) or b""
+            found = (
+                _IMPORT_IN_JSON.findall(_unescaped(data)) if is_notebook(filename) else _IMPORT.findall(data)
+            )
+            self._import_lines[filename] = b"\n".join(found)
         return self._import_lines[filename]
 
     def _importers(self, wanted: set[str], known: set[str], files: Sequence[str]) -> list[str]:
@@ -155,6 +189,16 @@ class Library:
             if imports.search(self._imports_of(filename)):
                 out.append(filename)
         return out
+
+
+def _key(filename: str, data: bytes) -> str:
+    """The name of a file's facts in the cache; the same bytes mean another thing in a notebook."""
+    return content_hash(b"notebook\0" + data if is_notebook(filename) else data)
+
+
+def _unescaped(data: bytes) -> bytes:
+    """A notebook's bytes with rows where its JSON has escaped line ends, to be searched like source."""
+    return data.replace(b"\\n", b"\n").replace(b"\\t", b"\t")
 
 
 def _module_name(filename: str) -> str:

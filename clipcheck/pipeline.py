@@ -23,6 +23,7 @@ from clipcheck.flow.records import Sightings, StepContext
 from clipcheck.judges import JudgeContext, judge
 from clipcheck.judges import sight as count_sight
 from clipcheck.library import Library
+from clipcheck.notebook import in_cells, within_cells
 from clipcheck.project import Project
 from clipcheck.risk import Assessment, Assessor
 
@@ -46,7 +47,7 @@ def run(paths: Sequence[Path], settings: Settings, *, overlay: Mapping[str, str]
     own = [verdict for verdict in scanned.verdicts if verdict.site.filename in reported]
     kept, idle = _suppressed(scanned, own, reported)
     verdicts = [verdict for verdict in (*kept, *idle) if _wanted(verdict, settings)]
-    findings = _placed(scanned, verdicts)
+    findings = [in_cells(one, scanned.library.program) for one in _placed(scanned, verdicts)]
     failures = [failure for failure in scanned.library.failures if failure.filename in reported]
     return Report(
         tuple(findings),
@@ -61,14 +62,17 @@ def run(paths: Sequence[Path], settings: Settings, *, overlay: Mapping[str, str]
     )
 
 
-def explain(path: Path, row: int, settings: Settings) -> str:
-    """Say why the step on a line of a file is, or is not, reported. Raises UserError for a file not read."""
+def explain(path: Path, row: int, settings: Settings, *, cell: int | None = None) -> str:
+    """Say why the step on a line of a file (of a cell, in a notebook) is, or is not, reported.
+
+    Raises UserError for a file not read, and for a cell without code.
+    """
     from clipcheck.explain import Case
     from clipcheck.explain import explain as tell
 
     scanned = scan([path], settings)
     for failure in (*scanned.discovery.failures, *scanned.library.failures):
-        if os.path.realpath(failure.filename) == os.path.realpath(path):
+        if os.path.realpath(failure.filename) == os.path.realpath(path) and failure.cell in (None, cell):
             raise UserError(f"{path}: {failure.message}")
     if not scanned.discovery.report_on:
         raise UserError(f"{path}: excluded, or not Python")
@@ -78,7 +82,15 @@ def explain(path: Path, row: int, settings: Settings) -> str:
     silenced = {finding: why for finding in findings if (why := _silence(scanned, finding, settings))}
     lines = scanned.library.text(filename).splitlines()
     docket = Docket.of(scanned.sightings, scanned.context)
-    return tell(Case(filename, lines, docket, findings, silenced, scanned.sightings.exhausted), row)
+
+    def locate(name: str, row: int) -> tuple[int | None, int]:
+        return scanned.library.program(name).locate(row)
+
+    try:
+        row = scanned.library.program(filename).row(cell, row)
+    except IndexError as error:
+        raise UserError(f"{path}: {error}") from None
+    return tell(Case(filename, lines, docket, findings, silenced, locate, scanned.sightings.exhausted), row)
 
 
 def _silence(scanned: Scan, finding: Finding, settings: Settings) -> str:
@@ -87,7 +99,8 @@ def _silence(scanned: Scan, finding: Finding, settings: Settings) -> str:
     rows = range(finding.start.row, finding.end.row + 1)
     for comment in module.suppressions if module is not None else ():
         if suppress.acts(comment, finding.code, rows):
-            return f"suppressed by `{comment.text}` in line {comment.row}"
+            cell, row = scanned.library.program(finding.filename).locate(comment.row)
+            return f"suppressed by `{comment.text}` in line {row}{'' if cell is None else f' of cell {cell}'}"
     wanted = settings.wants(finding.code, finding.filename)
     return "" if wanted else "left out by select, ignore or per-file-ignores"
 
@@ -161,8 +174,10 @@ def _placed(scanned: Scan, verdicts: Sequence[Verdict]) -> list[Finding]:
     for verdict in verdicts:
         by_file[verdict.site.filename].append(verdict)
     for filename in sorted(by_file):
-        findings += place(scanned.library.text(filename), by_file[filename], names)
-    return sorted(findings, key=lambda one: (one.filename, one.cell or 0, one.start, one.code))
+        program = scanned.library.program(filename)
+        own = [replace(one, repair=within_cells(one.repair, program)) for one in by_file[filename]]
+        findings += place(program.text, own, names)
+    return sorted(findings, key=lambda one: (one.filename, one.start, one.code))
 
 
 def _sight(scanned: Scan, reported: set[str]) -> Sight:

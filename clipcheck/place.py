@@ -52,7 +52,6 @@ def _finding(
         risk=verdict.risk,
         evidence=verdict.evidence,
         fix=_fix(verdict.repair, tree, limit) if verdict.repair and tree else None,
-        cell=verdict.site.cell,
     )
 
 

@@ -14,6 +14,7 @@ from clipcheck import facts
 from clipcheck.facts import Function, ModuleFacts
 from clipcheck.findings import Failure
 from clipcheck.knowledge import Knowledge
+from clipcheck.notebook import is_notebook
 
 Reader = Callable[[str], "ModuleFacts | Failure"]
 
@@ -33,6 +34,8 @@ class Project:
         self._decisive = knowledge.decisive
         self._told, self._fits = knowledge.told, knowledge.fits
         for filename in files:
+            if is_notebook(filename):
+                continue  # no import means a notebook
             self._files.setdefault(segments(filename)[-1], []).append(filename)
 
     def facts(self, filename: str) -> ModuleFacts | None:

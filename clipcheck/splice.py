@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from clipcheck.findings import Finding
+from clipcheck.findings import Finding, Position
+from clipcheck.notebook import NotebookError, Program, open_program, rewrite
 from clipcheck.sourcefile import Lines, parse
 
 
@@ -28,51 +29,77 @@ def render(source: str, findings: Iterable[Finding], unsafe: bool) -> tuple[str,
 
     Edits that several fixes share are applied once. A fix that conflicts with an earlier one waits
     for the next pass; one that would break the file, or change what it should not, is left out.
+    `source` is a notebook where the findings stand in cells: the edits are made in its program.
     """
-    lines = Lines(source)
+    wanted = sorted((one for one in findings if fixable(one, unsafe)), key=_place)
+    notebook = next((one.filename for one in wanted if one.cell is not None), None)
+    program = Program(source) if notebook is None else open_program(source, notebook)
+    lines = Lines(program.text)
     chosen: list[tuple[Finding, list[_Cut]]] = []
     taken: set[_Cut] = set()
-    for finding in sorted((one for one in findings if fixable(one, unsafe)), key=_place):
-        cuts = _cuts(finding, lines)
+    for finding in wanted:
+        cuts = _cuts(finding, program, lines)
+        if cuts is not None and notebook is not None and not _fits(source, notebook, cuts):
+            continue
         if cuts is not None and all(cut in taken or not _clashes(cut, taken) for cut in cuts):
             chosen.append((finding, cuts))
             taken.update(cuts)
-    new, ranges = _splice(source, taken)
-    if new == source:
+    new, ranges = _splice(program.text, taken)
+    if new != program.text and not _sound(program.text, taken, new, ranges):
+        chosen, taken = _sound_ones(program.text, chosen)
+        new, _ = _splice(program.text, taken)
+    if new == program.text:
         return source, []
-    if not _sound(source, taken, new, ranges):
-        return _one_by_one(source, chosen)
-    return new, [finding for finding, _ in chosen]
+    written = new if notebook is None else rewrite(source, notebook, sorted(taken))
+    return written, [finding for finding, _ in chosen]
 
 
-def _place(finding: Finding) -> tuple[int, int]:
-    return finding.start.row, finding.start.column
+def _fits(source: str, notebook: str, cuts: Sequence[_Cut]) -> bool:
+    """Whether the edits of a fix can be made in the cells of a notebook."""
+    try:
+        rewrite(source, notebook, cuts)
+    except NotebookError:
+        return False
+    return True
 
 
-def _one_by_one(source: str, chosen: Sequence[tuple[Finding, list[_Cut]]]) -> tuple[str, list[Finding]]:
-    """Apply the fixes that leave the file sound, leaving out those that do not."""
+def _place(finding: Finding) -> tuple[int, int, int]:
+    return finding.cell or 0, finding.start.row, finding.start.column
+
+
+def _sound_ones(
+    source: str, chosen: Sequence[tuple[Finding, list[_Cut]]]
+) -> tuple[list[tuple[Finding, list[_Cut]]], set[_Cut]]:
+    """Return the fixes that leave the file sound, one after the other, and their edits."""
     taken: set[_Cut] = set()
-    applied: list[Finding] = []
-    best = source
+    kept: list[tuple[Finding, list[_Cut]]] = []
     for finding, cuts in chosen:
         attempt = taken.union(cuts)
         new, ranges = _splice(source, attempt)
         if _sound(source, attempt, new, ranges):
-            taken, best = attempt, new
-            applied.append(finding)
-    return best, applied if best != source else []
+            taken = attempt
+            kept.append((finding, cuts))
+    return kept, taken
 
 
-def _cuts(finding: Finding, lines: Lines) -> list[_Cut] | None:
+def _cuts(finding: Finding, program: Program, lines: Lines) -> list[_Cut] | None:
     """Return the edits of the fix of `finding` in offsets; None where the text has no such place."""
     assert finding.fix is not None
     try:
         return [
-            _Cut(lines.offset_of(edit.start), lines.offset_of(edit.end), edit.content)
+            _Cut(
+                _offset(edit.start, edit.cell, program, lines),
+                _offset(edit.end, edit.cell, program, lines),
+                edit.content,
+            )
             for edit in finding.fix.edits
         ]
     except IndexError:
         return None
+
+
+def _offset(position: Position, cell: int | None, program: Program, lines: Lines) -> int:
+    return lines.offset_of(Position(program.row(cell, position.row), position.column))
 
 
 def _clashes(cut: _Cut, taken: Iterable[_Cut]) -> bool:

@@ -48,7 +48,6 @@ def apply(
     suppressions: Sequence[Suppression],
     statement_rows: Callable[[Verdict], range],
     *,
-    cell: int | None = None,
     filename: str = "",
 ) -> tuple[tuple[Verdict, ...], tuple[Verdict, ...]]:
     """Split one file's verdicts: those nobody suppressed, and a CLP901 per clipcheck comment without effect.
@@ -65,9 +64,7 @@ def apply(
             used.setdefault(item, set()).update(code for code in item.codes if verdict.code.startswith(code))
         if not hits:
             kept.append(verdict)
-    unused = [
-        _unused(item, used, Site(filename, item.span, cell)) for item in suppressions if item.kind != "noqa"
-    ]
+    unused = [_unused(item, used, Site(filename, item.span)) for item in suppressions if item.kind != "noqa"]
     silent = any(item.kind == "file" and _covers(item, UNUSED) and item in used for item in suppressions)
     return tuple(kept), () if silent else tuple(item for item in unused if item is not None)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clipcheck.findings import Failure
+from clipcheck.notebook import is_notebook, sources
 from clipcheck.sourcefile import SourceFile
 
 
@@ -77,8 +78,9 @@ def _like(temporary: str, status: os.stat_result) -> None:
 def unified_diff(changes: Iterable[Change], root: Path | None = None) -> str:
     """Return `changes` as one unified diff, with paths relative to `root` (the current directory).
 
-    `patch -p1` and `git apply` take it. Bytes that are not UTF-8 stand in it as surrogates: write it
-    with `.encode("utf-8", "surrogateescape")`, and files in other encodings can be patched too.
+    `patch -p1` and `git apply` take it, but for notebooks, whose cells are shown as the Python that they hold. Bytes
+    that are not UTF-8 stand in it as surrogates: write it with `.encode("utf-8", "surrogateescape")`, and files
+    in other encodings can be patched too.
     """
     base = root or Path.cwd()
     return "".join(line for change in changes for line in _diff(change, base))
@@ -87,12 +89,23 @@ def unified_diff(changes: Iterable[Change], root: Path | None = None) -> str:
 def _diff(change: Change, root: Path) -> Iterator[str]:
     path = os.path.relpath(change.filename, root).replace(os.sep, "/")
     mark = "\t" if any(letter.isspace() for letter in path) else ""  # as git does: the name ends here
-    old, new = _lines(change.source.data), _lines(change.source.encode(change.text))
+    if is_notebook(change.filename):
+        before, after = sources(change.source.text), sources(change.text)
+        for cell in before:
+            # A cell rarely ends in a line end, and means nothing by it.
+            old, new = (_lines(f"{texts[cell]}\n") for texts in (before, after))
+            yield from difflib.unified_diff(old, new, f"a/{path}:cell {cell}", f"b/{path}:cell {cell}")
+        return
+    old, new = _bytes_lines(change.source.data), _bytes_lines(change.source.encode(change.text))
     for line in difflib.unified_diff(old, new, f"a/{path}{mark}", f"b/{path}{mark}"):
         yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
 
 
-def _lines(data: bytes) -> list[str]:
-    """Return the lines of `data` as patch counts them: a lone carriage return ends none."""
-    *lines, last = data.decode("utf-8", "surrogateescape").split("\n")
+def _bytes_lines(data: bytes) -> list[str]:
+    return _lines(data.decode("utf-8", "surrogateescape"))
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines of `text` as patch counts them: a lone carriage return ends none."""
+    *lines, last = text.split("\n")
     return [f"{line}\n" for line in lines] + ([last] if last else [])

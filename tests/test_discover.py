@@ -47,7 +47,7 @@ def root(tmp_path):
         "deep/site-packages/torch/a.py",
         "a.pyi",
         "a.txt",
-        "a.ipynb",
+        ".ipynb_checkpoints/a-checkpoint.ipynb",
         "a.py.bak",
         ".python-version",
     ],
@@ -187,11 +187,11 @@ def test_a_pipe_named_outright_is_a_usage_error(root):
         discover([root / "p.py"], config.Settings(project_root=root))
 
 
-def test_a_notebook_named_outright_is_a_failure_and_not_silence(root):
-    tree(root, "n.ipynb")
-    found = discover([root / "n.ipynb"], config.Settings(project_root=root))
-    assert found.report_on == ()
-    assert "notebooks" in found.failures[0].message
+def test_notebooks_are_found_as_python_files_are(root):
+    tree(root, "n.ipynb", "deep/m.ipynb", "ignored/x.ipynb")
+    (root / ".gitignore").write_text("ignored/\n", "utf-8")
+    assert names(root) == ["deep/m.ipynb", "n.ipynb"]
+    assert names(root, root / "n.ipynb") == ["n.ipynb"]
 
 
 def test_a_folder_that_cannot_be_listed_is_a_failure(root, monkeypatch):

@@ -383,7 +383,7 @@ def test_a_fixed_file_that_the_scan_cannot_read_is_refused(file: Path) -> None:
     assert "cannot be read: cannot" in outcome.refused[0].message
 
 
-def test_cells_are_not_written(file: Path) -> None:
+def test_a_fix_in_a_cell_that_the_file_does_not_have_is_not_written(file: Path) -> None:
     plain = scanner()
 
     def run(paths: Sequence[Path], settings: Settings, *, overlay: Mapping[str, str]) -> Report:

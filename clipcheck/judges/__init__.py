@@ -56,15 +56,9 @@ def judge(sightings: Sightings, context: JudgeContext) -> list[Verdict]:
     return sorted(found, key=_order)
 
 
-def _order(verdict: Verdict) -> tuple[str, int, int, int, str]:
+def _order(verdict: Verdict) -> tuple[str, int, int, str]:
     site = verdict.site
-    return (
-        site.filename,
-        -1 if site.cell is None else site.cell,
-        site.span.row,
-        site.span.column,
-        verdict.code,
-    )
+    return site.filename, site.span.row, site.span.column, verdict.code
 
 
 def sight(sightings: Sightings, context: JudgeContext) -> Sight:

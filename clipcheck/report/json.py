@@ -26,7 +26,7 @@ def as_dict(finding: Finding) -> dict[str, Any]:
         "cell": finding.cell,
         "risk": finding.risk,
         "evidence": [_evidence(item) for item in finding.evidence],
-        "fix": None if finding.fix is None else _fix(finding.fix),
+        "fix": None if finding.fix is None else _fix(finding.fix, finding.cell),
         "url": None,
     }
 
@@ -36,10 +36,13 @@ def _position(position: Position) -> dict[str, int]:
 
 
 def _evidence(item: Evidence) -> dict[str, Any]:
-    return {"filename": item.filename, "row": item.row, "message": item.message}
+    where = "" if item.cell is None else f" (cell {item.cell})"  # the contract has no field for it
+    return {"filename": item.filename, "row": item.row, "message": f"{item.message}{where}"}
 
 
-def _fix(fix: Fix) -> dict[str, Any]:
+def _fix(fix: Fix, cell: int | None) -> dict[str, Any]:
+    """Return a fix; places of edits count in the finding's cell, so one that needs other cells has none here."""
+    edits = fix.edits if all(edit.cell == cell for edit in fix.edits) else ()
     return {
         "applicability": fix.applicability,
         "message": fix.message,
@@ -49,6 +52,6 @@ def _fix(fix: Fix) -> dict[str, Any]:
                 "location": _position(edit.start),
                 "end_location": _position(edit.end),
             }
-            for edit in fix.edits
+            for edit in edits
         ],
     }

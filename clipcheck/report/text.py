@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from clipcheck.findings import Failure, Finding, Fix, Report
+from clipcheck.notebook import NotebookError, is_notebook, sources
 from clipcheck.report import Layout
 from clipcheck.sourcefile import decode
 
 Segments = list[tuple[str, str]]  # text and its style; an empty style is plain
+Texts = dict[str, Mapping[int | None, list[str]]]  # the rows of files, of notebooks by cell
 _ROWS = 4  # a longer statement is cut
 _RISK_STYLE = {"high": "bold red", "medium": "bold yellow", "low": "cyan", "none": "dim"}
 # Characters that a terminal acts on instead of showing: controls, and those that turn the direction of text.
@@ -62,9 +64,8 @@ def failures(items: Sequence[Failure], layout: Layout) -> str:
     """Return files that could not be read or parsed, each with its line and a caret where known."""
     shown = []
     for item in items:
-        place = ":".join(
-            str(part) for part in (display(item.filename, layout), item.row, item.column) if part
-        )
+        row = item.row and place_of(item.cell, item.row)
+        place = ":".join(str(part) for part in (display(item.filename, layout), row, item.column) if part)
         shown.append(clean(f"error: {place}: {item.message}"))
         if item.line:
             # A column past the line's end (a missing bracket) still gets its caret.
@@ -82,7 +83,8 @@ def fixes(fixed: Sequence[Finding], layout: Layout) -> str:
     """Return the list of what was fixed (`--show-fixes`)."""
     lines = [
         clean(
-            f"fixed {display(item.filename, layout)}:{item.start.row}: {item.code} {item.name}: {_fix_text(item)}"
+            f"fixed {display(item.filename, layout)}:{place_of(item.cell, item.start.row)}: "
+            f"{item.code} {item.name}: {_fix_text(item)}"
         )
         for item in fixed
     ]
@@ -98,6 +100,11 @@ def display(filename: str, layout: Layout) -> str:
     return filename if relative.startswith("..") else relative
 
 
+def place_of(cell: int | None, row: int) -> str:
+    """Return a row as it is shown behind a file's name: in a notebook with its cell, counted from 0 as in JSON."""
+    return f"{row}" if cell is None else f"cell {cell}:{row}"
+
+
 def clean(text: str) -> str:
     """Make control characters of the scanned project's text visible, so that no terminal obeys them."""
     return text.translate(_UNSAFE)
@@ -108,7 +115,7 @@ def _fix_text(finding: Finding) -> str:
 
 
 def _lines(report: Report, layout: Layout) -> Iterator[Segments]:
-    texts: dict[str, list[str] | None] = {}
+    texts: Texts = {}
     for finding in report.findings:
         yield from _finding(finding, layout, texts)
         yield []
@@ -134,9 +141,8 @@ def _total(report: Report) -> str:
     return f"{count} finding{'' if count == 1 else 's'}" + (f" ({', '.join(ways)})" if ways else "")
 
 
-def _finding(finding: Finding, layout: Layout, texts: dict[str, list[str] | None]) -> Iterator[Segments]:
-    cell = f"cell {finding.cell + 1}:" if finding.cell is not None else ""
-    place = f"{clean(display(finding.filename, layout))}:{cell}{finding.start.row}:{finding.start.column}"
+def _finding(finding: Finding, layout: Layout, texts: Texts) -> Iterator[Segments]:
+    place = f"{clean(display(finding.filename, layout))}:{place_of(finding.cell, finding.start.row)}:{finding.start.column}"
     yield [
         (place, "bold"),
         (": ", ""),
@@ -145,14 +151,13 @@ def _finding(finding: Finding, layout: Layout, texts: dict[str, list[str] | None
         (f"[{finding.risk} risk]", _RISK_STYLE[finding.risk]),
     ]
     yield from ([("  " + line, "")] for line in _wrap(clean(finding.message), layout.width - 2))
-    if finding.cell is None:
-        if finding.filename not in texts:
-            texts[finding.filename] = _source(finding.filename, layout)
-        rows = texts[finding.filename]
-        if rows is not None:
-            yield from _frame(finding, rows, layout)
+    if finding.filename not in texts:
+        texts[finding.filename] = _sources(finding.filename, layout)
+    rows = texts[finding.filename].get(finding.cell)
+    if rows is not None:
+        yield from _frame(finding, rows, layout)
     for item in finding.evidence:
-        where = f"{clean(display(item.filename, layout))}:{item.row}"
+        where = f"{clean(display(item.filename, layout))}:{place_of(item.cell, item.row)}"
         yield [("  = ", "blue"), (where, "bold"), (f": {clean(item.message)}", "")]
     if finding.fix is not None:
         yield [("  fix", "bold green"), (f" {_how(finding.fix)}: {clean(finding.fix.message)}", "")]
@@ -162,14 +167,17 @@ def _how(fix: Fix) -> str:
     return "(safe, --fix writes it)" if fix.applicability == "safe" else "(unsafe, needs --unsafe-fixes)"
 
 
-def _source(filename: str, layout: Layout) -> list[str] | None:
+def _sources(filename: str, layout: Layout) -> Mapping[int | None, list[str]]:
+    """Return the rows of a file (under None), or of the cells of a notebook; nothing where it cannot be read."""
+    texts: Mapping[int, str] | Mapping[None, str]
     try:
         text = (
             layout.sources[filename] if filename in layout.sources else decode(Path(filename).read_bytes())[0]
         )
-    except (OSError, SyntaxError, LookupError, ValueError):
-        return None
-    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        texts = sources(text) if is_notebook(filename) else {None: text}
+    except (OSError, SyntaxError, LookupError, ValueError, NotebookError):
+        return {}
+    return {cell: rows.replace("\r\n", "\n").replace("\r", "\n").split("\n") for cell, rows in texts.items()}
 
 
 def _frame(finding: Finding, rows: list[str], layout: Layout) -> Iterator[Segments]:
