@@ -53,8 +53,9 @@ def _bindings(node: ast.Import | ast.ImportFrom) -> set[tuple[str, str]]:
 def import_place(tree: Tree, limit: int) -> tuple[int, str, str]:
     """Return the offset for a new import line and what goes before and after its text.
 
-    It comes after the last top-level import before `limit` (an offset: the first use) that no
-    definition, loop or other block precedes; else below the docstring or the opening comments.
+    It comes after the last top-level import before `limit` (an offset: the first use) that no definition, loop
+    or other block precedes, else after the last one that some do (in a notebook, what comes first may install the
+    library); else below the docstring or the opening comments.
     """
     body = tree.module.body
     last: ast.stmt | None = None
@@ -65,6 +66,10 @@ def import_place(tree: Tree, limit: int) -> tuple[int, str, str]:
             break
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             last = node
+    if last is None:
+        imports = [node for node in body if isinstance(node, (ast.Import, ast.ImportFrom))]
+        above = [node for node in imports if tree.lines.offset(node.end_lineno or 0, 0) < limit]
+        last = above[-1] if above else None
     if last is None:
         return _below_comments(tree.lines)
     return _below(tree, last)

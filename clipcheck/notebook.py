@@ -135,7 +135,7 @@ def _joined(cells: Iterable[Cell], without: set[int] | frozenset[int] = frozense
     for cell in cells:
         above, code, below = _around(cell, plain(cell.source))
         if cell.index in without:
-            code = "".join(_LINE_END.findall(code))
+            above, code = "", "".join(_LINE_END.findall(code))
         count = len(_LINE_END.findall(code + below))
         row += len(_LINE_END.findall(above))
         parts += [above, code, below]
@@ -176,7 +176,9 @@ def _damage(cell: Cell) -> LeftOut | None:
         parse(above + code + below)
     except SyntaxError as error:
         message = f"cannot be parsed by Python {version}: {error.msg}"
-        row = max(1, (error.lineno or 1) - bool(above))
+        row, last = max(1, (error.lineno or 1) - bool(above)), len(Lines(cell.source).starts)
+        if row > last:  # something is missing at the end
+            return LeftOut(cell.index, message, last, None, "")
         return LeftOut(cell.index, message, row, error.offset, (error.text or "").rstrip("\r\n"))
     except (ValueError, RecursionError, MemoryError) as error:
         reason = str(error) or type(error).__name__

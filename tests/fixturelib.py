@@ -20,7 +20,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-from clipcheck import config
+from clipcheck import config, notebook
 
 if TYPE_CHECKING:
     from clipcheck.findings import Finding, Report
@@ -66,9 +66,7 @@ class Fixture:
     def markers(self) -> tuple[Marker, ...]:
         """What is to be found in `before`."""
         return tuple(
-            marker
-            for name, data in sorted(tree(self.before).items())
-            for marker in read_markers(data.decode("utf-8"), name)
+            marker for name, data in sorted(tree(self.before).items()) for marker in markers_of(data, name)
         )
 
 
@@ -91,9 +89,23 @@ def read_markers(text: str, filename: str = "") -> Iterator[Marker]:
             yield Marker(filename, row, match["code"], match["risk"])
 
 
+def markers_of(data: bytes, filename: str) -> Iterator[Marker]:
+    """Yield the markers in a Python file or, cell by cell, in a notebook: its name is "train.ipynb:cell 3"."""
+    text = data.decode("utf-8")
+    if not notebook.is_notebook(filename):
+        yield from read_markers(text, filename)
+        return
+    for cell, source in notebook.sources(text).items():
+        yield from read_markers(source, f"{filename}:cell {cell}")
+
+
 def tree(folder: Path) -> dict[str, bytes]:
-    """Return the bytes of every Python file under `folder` by relative name."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.py"))}
+    """Return the bytes of every Python file and notebook under `folder` by relative name."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in (".py", notebook.SUFFIX)
+    }
 
 
 def copy(folder: Path, target: Path) -> Path:
@@ -128,10 +140,12 @@ def fix(root: Path, wanted: config.Settings) -> FixOutcome:
 
 def found(report: Report, root: Path) -> list[Marker]:
     """Return the findings of a report in the form of markers, in their order."""
-    return sorted(
-        Marker(Path(one.filename).relative_to(root).as_posix(), one.start.row, one.code, one.risk)
-        for one in report.findings
-    )
+    return sorted(Marker(_name(one, root), one.start.row, one.code, one.risk) for one in report.findings)
+
+
+def _name(finding: Finding, root: Path) -> str:
+    name = Path(finding.filename).relative_to(root).as_posix()
+    return name if finding.cell is None else f"{name}:cell {finding.cell}"
 
 
 def agree(expected: Iterable[Marker], actual: Iterable[Marker]) -> tuple[list[Marker], list[Marker]]:

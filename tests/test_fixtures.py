@@ -10,6 +10,8 @@ import fixturelib
 import pytest
 from fixturelib import Fixture
 
+from clipcheck import notebook
+
 FIXTURES = fixturelib.load()
 GUILTY = [fixture for fixture in FIXTURES if fixture.markers]
 SILENT = [fixture for fixture in FIXTURES if not fixture.markers]
@@ -29,7 +31,8 @@ def test_compiles(fixture: Fixture) -> None:
         files = fixturelib.tree(folder)
         assert files, f"{folder} holds no Python file"
         for name, data in files.items():
-            compile(data, name, "exec", dont_inherit=True)
+            source = notebook.code_of(data.decode("utf-8"), name) if notebook.is_notebook(name) else data
+            compile(source, name, "exec", dont_inherit=True)
 
 
 @every
@@ -42,8 +45,8 @@ def test_after_keeps_files_and_markers(fixture: Fixture) -> None:
     assert before.keys() == after.keys()
     assert before != after
     for name in before:
-        old = [marker[2:] for marker in fixturelib.read_markers(before[name].decode())]
-        new = [marker[2:] for marker in fixturelib.read_markers(after[name].decode())]
+        old = [marker[2:] for marker in fixturelib.markers_of(before[name], name)]
+        new = [marker[2:] for marker in fixturelib.markers_of(after[name], name)]
         assert old == new
 
 
