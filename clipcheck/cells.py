@@ -43,7 +43,7 @@ class Notebook:
     @property
     def python(self) -> bool:
         """Whether the code is Python, as far as is known."""
-        return not self.language or self.language.lower().startswith(("python", "ipython"))
+        return not self.language or _is_python(self.language)
 
 
 def read_cells(text: str) -> Notebook:
@@ -100,7 +100,7 @@ class _Reader:
         source = known.get(name)
         lines: list[Any] = source if isinstance(source, list) else [source]
         if all(isinstance(line, str) for line in lines):
-            code = known.get("cell_type") == "code" and not _foreign(known.get("metadata"))
+            code = known.get("cell_type") == "code" and not _foreign(known)
             self.cells.append(Cell(len(self.cells), code, "".join(lines), *places[name]))
         else:
             self.cells.append(Cell(len(self.cells), False, "", at, at))
@@ -162,11 +162,16 @@ def _language(metadata: Any) -> str:
     return ""
 
 
-def _foreign(metadata: Any) -> bool:
-    """Whether an editor has marked the cell as being of another language than Python."""
+def _foreign(cell: dict[str, Any]) -> bool:
+    """Whether a cell is marked as being of another language than Python: by nbformat 3, or by an editor."""
+    metadata = cell.get("metadata")
     part = metadata.get("vscode") if isinstance(metadata, dict) else None
-    name = part.get("languageId") if isinstance(part, dict) else None
-    return isinstance(name, str) and name.lower() != "python"
+    names = [cell.get("language"), part.get("languageId") if isinstance(part, dict) else None]
+    return any(isinstance(name, str) and not _is_python(name) for name in names)
+
+
+def _is_python(language: str) -> bool:
+    return language.lower().startswith(("python", "ipython"))
 
 
 def write_cells(text: str, notebook: Notebook, sources: Mapping[int, str]) -> str:

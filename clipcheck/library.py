@@ -155,7 +155,8 @@ class Library:
 
         A package that re-exports such a file is followed to those who import the package.
         """
-        wanted = {_module_name(name) for name in candidates if project.facts(name) is not None}
+        modules = [name for name in candidates if not is_notebook(name)]
+        wanted = {_module_name(name) for name in modules if project.facts(name) is not None}
         known, out = set(candidates), list[str]()
         for _ in range(_HOPS):
             found = self._importers(wanted - {"__init__", "__main__", ""}, known, files)

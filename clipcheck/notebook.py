@@ -21,10 +21,13 @@ from clipcheck.findings import (
     Evidence,
     Finding,
     Fix,
+    InsertBefore,
     MoveAfter,
     MoveBefore,
     Position,
+    RemoveComment,
     Repair,
+    Replace,
 )
 from clipcheck.magics import plain
 from clipcheck.sourcefile import Lines, parse
@@ -64,6 +67,7 @@ class Program:
     text: str
     cells: tuple[CellRows, ...] = ()
     left_out: tuple[LeftOut, ...] = ()  # cells that cannot be parsed; their rows are blank
+    replaced: frozenset[int] = frozenset()  # rows that are not as they are written: magics
     tree: ast.Module | None = field(default=None, compare=False, repr=False)  # where it is parsed already
 
     def locate(self, row: int) -> tuple[int | None, int]:
@@ -131,6 +135,7 @@ def _read(text: str) -> Notebook:
 def _joined(cells: Iterable[Cell], without: set[int] | frozenset[int] = frozenset()) -> Program:
     parts: list[str] = []
     places: list[CellRows] = []
+    replaced: set[int] = set()
     row = 1
     for cell in cells:
         above, code, below = _around(cell, plain(cell.source))
@@ -140,8 +145,17 @@ def _joined(cells: Iterable[Cell], without: set[int] | frozenset[int] = frozense
         row += len(_LINE_END.findall(above))
         parts += [above, code, below]
         places.append(CellRows(cell.index, row, count))
+        replaced.update(row + number for number in _differing(cell.source, code))
         row += count
-    return Program("".join(parts), tuple(places))
+    return Program("".join(parts), tuple(places), replaced=frozenset(replaced))
+
+
+def _differing(source: str, code: str) -> list[int]:
+    """Return which rows (from 0) of two texts with equal rows are not the same."""
+    if source == code:
+        return []
+    pairs = zip(_LINE_END.split(source), _LINE_END.split(code), strict=True)
+    return [number for number, (written, read) in enumerate(pairs) if written != read]
 
 
 def _around(cell: Cell, code: str) -> tuple[str, str, str]:
@@ -190,14 +204,24 @@ def _damage(cell: Cell) -> LeftOut | None:
 
 
 def within_cells(repair: Repair | None, program: Program) -> Repair | None:
-    """Return a repair that moves nothing from one cell to another; where it would, None."""
+    """Return a repair that can be made in the cells as they are written.
+
+    None where it moves a statement from one cell to another, or touches what is a magic in truth.
+    """
     if repair is None or not program.cells:
         return repair
     for action in repair.actions:
+        rows: set[int] = set()
         if isinstance(action, (MoveBefore, MoveAfter)):
-            ends = {program.locate(action.source.row)[0], program.locate(action.anchor.row)[0]}
-            if len(ends) > 1:
+            rows = {*range(action.source.row, action.source.end_row + 1), action.anchor.row}
+            if program.locate(action.source.row)[0] != program.locate(action.anchor.row)[0]:
                 return None
+        elif isinstance(action, (Replace, RemoveComment)):
+            rows = set(range(action.span.row, action.span.end_row + 1))
+        elif isinstance(action, InsertBefore):
+            rows = {action.anchor.row}
+        if not rows.isdisjoint(program.replaced):
+            return None
     return repair
 
 

@@ -171,6 +171,7 @@ def test_old_format(project):
         {"cell_type": "markdown", "metadata": {}, "source": "text"},
         {"cell_type": "code", "input": f"{HEAD}\n{MODEL}\n", "language": "python", "outputs": []},
         {"cell_type": "code", "input": [LOOP, STEP], "language": "python", "outputs": []},
+        {"cell_type": "code", "input": ["x <- (optimizer.step()"], "language": "R", "outputs": []},
     ]
     text = json.dumps({"metadata": {}, "nbformat": 3, "worksheets": [{"cells": cells}]})
     project.write(n_ipynb=text)
@@ -540,6 +541,23 @@ def test_within_one_cell_a_clip_moves(project):
     assert [one.code for one in project.fix().fixed] == ["CLP201"]
     after = sources((project.folder / NAME).read_text("utf-8"))
     assert after[2] == body.replace("optimizer.step()\n", f"{CLIP.strip()}\noptimizer.step()")
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param("%time optimizer.step()", id="the-step"),
+        pytest.param(
+            "optimizer.step()\nif True:\n    !date\n    " + CLIP.strip(), id="within-what-would-move"
+        ),
+    ],
+)
+def test_magics_are_not_rewritten(project, step):
+    project.write(n_ipynb=book(HEAD, MODEL, "model(torch.randn(5, 1, 4))[0].sum().backward()\n" + step))
+    text = (project.folder / NAME).read_text("utf-8")
+    project.fix(unsafe_fixes=True)
+    after = (project.folder / NAME).read_text("utf-8")
+    assert ("%time" in after, "!date" in after) == ("%time" in text, "!date" in text)
 
 
 def test_renames_go_to_every_cell(project):
