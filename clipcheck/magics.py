@@ -30,18 +30,27 @@ def plain(source: str) -> str:
     """Return the cell as Python with the same rows; blank where it is none."""
     if _SIGN.search(source) is None or _parses(source):
         return source
-    lines = Lines(source)
-    rows = [source[lines.start(row) : lines.end(row)] for row in range(1, len(lines.starts) + 1)]
+    rows = _rows(source)
     first = next((number for number, row in enumerate(rows) if row.strip()), 0)
     while (magic := _CELL_MAGIC.match(rows[first])) is not None:
         if magic[1] not in _RUNS_PYTHON:
-            return "".join(map(_blank, rows))
+            return blank(source)
         rows[first] = _blank(rows[first])
         first = next((number for number, row in enumerate(rows) if row.strip()), first)
     for start, end in list(_magics(rows)):
         rows[start] = _replaced(rows[start], whole=end == start + 1)
         rows[start + 1 : end] = map(_blank, rows[start + 1 : end])
     return "".join(rows)
+
+
+def blank(source: str) -> str:
+    """Return a text of the same rows with nothing in them."""
+    return "".join(map(_blank, _rows(source)))
+
+
+def _rows(source: str) -> list[str]:
+    lines = Lines(source)
+    return [source[lines.start(row) : lines.end(row)] for row in range(1, len(lines.starts) + 1)]
 
 
 def _parses(source: str) -> bool:
@@ -53,6 +62,11 @@ def _parses(source: str) -> bool:
 
 
 def _blank(row: str) -> str:
+    """Return an empty row: a space where there was something, lest two line ends become one (`\\r`, `\\n`)."""
+    return _end(row) if row[:1] in "\r\n" else f" {_end(row)}"
+
+
+def _end(row: str) -> str:
     """Return the line end of a row."""
     return row[len(row.rstrip("\r\n")) :]
 
@@ -105,4 +119,4 @@ def _replaced(row: str, *, whole: bool) -> str:
     if timed is not None and whole and _parses(lead.lstrip() + row[timed.end() :]):
         stand_in = " " if assigned else "pass;"
         return lead + stand_in.ljust(timed.end() - len(lead)) + row[timed.end() :]
-    return f"{lead}{'...' if assigned else 'pass'}{_blank(row)}"
+    return f"{lead}{'...' if assigned else 'pass'}{_end(row)}"

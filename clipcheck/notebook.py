@@ -29,7 +29,7 @@ from clipcheck.findings import (
     Repair,
     Replace,
 )
-from clipcheck.magics import plain
+from clipcheck.magics import blank, plain
 from clipcheck.sourcefile import Lines, parse
 
 SUFFIX = ".ipynb"
@@ -140,7 +140,7 @@ def _joined(cells: Iterable[Cell], without: set[int] | frozenset[int] = frozense
     for cell in cells:
         above, code, below = _around(cell, plain(cell.source))
         if cell.index in without:
-            above, code = "", "".join(_LINE_END.findall(code))
+            above, code = "", blank(code)
         count = len(_LINE_END.findall(code + below))
         row += len(_LINE_END.findall(above))
         parts += [above, code, below]
