@@ -62,7 +62,7 @@ def _parses(source: str) -> bool:
 
 
 def _blank(row: str) -> str:
-    """Return an empty row: a space where there was something, lest two line ends become one (`\\r`, `\\n`)."""
+    """Return an empty row: a space where there was something, lest two line ends become one."""
     return _end(row) if row[:1] in "\r\n" else f" {_end(row)}"
 
 

@@ -34,7 +34,7 @@ from clipcheck.sourcefile import Lines, parse
 
 SUFFIX = ".ipynb"
 _LINE_END = re.compile("\r\n|\n|\r")
-_INDENTED = re.compile(r"(?:[^\S\r\n]*[\r\n])*[ \t]+(?![\s#])")
+_INDENTED = re.compile(r"(?:[^\S\r\n]*[\r\n])*[ \t]+(?=[^\s#])")
 _BLOCK = "if True:"  # stands above a cell that is indented as a whole, which IPython allows
 
 
