@@ -21,6 +21,7 @@ MAX_CONTEXTS = 4  # callers of a step that are told in full
 MAX_WAYS = 4  # ways to a step that are told for each of them
 _NOTHING = (Phase.EMPTY, Phase.SPENT)
 _CALLED = re.compile(r"(?<= at )(.+):(\d+)(?= was )")  # where a call stands that could not be followed
+_UNSAFE = {"CLP102": "everybody who does not set the option gets the new default"}
 _NO_FIX = {"CLP102": "set the default of the option to a threshold such as 1.0"}
 
 
@@ -259,7 +260,9 @@ def _fix(case: Case, finding: Finding, step: Step | None) -> str:
         why = _NO_FIX.get(finding.code) or (doubts(step, case.docket) if step else "")
         return f"fix: none; {why or 'it has no place in this statement, or cannot be certain'}"
     option = "--fix" if finding.fix.applicability == "safe" else "--fix --unsafe-fixes"
-    why = doubts(step, case.docket) if step and finding.fix.applicability == "unsafe" else ""
+    why = _UNSAFE.get(finding.code, "")
+    if step and not why and finding.fix.applicability == "unsafe":
+        why = doubts(step, case.docket)
     text = f"fix ({finding.fix.applicability}, written by {option}): {finding.fix.message}"
     return f"{text}; unsafe because {why}" if why else text
 

@@ -61,6 +61,11 @@ def _span(node: ast.expr | ast.stmt) -> Span:
     return Span(node.lineno, node.col_offset, node.end_lineno or node.lineno, node.end_col_offset or 0)
 
 
+def _columns(node: ast.expr) -> tuple[int, int]:
+    """Where an expression on one line starts and ends."""
+    return (node.col_offset, node.end_col_offset or 0) if node.end_lineno == node.lineno else (-1, -1)
+
+
 class _Walk:
     """Turns statements and expressions into facts; `calls` gathers what is called on the way."""
 
@@ -233,7 +238,7 @@ class _Walk:
         if not plain:
             return facts.Opaque("Constant", (), node.lineno)
         assert value is None or isinstance(value, (str, int, float))
-        return facts.Constant(value[:200] if isinstance(value, str) else value, node.lineno)
+        return facts.Constant(value[:200] if isinstance(value, str) else value, node.lineno, *_columns(node))
 
     def name(self, node: ast.Name) -> Expression:
         return facts.Name(node.id, node.lineno)
@@ -285,7 +290,7 @@ class _Walk:
             and isinstance(number, (int, float))
             and not isinstance(number, bool)
         ):
-            return facts.Constant(-number, node.lineno)
+            return facts.Constant(-number, node.lineno, *_columns(node))
         return facts.Operation(_OPERATORS[type(node.op)], (inner,), node.lineno)
 
     def boolean(self, node: ast.BoolOp) -> Expression:

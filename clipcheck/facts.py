@@ -8,7 +8,7 @@ frozen dataclasses of plain values, so that it crosses process boundaries and li
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import get_args
 
 from clipcheck.findings import Span
@@ -18,8 +18,12 @@ from clipcheck.findings import Span
 
 @dataclass(frozen=True, slots=True)
 class Constant:
+    """A plain value; `column` and `end` (as `ast` counts them) say where it stands, -1: on several lines."""
+
     value: str | int | float | bool | None
     row: int
+    column: int = field(default=-1, compare=False)
+    end: int = field(default=-1, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,4 +387,4 @@ for _class in (
     LeftOut,
     ModuleFacts,
 ):
-    _class.__setstate__ = _restore(tuple(field.name for field in fields(_class)))
+    _class.__setstate__ = _restore(tuple(entry.name for entry in fields(_class)))

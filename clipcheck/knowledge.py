@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -109,6 +109,7 @@ class Knowledge:
     frameworks: dict[str, str] = field(default_factory=dict)
     own: dict[str, CallRule] = field(default_factory=dict)  # the project's own helpers, from its settings
     packages: set[str] = field(default_factory=set)  # top-level names the knowledge speaks of
+    flags: set[str] = field(default_factory=set)  # what the flags of a command line are read from
     digest: str = ""
 
     def call(self, qualified: str) -> CallRule | None:
@@ -212,6 +213,8 @@ _SLOTS = (
     "function",
     "arguments",
     "keywords",
+    "default",
+    "factory",
 )
 _KEYS = {
     "class": {
@@ -231,7 +234,18 @@ _KEYS = {
     "method": {"of", "names", "event", "kind", "replaced-by", "unscales", *_SLOTS},
     "wrapper": {"names", "argument", "sharded"},
 }
-_SECTIONS = {"framework", "engine", "aliases", "fix", "passthrough", "libraries", "checks", "hints", *_KEYS}
+_SECTIONS = {
+    "framework",
+    "engine",
+    "aliases",
+    "fix",
+    "passthrough",
+    "libraries",
+    "checks",
+    "hints",
+    "options",
+    *_KEYS,
+}
 
 
 def load(
@@ -257,8 +271,6 @@ def load(
     knowledge.own = {name: CallRule("clip", "library") for name in clip_functions}
     step = CallRule("step", slots=(("optimizer", ("optimizer", 0)),))
     knowledge.own |= dict.fromkeys(step_functions, step)
-    known = [*knowledge.calls, *knowledge.classes, *knowledge.wrappers, *knowledge.aliases]
-    knowledge.packages = {name.partition(".")[0] for name in known}
     return knowledge
 
 
@@ -276,6 +288,12 @@ def _read(knowledge: Knowledge, name: str, data: Mapping[str, Any]) -> None:
                 raise KnowledgeError(f"{name}: [[{section}]] has unknown keys {sorted(unknown)}")
     _read_classes(knowledge, data)
     _read_calls(knowledge, data, framework["name"])
+    if not framework.get("shadowed"):
+        named = (entry for section in ("call", "class", "wrapper") for entry in data.get(section, ()))
+        knowledge.packages.update(
+            name.partition(".")[0] for entry in named for name in _exact(entry["names"])
+        )
+    knowledge.flags.update(data.get("options", {}).get("flags", ()))
     passthrough = data.get("passthrough", {})
     knowledge.passthrough_methods.update(passthrough.get("methods", ()))
     knowledge.passthrough_attributes.update(passthrough.get("attributes", ()))
@@ -283,6 +301,7 @@ def _read(knowledge: Knowledge, name: str, data: Mapping[str, Any]) -> None:
     knowledge.assumed.update(passthrough.get("true-at-a-step", ()))
     knowledge.harmless.update(data.get("libraries", {}).get("harmless", ()))
     knowledge.aliases.update(data.get("aliases", {}))
+    knowledge.packages.update(name.partition(".")[0] for name in data.get("aliases", {}))
     knowledge.words.update(data.get("libraries", {}).get("words", ()))
     knowledge.not_finite.update(data.get("checks", {}).get("not-finite", ()))
     knowledge.hints.update({key: re.compile(text) for key, text in data.get("hints", {}).items()})
@@ -376,6 +395,10 @@ def _hooks(data: Mapping[str, Any] | None) -> Hooks | None:
 
 def _slot(value: Any) -> Slot | None:
     return None if value is None else (value[0], value[1])
+
+
+def _exact(names: Iterable[str]) -> Iterator[str]:
+    return (name for name in names if not _is_pattern(name))
 
 
 def _is_pattern(name: str) -> bool:

@@ -15,6 +15,7 @@ from clipcheck.findings import Failure
 from clipcheck.knowledge import Knowledge
 from clipcheck.notebook import NotebookError, Program, code_of, is_notebook, open_program
 from clipcheck.project import Project
+from clipcheck.settingsfiles import MAX_BYTES
 from clipcheck.sourcefile import decode
 
 _HOPS = 3  # packages that re-export a package that re-exports a file
@@ -56,6 +57,18 @@ class Library:
         if filename not in self._programs:
             self._programs[filename] = open_program(self._text(filename), filename)
         return self._programs[filename]
+
+    def settings_text(self, filename: str) -> str | None:
+        """The text of a settings file; None where there is none, or none of a reasonable size: no failure."""
+        if filename in self._overlay:
+            return self._overlay[filename]
+        try:
+            if not os.path.isfile(filename) or os.path.getsize(filename) > MAX_BYTES:
+                return None
+            with open(filename, encoding="utf-8") as stream:
+                return stream.read()
+        except (OSError, ValueError):
+            return None
 
     def text(self, filename: str) -> str:
         """The Python text of a file that has facts."""

@@ -26,6 +26,7 @@ from clipcheck.library import Library
 from clipcheck.notebook import in_cells, within_cells
 from clipcheck.project import Project
 from clipcheck.risk import Assessment, Assessor
+from clipcheck.settingsfiles import SettingsFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,8 @@ def scan(paths: Sequence[Path], settings: Settings, overlay: Mapping[str, str] |
     library = Library(known, settings, overlay or {})
     candidates = library.candidates(str(path) for path in discovery.report_on)
     files = [str(path) for path in discovery.project_files()] if candidates else []
-    project = Project([*files, *candidates], library.read, known)
+    settings_files = SettingsFiles(str(discovery.root), library.settings_text)
+    project = Project([*files, *candidates], library.read, known, settings_files)
     library.prefetch(candidates)
     callers = library.callers(project, candidates, files)
     sightings = Interpreter(project).run([*candidates, *callers])

@@ -15,6 +15,7 @@ from clipcheck.facts import Function, ModuleFacts
 from clipcheck.findings import Failure
 from clipcheck.knowledge import Knowledge
 from clipcheck.notebook import is_notebook
+from clipcheck.settingsfiles import SettingsFiles
 
 Reader = Callable[[str], "ModuleFacts | Failure"]
 
@@ -22,8 +23,15 @@ Reader = Callable[[str], "ModuleFacts | Failure"]
 class Project:
     """The files that may be read, by module name; facts are read on demand and kept."""
 
-    def __init__(self, files: Iterable[str], read: Reader, knowledge: Knowledge) -> None:
+    def __init__(
+        self,
+        files: Iterable[str],
+        read: Reader,
+        knowledge: Knowledge,
+        settings_files: SettingsFiles | None = None,
+    ) -> None:
         self.knowledge = knowledge
+        self.settings_files = settings_files or SettingsFiles()
         self._read = read
         self._files: dict[str, list[str]] = {}  # last segment of the module name -> files
         self._known: dict[str, ModuleFacts | Failure] = {}

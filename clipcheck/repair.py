@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from clipcheck import clipcall, engines, moves, renames, tell
+from clipcheck import clipcall, defaults, engines, moves, renames, tell
 from clipcheck.clipcall import Spelling
 from clipcheck.docket import Docket, bare, imports, optimizers
 from clipcheck.findings import AddImport, Applicability, InsertBefore, Repair, Span
@@ -18,7 +18,8 @@ def of_step(code: str, step: Step, docket: Docket) -> Repair | None:
     """The fix of a verdict on a step."""
     if step.told is not None:
         return tell.to_clip(code, step.told, step.site, docket)
-    return _clip_the_step(step, docket) if code == "CLP101" else None
+    compose = _STEPS.get(code)
+    return compose(step, docket) if compose else None
 
 
 def of_clip(code: str, clip: Clip, docket: Docket) -> Repair | None:
@@ -167,3 +168,9 @@ def _same_threshold(step: Step, threshold: str, docket: Docket) -> bool:
     sites = {site for context in step.contexts for path in context.paths for site in path.gradients.clips}
     clips = [docket.sightings.clips.get(site) for site in sites]
     return all(clip and clipcall.threshold_text(clip, docket) == threshold for clip in clips)
+
+
+_STEPS: dict[str, Callable[[Step, Docket], Repair | None]] = {
+    "CLP101": _clip_the_step,
+    "CLP102": defaults.of_step,
+}

@@ -132,7 +132,9 @@ def test_an_option_that_is_off(told):
     text = told(dedent(source) + dedent(loop("if args.clip > 0:", f"    {CLIP}", "optimizer.step()")))
     assert "where `args.clip > 0` is true (not the default):" in text
     assert "CLP102" in text
-    assert "fix: none; set the default of the option to a threshold such as 1.0" in text
+    assert (
+        "written by --fix --unsafe-fixes): set the default of `clip` to 1.0; unsafe because everybody" in text
+    )
 
 
 def test_the_loss_scale(told):

@@ -12,17 +12,20 @@ from clipcheck import facts
 from clipcheck.flow.render import render
 from clipcheck.flow.values import (
     Arguments,
+    Bound,
     Elements,
     Frame,
     Items,
     Literal,
     Object,
+    Option,
     Parameters,
     Partial,
     Table,
     Unknown,
     Value,
     choices,
+    derived,
     literal,
 )
 
@@ -110,14 +113,16 @@ def _getattr(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Va
     owner, name = given.positional[0], literal(given.positional[1])
     if not isinstance(name, str):
         return run.unknown(frame, call)
-    return run.attribute(frame, owner, name, call)
+    found = run.attribute(frame, owner, name, call)
+    plain = isinstance(owner, Object) and owner.cls is None and isinstance(found, Bound)
+    return given.positional[2] if plain and len(given.positional) > 2 else found
 
 
 def _setattr(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
-    if len(given.positional) == 3 and isinstance(given.positional[1], Literal):
-        for choice in choices(given.positional[0]):
-            if isinstance(choice, Object):
-                choice.attributes[str(given.positional[1].value)] = given.positional[2]
+    """`setattr(args, "clip", 1.0)`, as far as the name is known."""
+    if len(given.positional) == 3 and isinstance(given.positional[1], Literal) and call.arguments:
+        target = facts.Attribute(call.arguments[0], str(given.positional[1].value), call.row)
+        run.assign(frame, target, given.positional[2])
     return Literal(None)
 
 
@@ -149,12 +154,23 @@ def _number(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Val
     if not given.positional:
         return None
     value = given.positional[0]
+    if isinstance(value, Option) and isinstance(value.default, (Literal, Option)):
+        default = _number(run, frame, Arguments((value.default,)), call)
+        return derived(value, default)
     if isinstance(value, Literal) and isinstance(value.value, str):
         try:
             return Literal(float(value.value), value.place)
         except ValueError:
             return value
     return value
+
+
+def _truth(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
+    value = given.positional[0] if given.positional else Literal(False)
+    usual = run.usual_truth(value)
+    if usual is None:
+        return None
+    return derived(value, Literal(usual)) if isinstance(value, Option) else Literal(usual)
 
 
 def _chain(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
@@ -209,7 +225,7 @@ BUILTINS: dict[str, Handler] = {
     "builtins.iter": _same, "builtins.sorted": _same, "builtins.reversed": _same,
     "builtins.filter": _filter, "builtins.map": _map, "builtins.zip": _zip,
     "builtins.enumerate": _enumerate, "builtins.range": _range, "builtins.len": _len,
-    "builtins.getattr": _getattr, "builtins.setattr": _setattr, "builtins.super": _super, "builtins.dict": _dict,
+    "builtins.getattr": _getattr, "builtins.setattr": _setattr, "builtins.bool": _truth, "builtins.super": _super, "builtins.dict": _dict,
     "builtins.next": _next, "builtins.int": _number, "builtins.float": _number,
     "builtins.str": _number, "builtins.print": _nothing, "builtins.sum": _sum,
     "itertools.chain": _chain, "itertools.chain.from_iterable": _chain_from,

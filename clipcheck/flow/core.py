@@ -12,7 +12,7 @@ from clipcheck import facts
 from clipcheck.facts import Expression, Statement
 from clipcheck.findings import Evidence, Site, Span
 from clipcheck.flow.records import Sightings, Told
-from clipcheck.flow.values import Arguments, Frame, FunctionRef, Object, Unknown, Value
+from clipcheck.flow.values import Arguments, Frame, FunctionRef, Object, Option, Unknown, Value
 from clipcheck.flow.worlds import Worlds
 from clipcheck.knowledge import Knowledge
 from clipcheck.project import Project
@@ -65,6 +65,8 @@ class Core:
         self.told: dict[str, Told] = {}  # what is told how to clip, by the key of the object
         self.own: dict[str, list[Value]] = {}  # the optimizers that a model's own method makes, by its key
         self.chain: list[str] = []  # where the calls on the stack were made
+        self.flags: dict[str, Option] = {}  # of the command line, by name
+        self.stored: dict[tuple[str, str], Value] = {}  # configurations by their group and name
         self.returns: list[tuple[Value, Worlds]] = []
         self.raised: list[Worlds] = []
         self.loops: list[tuple[list[Worlds], list[Worlds]]] = []  # (breaks, continues) of each open loop

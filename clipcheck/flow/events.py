@@ -21,7 +21,6 @@ from clipcheck.flow.values import (
     Items,
     Literal,
     Object,
-    Option,
     Parameters,
     Partial,
     Table,
@@ -414,45 +413,6 @@ class Events(Calls):
                 choice.attributes.update({name: value for name, value in named if name})
         return Literal(None)
 
-    # -- options -------------------------------------------------------------------------------------
-
-    def declare_option(
-        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
-    ) -> Value:
-        """`parser.add_argument("--clip", default=1.0)`: an option with its default."""
-        flags = [str(value.value) for value in given.positional if isinstance(value, Literal)]
-        names = [flag.lstrip("-") for flag in flags if flag.startswith("--")] or [
-            f.lstrip("-") for f in flags
-        ]
-        named = given.get(("dest", 99))
-        if isinstance(named, Literal):
-            names = [str(named.value)]
-        if names and isinstance(owner, Object):
-            default = given.get(("default", 99))
-            action = given.get(("action", 99))
-            if default is None and isinstance(action, Literal):
-                default = {"store_true": Literal(False), "store_false": Literal(True)}.get(str(action.value))
-            if default is None and flags[0].startswith("-"):
-                required = given.get(("required", 99))
-                default = None if isinstance(required, Literal) and required.value else Literal(None)
-            name = names[0].replace("-", "_")
-            owner.attributes[f"--{name}"] = Option(name, default, (frame.filename, call.row))
-        return Literal(None)
-
-    def parse_options(
-        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
-    ) -> Value:
-        if not isinstance(owner, Object):
-            return self.unknown(frame, call)
-        parsed = Object(f"{owner.key}:options", owner.site, None, "options", None)
-        known = self.sightings.objects.setdefault(parsed.key, parsed)
-        for name, value in owner.attributes.items():
-            if name.startswith("--"):
-                known.attributes[name[2:]] = value
-        if isinstance(call.function, facts.Attribute) and call.function.attr == "parse_known_args":
-            return Items((known, Elements(Unknown("rest"))))
-        return known
-
     # -- code that is not known ----------------------------------------------------------------------
 
     def unresolved(self, frame: Frame, owner: Value | None, given: Arguments, call: facts.Call) -> Value:
@@ -642,6 +602,22 @@ _EVENTS = {
     "same-object": "same_object",
     "declare-option": "declare_option",
     "parse-options": "parse_options",
+    "set-defaults": "set_defaults",
+    "declare-options": "declare_options",
+    "parse-dataclasses": "parse_dataclasses",
+    "make-settings": "make_settings",
+    "declare-parameter": "declare_parameter",
+    "declare-flag": "declare_flag",
+    "field-default": "field_default",
+    "read-environment": "read_environment",
+    "load-settings": "load_settings",
+    "as-settings": "as_settings",
+    "merge-settings": "merge_settings",
+    "update-settings": "update_settings",
+    "no-settings": "no_settings",
+    "settings-file": "settings_file",
+    "settings-store": "settings_store",
+    "store-settings": "store_settings",
     "clip": "clip",
     "step": "step",
     "prepare": "prepare",

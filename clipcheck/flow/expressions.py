@@ -9,6 +9,7 @@ from typing import Any
 from clipcheck import facts
 from clipcheck.facts import Expression
 from clipcheck.flow.names import Names
+from clipcheck.flow.paths import joined_text
 from clipcheck.flow.render import render
 from clipcheck.flow.values import (
     Arguments,
@@ -29,6 +30,7 @@ from clipcheck.flow.values import (
     Unknown,
     Value,
     choices,
+    derived,
     literal,
     members,
     several,
@@ -53,7 +55,7 @@ class Expressions(Names):
         return handler(self, frame, expression) if handler else self.unknown(frame, expression)
 
     def constant(self, frame: Frame, expression: facts.Constant) -> Value:
-        return Literal(expression.value, (frame.filename, expression.row))
+        return Literal(expression.value, (frame.filename, expression.row), expression)
 
     def name(self, frame: Frame, expression: facts.Name) -> Value:
         return self.lookup(frame, expression.id, expression)
@@ -134,6 +136,9 @@ class Expressions(Names):
             return self._boolean(symbol, values)
         if symbol == "not":
             truth = self.truth(values[0])
+            if truth is None and isinstance(values[0], Option):
+                usual = self.usual_truth(values[0])
+                return derived(values[0], None if usual is None else Literal(not usual))
             return Literal(not truth) if truth is not None else self.unknown(frame, expression)
         if symbol in _COMPARISON:
             return self._compared(frame, expression, symbol, values)
@@ -155,7 +160,10 @@ class Expressions(Names):
                 return self.unknown(frame, expression)
             options = [value for value in values if isinstance(value, Option)]
             folded = Literal(result, (frame.filename, expression.row))
-            return Option(options[0].name, folded, options[0].place) if options else folded
+            return derived(options[0], folded) if options else folded
+        joined = joined_text(symbol, numbers)
+        if joined is not None:
+            return Literal(joined, (frame.filename, expression.row))
         return Unknown(f"{frame.filename}:{expression.row}:{symbol}", frozenset().union(*map(_holds, values)))
 
     def _as_sequence(self, value: Value) -> Value | None:
@@ -164,9 +172,13 @@ class Expressions(Names):
         return next((choice for choice in choices(value) if isinstance(choice, kinds)), None)
 
     def _boolean(self, symbol: str, values: list[Value]) -> Value:
-        """`a and b` / `a or b`: the operand that decides, or one of them."""
-        for value in values[:-1]:
+        """`a and b` / `a or b`: the operand that decides, or one of them; an option decides by its default."""
+        for number, value in enumerate(values[:-1]):
             truth = self.truth(value)
+            if truth is None and isinstance(value, Option) and (usual := self.usual_truth(value)) is not None:
+                rest = value if usual is (symbol == "or") else self._boolean(symbol, values[number + 1 :])
+                if isinstance(rest, (Literal, Option)):
+                    return derived(value, rest) if rest is not value else value
             if truth is None:
                 return several(values)
             if truth is (symbol == "or"):
@@ -181,7 +193,7 @@ class Expressions(Names):
                 result: Value = Literal(bool(_COMPARISON[symbol](left, right)))
             except TypeError:
                 return self.unknown(frame, expression)
-            return Option(options[0].name, result, options[0].place) if options else result
+            return derived(options[0], result) if options else result
         definite = (Object, FunctionRef, Items, Elements, Table, Parameters)
         nothing = [v for v in (left, right) if v is None]
         if symbol in ("is", "is not") and nothing and any(isinstance(v, definite) for v in (left, right)):
@@ -208,10 +220,18 @@ class Expressions(Names):
         return self.truth(value)
 
     def conditional(self, frame: Frame, expression: facts.Conditional) -> Value:
-        test = self.truth(self.evaluate(frame, expression.test))
+        asked = self.evaluate(frame, expression.test)
+        test = self.truth(asked)
         if test is not None:
             return self.evaluate(frame, expression.body if test else expression.orelse)
-        return several([self.evaluate(frame, expression.body), self.evaluate(frame, expression.orelse)])
+        body, orelse = self.evaluate(frame, expression.body), self.evaluate(frame, expression.orelse)
+        if all(isinstance(value, (Literal, Option)) for value in (body, orelse)) and isinstance(
+            asked, Option
+        ):
+            usual = self.usual_truth(asked)
+            if usual is not None:
+                return derived(asked, body if usual else orelse)
+        return several([body, orelse])
 
     def comprehension(self, frame: Frame, expression: facts.Comprehension) -> Value:
         inner = Frame(frame.filename, frame.label, frame, frame.globals)
@@ -277,6 +297,12 @@ class Expressions(Names):
             self.assign(frame, expression.parts[0], value)
             return value
         values = [self.evaluate(frame, part) for part in expression.parts]
+        if expression.kind == "JoinedStr":  # f"configs/{name}.yaml"
+            texts = [literal(value) for value in values]
+            if all(isinstance(text, (str, int)) for text in texts):
+                return Literal("".join(map(str, texts)), (frame.filename, expression.row))
+        if expression.kind == "FormattedValue" and len(values) == 1:
+            return values[0]
         if expression.kind in ("Await", "YieldFrom", "Yield") and values:
             return values[0]
         return self.unknown(frame, expression)

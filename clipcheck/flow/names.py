@@ -45,6 +45,8 @@ class Names(Core):
             return self.settled(found, name)
         if name in _BUILTINS:
             return External(f"builtins.{name}")
+        if name == "__file__":
+            return Literal(frame.filename)
         starred = self._starred(frame.globals, name)
         return starred if starred is not None else Unknown(f"{frame.filename}:{name}")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from clipcheck.facts import Call
 from clipcheck.findings import Evidence, Site, Span
-from clipcheck.flow.values import Object, Value
+from clipcheck.flow.values import Object, Option, Value
 from clipcheck.flow.worlds import Guard
 from clipcheck.knowledge import Clipping
 from clipcheck.protocol import Gradients
@@ -118,6 +118,9 @@ class Sightings:
     delegated: set[Site] = field(default_factory=set)  # calls of a project's own `step`, seen into
     exhausted: list[str] = field(default_factory=list)  # entries given up for their size
     objects: dict[str, Object] = field(default_factory=dict)
+    options: dict[tuple[str, int], Option] = field(
+        default_factory=dict
+    )  # named like one for clipping, by place
 
     def paths(self, step: Step) -> Iterable[Path]:
         return (path for context in step.contexts for path in context.paths)

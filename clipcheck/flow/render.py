@@ -70,11 +70,6 @@ def names_in(expression: Expression) -> frozenset[str]:
     return frozenset(found)
 
 
-def has_call(expression: Expression) -> bool:
-    """Whether evaluating an expression calls something, so that doing it twice may matter."""
-    return isinstance(expression, facts.Call) or any(has_call(child) for child in children(expression))
-
-
 def children(node: Expression) -> tuple[Expression, ...]:
     """The expressions directly inside one."""
     if isinstance(node, (facts.Attribute, facts.Starred)):

@@ -8,7 +8,7 @@ from typing import Any
 from clipcheck import facts
 from clipcheck.facts import Expression, Statement
 from clipcheck.findings import Evidence
-from clipcheck.flow.render import has_call, last_identifier, names_in, render
+from clipcheck.flow.render import last_identifier, names_in, render
 from clipcheck.flow.trainers import Trainers
 from clipcheck.flow.values import (
     ClassRef,
@@ -27,7 +27,7 @@ from clipcheck.flow.values import (
     literal,
     several,
 )
-from clipcheck.flow.worlds import Guard, Worlds, forget, guarded, merge, split
+from clipcheck.flow.worlds import Guard, Worlds, forget, guarded, merge, split, usual_outcome
 
 MAX_ROUNDS = 5  # of a loop, until its worlds are stable
 MAX_UNROLLED = 6  # members of a known sequence that a loop is run for one by one
@@ -235,6 +235,8 @@ class Statements(Trainers):
                 else:
                     owner.attributes[target.attr] = several((known, value))
                 self.inside.clear()
+            elif isinstance(owner, Table):
+                self.assign(frame, target.value, owner.having(target.attr, value))
             elif target.attr == "grad" and self.following:
                 self._assign_gradient(owner, value)
 
@@ -258,8 +260,7 @@ class Statements(Trainers):
         if tables:  # where a dict has grown on one of two paths, the fuller one goes on
             table = max(tables, key=lambda one: len(one.entries))
             key = str(index.value) if isinstance(index, Literal) else ""
-            entries = tuple(entry for entry in table.entries if entry[0] != key)
-            self.assign(frame, _entry_of(target.value), Table((*entries, (key, value))))
+            self.assign(frame, _entry_of(target.value), table.having(key, value))
         elif isinstance(owner, Object) and isinstance(index, Literal):
             owner.attributes[str(index.value)] = value
 
@@ -285,7 +286,8 @@ class Statements(Trainers):
         usual = self.usual_truth(value)
         if usual is not None and not positive:
             usual = not usual
-        true, false = split(self.worlds, f"{frame.label}:{key}", names, usual)
+        settings = self.settings_in(frame, expression, value) if usual is not None else ()
+        true, false = split(self.worlds, f"{frame.label}:{key}", names, usual, settings)
         return (true, false) if positive else (false, true)
 
     def _settled(self, frame: Frame, expression: Expression, value: Value) -> bool:
@@ -315,29 +317,14 @@ class Statements(Trainers):
         known = {world: world.decided(key) for world in self.worlds}
         open_ = tuple(world for world in self.worlds if known[world] is None)
         self.worlds = open_
-        usual = self._usual(frame, expression)
         true, false = self._test_all(frame, expression) if open_ else ((), ())
+        usual, settings = usual_outcome(open_, true, false)
         held = tuple(world for world, outcome in known.items() if outcome is True)
         failed = tuple(world for world, outcome in known.items() if outcome is False)
         return (
-            merge([held, guarded(true, Guard(key, names, True, usual))]),
-            merge([failed, guarded(false, Guard(key, names, False, usual))]),
+            merge([held, guarded(true, Guard(key, names, True, usual, settings))]),
+            merge([failed, guarded(false, Guard(key, names, False, usual, settings))]),
         )
-
-    def _usual(self, frame: Frame, expression: Expression) -> bool | None:
-        """Which way a condition without calls goes with every option at its default, None where that is open."""
-        if isinstance(expression, facts.Operation) and expression.operator in ("and", "or", "not"):
-            parts = {self._usual(frame, operand) for operand in expression.operands}
-            if expression.operator == "not":
-                part = parts.pop()
-                return None if part is None else not part
-            decisive = expression.operator == "or"
-            if decisive in parts:
-                return decisive
-            return None if None in parts else not decisive
-        if has_call(expression):
-            return None
-        return self.usual_truth(self.evaluate(frame, expression))
 
     def _test_all(self, frame: Frame, expression: facts.Operation) -> tuple[Worlds, Worlds]:
         conjunction = expression.operator == "and"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from clipcheck import facts
 from clipcheck.findings import Span
-from clipcheck.flow.events import Events
+from clipcheck.flow.options import Options
 from clipcheck.flow.records import MAX_PATHS, Clip, ClipContext, Names, Path, Step, StepContext
 from clipcheck.flow.render import is_reference, last_identifier, render
 from clipcheck.flow.values import (
@@ -30,7 +30,7 @@ from clipcheck.protocol import Event, Gradients, Phase
 SHARDED = "sharded"  # the "framework" of a wrapper that clips its shards by a method of its own
 
 
-class Steps(Events):
+class Steps(Options):
     """What happens at a clip and at a step."""
 
     # -- clip ----------------------------------------------------------------------------------------

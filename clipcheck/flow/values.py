@@ -34,15 +34,37 @@ class Unknown(Value):
 class Literal(Value):
     value: str | int | float | bool | None
     place: tuple[str, int] = field(default=("", 0), compare=False)
+    source: facts.Constant | None = field(default=None, compare=False)  # where that constant is written
 
 
 @dataclass(frozen=True, slots=True)
 class Option(Value):
-    """A setting the user of the program chooses: a command-line option with its default."""
+    """A setting the user of the program chooses, by the command line, a file or the environment.
+
+    A value computed from an option is an option as well: `default` is what the computation gives by default,
+    `written` stays the default as it is written down.
+    """
 
     name: str
     default: Value | None  # None: it has none, it must be given
     place: tuple[str, int]
+    written: Written | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The default of a setting as a file says it, and where: what a fix can replace.
+
+    `column` is -1 where a fix cannot (another kind of file, several lines); with `keyword`, the default is one that
+    goes without saying, and `keyword=` can be inserted at `column`.
+    """
+
+    name: str
+    value: str | int | float | bool | None
+    place: tuple[str, int]
+    column: int = -1
+    end: int = -1
+    keyword: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +181,17 @@ class Table(Value):
 
     def get(self, key: str) -> Value | None:
         return next((value for name, value in self.entries if name == key), None)
+
+    def having(self, key: str, value: Value) -> Table:
+        """The same with one entry added, or in place of the one that has its key."""
+        return Table((*(entry for entry in self.entries if entry[0] != key), (key, value)))
+
+
+@dataclass(frozen=True, slots=True)
+class File(Value):
+    """An open file, or its contents, by the path as the code says it."""
+
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +359,11 @@ def literal(value: Value | None) -> str | int | float | bool | Value | None:
     if isinstance(value, Option) and value.default is not None:
         return literal(value.default)
     return value
+
+
+def derived(option: Option, default: Value | None) -> Option:
+    """What a computation makes of an option: the same setting, with another value by default."""
+    return Option(option.name, default, option.place, option.written)
 
 
 def evidence(place: tuple[str, int], message: str) -> Evidence:

@@ -8,8 +8,9 @@ their number by the number of distinct states.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from clipcheck.flow.values import Written
 from clipcheck.protocol import Gradients
 
 MAX_WORLDS = 48
@@ -24,6 +25,7 @@ class Guard:
     names: frozenset[str]
     taken: bool
     usual: bool | None = None  # the way it goes with every option at its default
+    settings: tuple[Written, ...] = field(default=(), compare=False)  # the defaults that it hangs on
 
     @property
     def unusual(self) -> bool:
@@ -63,6 +65,10 @@ class World:
 
 
 Worlds = tuple[World, ...]
+
+
+def _where(written: Written) -> tuple[tuple[str, int], int]:
+    return written.place, written.column
 
 
 def _first(item: tuple[str, Gradients]) -> str:
@@ -116,14 +122,31 @@ def guarded(worlds: Worlds, guard: Guard) -> Worlds:
     return tuple(replace(world, guards=world.guards | {guard}) for world in worlds)
 
 
-def split(worlds: Worlds, key: str, names: frozenset[str], usual: bool | None) -> tuple[Worlds, Worlds]:
+def usual_outcome(before: Worlds, true: Worlds, false: Worlds) -> tuple[bool | None, tuple[Written, ...]]:
+    """Which way a compound test goes by default, as far as its parts say, and the settings they hang on."""
+    old = frozenset[Guard]().union(*(world.guards for world in before))
+    added = [[world.guards - old for world in side] for side in (true, false)]
+    open_ = [any(not any(guard.unusual for guard in guards) for guards in side) for side in added]
+    settings = dict.fromkeys(
+        one for side in added for guards in side for guard in guards for one in guard.settings
+    )
+    return (None if open_[0] is open_[1] else open_[0]), tuple(sorted(settings, key=_where))
+
+
+def split(
+    worlds: Worlds,
+    key: str,
+    names: frozenset[str],
+    usual: bool | None,
+    settings: tuple[Written, ...] = (),
+) -> tuple[Worlds, Worlds]:
     """The worlds in which a test holds, and those in which it does not."""
     true: list[World] = []
     false: list[World] = []
     for world in worlds:
         known = world.decided(key)
         if known is not False:
-            true.append(replace(world, guards=world.guards | {Guard(key, names, True, usual)}))
+            true.append(replace(world, guards=world.guards | {Guard(key, names, True, usual, settings)}))
         if known is not True:
-            false.append(replace(world, guards=world.guards | {Guard(key, names, False, usual)}))
+            false.append(replace(world, guards=world.guards | {Guard(key, names, False, usual, settings)}))
     return tuple(true), tuple(false)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from clipcheck.defaults import clip_options, unread
 from clipcheck.docket import Docket, parting
 from clipcheck.findings import Evidence, Verdict
 from clipcheck.flow.records import Step, StepContext
-from clipcheck.judges import clp102, words
+from clipcheck.judges import words
 from clipcheck.protocol import Phase
 
 
@@ -14,7 +15,7 @@ def judge(step: Step, docket: Docket) -> Verdict | None:
         return None  # the framework's own step: CLP104, or CLP105
     contexts = docket.accused(step)
     worst = docket.worst(contexts)
-    if worst is None or all(clp102.clip_options(context) for context in contexts):
+    if worst is None or all(clip_options(context) for context in contexts):
         return None
     context, assessed = worst
     if not docket.matters(assessed.risk):
@@ -23,7 +24,7 @@ def judge(step: Step, docket: Docket) -> Verdict | None:
     message = (
         f"{words.quoted(step.call)} uses gradients that nothing has clipped{where}; {words.model(assessed)}"
     )
-    chain = words.distinct((*words.of_step(context, assessed), *evidence))
+    chain = words.distinct((*words.of_step(context, assessed), *evidence, *unread(step, context, docket)))
     return Verdict("CLP101", message, step.site, assessed.risk, chain)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from clipcheck.docket import Assessed, Docket, bare, options, usual
+from clipcheck import defaults
+from clipcheck.defaults import clip_options
+from clipcheck.docket import Assessed, Docket
 from clipcheck.findings import Evidence, Verdict
 from clipcheck.flow.records import Clip, Step, StepContext, Told
 from clipcheck.flow.values import Option, choices
-from clipcheck.flow.worlds import Guard
 from clipcheck.judges import words
 from clipcheck.protocol import Phase
 
@@ -27,7 +28,7 @@ def judge(step: Step, docket: Docket) -> Verdict | None:
     default = [replace(guard, taken=not guard.taken) for guard in clip_options(context)]
     message = (
         f"{words.quoted(step.call)} uses gradients that nothing has clipped where {words.condition(default)}, "
-        f"which is the default; {words.model(assessed)}"
+        f"which is the default; {words.model(assessed)}{defaults.advice(step, docket)}"
     )
     chain = words.distinct((*words.of_step(context, assessed), *_switch(context, docket)))
     return Verdict("CLP102", message, step.site, assessed.risk, chain)
@@ -45,20 +46,6 @@ def _of_trainer(step: Step, told: Told, context: StepContext, assessed: Assessed
     return Verdict("CLP102", message, step.site, assessed.risk, chain)
 
 
-def clip_options(context: StepContext) -> frozenset[Guard]:
-    """The options that stand between the usual paths, all unclipped, and the clip of another path."""
-    common = usual(context.paths)
-    if any(path.gradients.phase is Phase.CLIPPED for path in common):
-        return frozenset()
-    always: frozenset[Guard] = frozenset.intersection(*(options(path) for path in bare(common) or common))
-    needed = [options(path) - always for path in context.paths if path.gradients.phase is Phase.CLIPPED]
-    return min(
-        filter(None, needed),
-        key=lambda guards: (len(guards), sorted(g.key for g in guards)),
-        default=frozenset(),
-    )
-
-
 def _switch(context: StepContext, docket: Docket) -> list[Evidence]:
     """The clips behind the option, and where the option has its default."""
     sites = sorted(
@@ -68,6 +55,11 @@ def _switch(context: StepContext, docket: Docket) -> list[Evidence]:
     for site in sites:
         clip = docket.sightings.clips.get(site)
         chain += _defaults(clip) if clip else []
+    switches = {one for guard in clip_options(context) for one in guard.settings}
+    chain += [
+        Evidence(*one.place, f"the default of `{one.name}`")
+        for one in sorted(switches, key=lambda s: s.place)
+    ]
     return chain
 
 

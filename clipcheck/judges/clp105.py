@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from clipcheck.defaults import clip_options
 from clipcheck.docket import Docket
 from clipcheck.findings import Verdict
 from clipcheck.flow.records import Step
 from clipcheck.flow.values import choices, literal
-from clipcheck.judges import clp102, words
+from clipcheck.judges import words
 
 
 def judge(step: Step, docket: Docket) -> Verdict | None:
@@ -15,7 +16,7 @@ def judge(step: Step, docket: Docket) -> Verdict | None:
         return None
     contexts = docket.accused(step)
     worst = docket.worst(contexts)
-    if worst is None or all(clp102.clip_options(context) for context in contexts):
+    if worst is None or all(clip_options(context) for context in contexts):
         return None
     context, assessed = worst
     if not docket.matters(assessed.risk):

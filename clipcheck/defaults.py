@@ -1,0 +1,162 @@
+"""The fix of CLP102: the default that turns the clipping off is set to a threshold, or the switch to on."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from clipcheck import blocks, clipcall, facts
+from clipcheck.docket import Docket, bare, options, usual
+from clipcheck.findings import Evidence, Repair, Replace, Span
+from clipcheck.flow.options import written_as
+from clipcheck.flow.records import Step, StepContext
+from clipcheck.flow.render import last_identifier
+from clipcheck.flow.values import Written, choices
+from clipcheck.flow.worlds import Guard
+from clipcheck.protocol import Phase
+
+_COMPARED = re.compile(r" == '([\w\-.]*)'$")  # `args.clip == 'norm'`: the word that turns it on
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A default as it is written, and what should stand there."""
+
+    written: Written
+    text: str
+
+    @property
+    def words(self) -> str:
+        return f"`{self.written.name}` to {self.text}"
+
+
+def clip_options(context: StepContext) -> frozenset[Guard]:
+    """The options that stand between the usual paths, all unclipped, and the clip of another path."""
+    common = usual(context.paths)
+    if any(path.gradients.phase is Phase.CLIPPED for path in common):
+        return frozenset()
+    always: frozenset[Guard] = frozenset.intersection(*(options(path) for path in bare(common) or common))
+    needed = [
+        _simple(options(path) - always) for path in context.paths if path.gradients.phase is Phase.CLIPPED
+    ]
+    return min(
+        filter(None, needed),
+        key=lambda guards: (len(guards), sorted(g.key for g in guards)),
+        default=frozenset(),
+    )
+
+
+def _simple(guards: frozenset[Guard]) -> frozenset[Guard]:
+    """The guards without the compound ones (`clip and clip > 0`) that a part of theirs speaks for."""
+    parts = [guard for guard in guards if " and " not in guard.key and " or " not in guard.key]
+    return frozenset(
+        guard for guard in guards if guard in parts or not any(one.names <= guard.names for one in parts)
+    )
+
+
+def of_step(step: Step, docket: Docket) -> Repair | None:
+    """Set the defaults, where they are written in the file of the step."""
+    found = needed(docket.accused(step), docket)
+    here = [change.written.place[0] == step.site.filename and change.written.column >= 0 for change in found]
+    if not found or not all(here):
+        return None
+    actions = tuple(_action(change) for change in found)
+    message = f"set the default of {' and of '.join(change.words for change in found)}"
+    return Repair("unsafe", message, actions)
+
+
+def _action(change: Change) -> Replace:
+    written = change.written
+    row = written.place[1]
+    text = f", {written.keyword}={change.text}" if written.keyword else change.text
+    return Replace(Span(row, written.column, row, written.end), text)
+
+
+def advice(step: Step, docket: Docket) -> str:
+    """What to set where, if that is in a file that the fix does not write; else nothing."""
+    found = needed(docket.accused(step), docket)
+    elsewhere = [change for change in found if change.written.place[0] != step.site.filename]
+    places = [f"{one.words} in {os.path.basename(one.written.place[0])}" for one in elsewhere]
+    return f"; set {' and '.join(places)}" if places else ""
+
+
+def needed(contexts: Iterable[StepContext], docket: Docket) -> list[Change]:
+    """The defaults to change so that the clip is on in every one of these contexts; none if that is not known."""
+    found: dict[tuple[tuple[str, int], int], Change] = {}
+    for context in contexts:
+        changes = [_of_guard(guard, docket) for guard in sorted(clip_options(context), key=lambda g: g.key)]
+        for change in (*changes, *_thresholds(context, docket)):
+            if change is None:
+                return []
+            place = (change.written.place, change.written.column)
+            if found.setdefault(place, change).text != change.text:
+                return []
+    return list(found.values())
+
+
+def unread(step: Step, context: StepContext, docket: Docket) -> tuple[Evidence, ...]:
+    """The options for clipping that the program of a step declares and does not use."""
+    files = (step.site.filename, context.entry)
+    found = [option for place, option in docket.sightings.options.items() if place[0] in files]
+    used = _read_in(files, docket) if found else frozenset()
+    idle = sorted((option for option in found if option.name not in used), key=lambda one: one.place)
+    text = "an option for it, `{}`, is declared here and not used"
+    return tuple(Evidence(*option.place, text.format(option.name)) for option in idle)
+
+
+def _read_in(files: Iterable[str], docket: Docket) -> frozenset[str]:
+    """Every name, attribute and literal key that some files read."""
+    used: set[str] = set()
+    for node in (node for file in set(files) for node in blocks.walk(docket.context.body(file))):
+        keys: tuple[object, ...] = ()
+        if isinstance(node, facts.Name):
+            used.add(node.id)
+        elif isinstance(node, facts.Attribute):
+            used.add(node.attr)
+        elif isinstance(node, facts.Subscript):
+            keys = (node.index,)
+        elif isinstance(node, facts.Call) and last_identifier(node.function) in ("get", "getattr", "pop"):
+            keys = node.arguments[:2]
+        used.update(str(key.value) for key in keys if isinstance(key, facts.Constant))
+    return frozenset(used)
+
+
+def _of_guard(guard: Guard, docket: Docket) -> Change | None:
+    """The default that a guard hangs on, and the value that turns it round."""
+    hinted = docket.context.knowledge.hinted
+    named = [one for one in guard.settings if hinted("clip-option", one.name)] or list(guard.settings)
+    if len(named) != 1:
+        return None
+    (written,) = named
+    number = repr(float(docket.context.settings.max_norm))
+    compared = _COMPARED.search(guard.key)
+    if isinstance(written.value, bool):
+        return Change(written, repr(not written.value))
+    if compared is not None:
+        return Change(written, f'"{compared[1]}"') if guard.taken else None
+    if isinstance(written.value, str):
+        return Change(written, f'"{number}"') if _is_number(written.value) else None
+    return Change(written, number)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _thresholds(context: StepContext, docket: Docket) -> Iterator[Change]:
+    """The thresholds of the clips behind the guards that are none: they need a number as well."""
+    sites = {site for path in context.paths for site in path.gradients.clips}
+    for clip in (docket.sightings.clips[site] for site in sorted(sites) if site in docket.sightings.clips):
+        for value in (one.threshold for one in clip.contexts if one.threshold is not None):
+            for choice in choices(value):
+                written = written_as("the threshold", choice)
+                if written is None or isinstance(written.value, (bool, str)):
+                    continue
+                if written.value is None or not clipcall.LEAST <= written.value < clipcall.MOST:
+                    yield Change(written, repr(float(docket.context.settings.max_norm)))
