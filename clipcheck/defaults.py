@@ -8,14 +8,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from clipcheck import blocks, clipcall, facts
-from clipcheck.docket import Docket, bare, options, usual
+from clipcheck.docket import Docket, acted_on, bare, options, usual
 from clipcheck.findings import Evidence, Repair, Replace, Span
 from clipcheck.flow.options import written_as
 from clipcheck.flow.records import Step, StepContext
 from clipcheck.flow.render import last_identifier
 from clipcheck.flow.values import Written, choices
 from clipcheck.flow.worlds import Guard
-from clipcheck.protocol import Phase
 
 _COMPARED = re.compile(r" == '([\w\-.]*)'$")  # `args.clip == 'norm'`: the word that turns it on
 
@@ -35,12 +34,10 @@ class Change:
 def clip_options(context: StepContext) -> frozenset[Guard]:
     """The options that stand between the usual paths, all unclipped, and the clip of another path."""
     common = usual(context.paths)
-    if any(path.gradients.phase is Phase.CLIPPED for path in common):
+    if any(acted_on(path.gradients) for path in common):
         return frozenset()
     always: frozenset[Guard] = frozenset.intersection(*(options(path) for path in bare(common) or common))
-    needed = [
-        _simple(options(path) - always) for path in context.paths if path.gradients.phase is Phase.CLIPPED
-    ]
+    needed = [_simple(options(path) - always) for path in context.paths if acted_on(path.gradients)]
     return min(
         filter(None, needed),
         key=lambda guards: (len(guards), sorted(g.key for g in guards)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from clipcheck import blocks, facts
@@ -14,6 +14,7 @@ from clipcheck.findings import RISKS, Evidence, Risk, Site
 from clipcheck.flow.records import Clip, ClipContext, Path, Sightings, Step, StepContext
 from clipcheck.flow.values import Object, choices
 from clipcheck.flow.worlds import Guard
+from clipcheck.idle import may_be_idle
 from clipcheck.knowledge import Knowledge
 from clipcheck.protocol import Gradients, Phase
 
@@ -33,6 +34,15 @@ class Assessed(Protocol):
     def evidence(self) -> tuple[Evidence, ...]: ...
     @property
     def summary(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A clip that is reported for whose gradients it acts on, or when (CLP204, CLP205, CLP207)."""
+
+    code: str
+    steps: tuple[Site, ...]  # those that the finding at the clip speaks for
+    reason: str = ""
 
 
 def _no_body(_: str) -> Block:
@@ -56,6 +66,7 @@ class Docket:
     sightings: Sightings
     context: JudgeContext
     vain: dict[Site, str] = field(default_factory=dict)  # clips reported as CLP201 or CLP202
+    faults: dict[Site, Fault] = field(default_factory=dict)  # clips reported as CLP204, CLP205 or CLP207
 
     @classmethod
     def of(cls, sightings: Sightings, context: JudgeContext) -> Docket:
@@ -72,15 +83,36 @@ class Docket:
         """The paths that accuse a step: bare as the program usually runs, and not by a switch nobody knows."""
         return [path for path in bare(usual(context.paths)) if not self._undecided(path, context)]
 
+    def partly(self, step: Step) -> list[StepContext]:
+        """The contexts in which a step surely updates more than the clip before it covers (CLP103)."""
+        if self.accused(step) or self.withheld(step):
+            return []
+        contexts = [context for context in step.contexts if in_part(context)]
+        return [] if any(self._may_be_idle(step, context) for context in contexts) else contexts
+
+    def _may_be_idle(self, step: Step, context: StepContext) -> bool:
+        """Whether what is left out may not be trained at all, by the files around the step and the model."""
+        left = left_out(context)
+        made = [self.sightings.objects[key] for key in left]
+        files = {step.site.filename, context.entry, *(one.site.filename for one in made)}
+        files |= {one.cls.filename for one in made if one.cls is not None}
+        held = [item for one in self.sightings.objects.values() for item in one.attributes.items()]
+        names = frozenset(name for name, value in held if isinstance(value, Object) and value.key in left)
+        bodies = [self.context.body(file) for file in sorted(files)]
+        return may_be_idle(bodies, [one.site.span for one in made], names, self.context.knowledge.hinted)
+
     def _undecided(self, path: Path, context: StepContext) -> bool:
         """Whether only a switch that nobody knows keeps this path from a clip.
 
         That is a clip option without a known default, or any test around a clip by a library that is not
         known: it may well skip the step itself where the test fails (`accelerator.sync_gradients`).
         """
-        clipped = [other for other in context.paths if other.gradients.phase is Phase.CLIPPED]
+        clipped = [other for other in context.paths if acted_on(other.gradients)]
         sites = {site for other in clipped for site in other.gradients.clips}
         clips = [clip for site in sites if (clip := self.sightings.clips.get(site))]
+        apart = parting(path, clipped)
+        if any(guard.usual is not None and guard.usual is guard.taken for guard in apart):
+            return False  # a switch that is off by default keeps it from the clip, whatever the others say
         foreign = bool(clips) and all(clip.kind == "library" for clip in clips)
         return any(
             guard.usual is None
@@ -90,13 +122,15 @@ class Docket:
                     self.context.knowledge.hinted("clip-option", word) for word in _WORD.findall(guard.key)
                 )
             )
-            for guard in parting(path, clipped)
+            for guard in apart
         )
 
     def withheld(self, step: Step) -> bool:
         """Whether a finding at a misplaced clip speaks for this step."""
         clips = [clip for context in step.contexts for clip in self._acting(context)]
         if any(one_by_one(clip) or still_scaled(clip) for clip in clips):
+            return True
+        if any(step.site in fault.steps for fault in self.faults.values()):
             return True
         return any(bare(c.paths) and self._answered(step, c) for c in step.contexts)
 
@@ -109,6 +143,11 @@ class Docket:
         # A clip of scaled gradients (CLP203) answers for the ways through it alone, which are not bare.
         if any(one_by_one(clip) for clip in self._acting(context)):
             return True  # the loop over the parameters may run zero times: that is no second finding
+        for site, fault in self.faults.items():
+            others = fault.code == "CLP207"  # in other contexts the step may have nothing to do with the clip
+            met = not others or any(site in path.gradients.foreign for path in bare(context.paths))
+            if step.site in fault.steps and met:
+                return True
         for site, code in self.vain.items():
             missed = [site in path.gradients.vain for path in bare(context.paths)]
             if step.site in stepped_before(self.sightings.clips[site]) or all(missed):
@@ -124,6 +163,15 @@ class Docket:
         assessed = [(context, self.context.assess(context)) for context in contexts]
         return max(assessed, key=lambda pair: RISKS.index(pair[1].risk), default=None)
 
+    def uncovered(self, contexts: Iterable[StepContext]) -> tuple[StepContext, Assessed]:
+        """The context with the highest risk of what no clip covers; that of the whole where it is not known."""
+        assessed = []
+        for context in contexts:
+            models = tuple(self.sightings.objects[key] for key in sorted(left_out(context)))
+            rest = self.context.assess(replace(context, models=models))
+            assessed.append((context, rest if rest.evidence else self.context.assess(context)))
+        return max(assessed, key=lambda pair: RISKS.index(pair[1].risk))
+
     def matters(self, risk: Risk) -> bool:
         """Whether absent clipping at this risk is reported."""
         return RISKS.index(risk) >= RISKS.index(self.context.settings.min_risk)
@@ -135,6 +183,8 @@ class Docket:
             return "reported"
         if worst is not None:
             return "low_risk"
+        if contexts := self.partly(step):
+            return "reported" if self.matters(self.uncovered(contexts)[1].risk) else "low_risk"
         if any(all(unsure(path.gradients) for path in context.paths) for context in step.contexts):
             return "unknown"
         clipped = any(path.gradients.phase is Phase.CLIPPED for path in self.sightings.paths(step))
@@ -227,6 +277,21 @@ def unsure(gradients: Gradients) -> bool:
 def bare(paths: Iterable[Path]) -> list[Path]:
     """The paths on which a step surely uses gradients that nothing has clipped."""
     return [path for path in paths if path.code == "CLP101" and not unsure(path.gradients)]
+
+
+def in_part(context: StepContext) -> list[Path]:
+    """The paths on which a step surely uses gradients that were clipped in part, as the program usually runs."""
+    return [path for path in usual(context.paths) if path.code == "CLP103" and not unsure(path.gradients)]
+
+
+def left_out(context: StepContext) -> frozenset[str]:
+    """The keys of what no clip covers on those paths."""
+    return frozenset().union(*(path.gradients.uncovered for path in in_part(context)))
+
+
+def acted_on(gradients: Gradients) -> bool:
+    """Whether a clip has acted on these gradients, if only on a part of them."""
+    return gradients.phase is Phase.CLIPPED or gradients.covered is not None
 
 
 def usual(paths: list[Path]) -> list[Path]:

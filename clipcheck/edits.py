@@ -17,6 +17,7 @@ from clipcheck.findings import (
     Replace,
     SetArgument,
     Span,
+    Wrap,
 )
 from clipcheck.imports import has_import, import_place
 from clipcheck.sourcefile import parse
@@ -36,9 +37,9 @@ class Change(NamedTuple):
 def first_use(tree: Tree, actions: Sequence[Action]) -> int:
     """Return the offset of the first place that `actions` touch below the imports (else the end)."""
     spans = [
-        action.span if isinstance(action, Replace) else action.anchor
+        action.span if isinstance(action, (Replace, Wrap)) else action.anchor
         for action in actions
-        if isinstance(action, (InsertBefore, MoveBefore, MoveAfter, Replace))
+        if isinstance(action, (InsertBefore, MoveBefore, MoveAfter, Replace, Wrap))
     ]
     return min((tree.lines.range(span)[0] for span in spans), default=len(tree.text))
 
@@ -65,6 +66,9 @@ def changes(tree: Tree, actions: Sequence[Action], limit: int) -> list[Change]:
         elif isinstance(action, SetArgument):
             places = argument_changes(tree.text, *tree.lines.range(action.call), action.name, action.value)
             found.extend(Change(*place) for place in places)
+        elif isinstance(action, Wrap):
+            start, end = tree.lines.range(action.span)
+            found += [Change(start, start, action.before), Change(end, end, action.after)]
         elif isinstance(action, AddImport):
             found.extend(_add_import(tree, action.text, limit))
         else:

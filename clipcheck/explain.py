@@ -98,7 +98,7 @@ def _verdict(case: Case, step: Step) -> list[str]:
     for finding in own:
         why = case.silenced.get(finding)
         state = f"not reported, {why}" if why else "reported"
-        out.append(f"verdict: {state}: {finding.code} {finding.name}, {finding.risk} risk")
+        out.append(f"verdict: {state}: {finding.code} {finding.name}, {naming.risk_words(finding.risk)}")
         out += _indented([finding.message])
     return out or [f"verdict: {_outcome(case, step)}"]
 
@@ -110,11 +110,10 @@ def _outcome(case: Case, step: Step) -> str:
         return f"withheld: the clip that should guard it is reported instead, at {clips}"
     outcome = docket.outcome(step)
     if outcome == "low_risk":
-        worst = docket.worst(docket.accused(step))
-        risk = worst[1].risk if worst else "low"
-        return (
-            f"not clipped, and not reported: {risk} risk, below --min-risk {docket.context.settings.min_risk}"
-        )
+        worst = docket.worst(docket.accused(step)) or docket.uncovered(docket.partly(step))
+        risk = worst[1].risk
+        least = docket.context.settings.min_risk
+        return f"not clipped, and not reported: {naming.risk_words(risk)}, below --min-risk {least}"
     paths = [path for context in step.contexts for path in context.paths]
     if outcome == "unknown" and all(path.gradients.phase in _NOTHING for path in paths):
         return "not reported: no new gradients reach it, so there is nothing to clip"
@@ -131,7 +130,10 @@ def _blamed(docket: Docket, step: Step) -> Iterator[tuple[Clip, str]]:
     paths = [path for context in step.contexts for path in context.paths]
     for site, clip in sorted(docket.sightings.clips.items()):
         code = docket.vain.get(site, "")
-        if one_by_one(clip) and any(site in path.gradients.clips for path in paths):
+        fault = docket.faults.get(site)
+        if fault is not None and step.site in fault.steps:
+            yield clip, fault.code
+        elif one_by_one(clip) and any(site in path.gradients.clips for path in paths):
             yield clip, "CLP206"
         elif still_scaled(clip) and any(site in path.gradients.clips for path in paths):
             yield clip, "CLP203"
@@ -202,6 +204,8 @@ def _events(case: Case, gradients: Gradients) -> Iterator[str]:
         yield f"unscale at {case.place(gradients.unscaled)}"
     for site in sorted(gradients.clips):
         yield f"clip at {case.place(site)}"
+    for site in sorted(gradients.foreign):
+        yield f"clip at {case.place(site)} of another model"
     if gradients.covered is not None:
         yield "a clip that covers a part of the parameters only"
     if gradients.early:
@@ -219,6 +223,8 @@ def _used(case: Case, gradients: Gradients) -> str:
         return f"the step, on gradients that a step{where} has used before"
     if gradients.phase is Phase.CLIPPED:
         return "the step, on clipped gradients"
+    if gradients.covered is not None:
+        return "the step, on gradients that are clipped in part"
     if gradients.phase is Phase.SCALED:
         return "the step, which takes the loss scale off by itself; nothing has clipped"
     return "the step, on gradients that nothing has clipped"
@@ -256,13 +262,14 @@ def _fixes(case: Case, step: Step) -> list[str]:
 
 
 def _fix(case: Case, finding: Finding, step: Step | None) -> str:
+    bare = step if finding.code == "CLP101" else None  # `doubts` speaks of a clip that is to be written
     if finding.fix is None:
-        why = _NO_FIX.get(finding.code) or (doubts(step, case.docket) if step else "")
+        why = _NO_FIX.get(finding.code) or (doubts(bare, case.docket) if bare else "")
         return f"fix: none; {why or 'it has no place in this statement, or cannot be certain'}"
     option = "--fix" if finding.fix.applicability == "safe" else "--fix --unsafe-fixes"
     why = _UNSAFE.get(finding.code, "")
-    if step and not why and finding.fix.applicability == "unsafe":
-        why = doubts(step, case.docket)
+    if bare and not why and finding.fix.applicability == "unsafe":
+        why = doubts(bare, case.docket)
     text = f"fix ({finding.fix.applicability}, written by {option}): {finding.fix.message}"
     return f"{text}; unsafe because {why}" if why else text
 
@@ -276,7 +283,7 @@ def _of_clip(case: Case, clip: Clip) -> list[str]:
     for finding in own:
         why = case.silenced.get(finding)
         state = f"not reported, {why}" if why else "reported"
-        out.append(f"verdict: {state}: {finding.code} {finding.name}, {finding.risk} risk")
+        out.append(f"verdict: {state}: {finding.code} {finding.name}, {naming.risk_words(finding.risk)}")
         out += _indented([finding.message, *map(case.told, finding.evidence)])
         out.append(_fix(case, finding, None))
     if not own:

@@ -317,12 +317,12 @@ class _Walk:
     def comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> Expression:
         lazy = isinstance(node, ast.GeneratorExp)
         return facts.Comprehension(
-            self.expression(node.elt), self.clauses(node.generators), lazy, node.lineno
+            self.expression(node.elt), self.clauses(node.generators), lazy, _span(node)
         )
 
     def dict_comprehension(self, node: ast.DictComp) -> Expression:
         pair = facts.Collection((self.expression(node.key), self.expression(node.value)), node.lineno)
-        return facts.Comprehension(pair, self.clauses(node.generators), False, node.lineno)
+        return facts.Comprehension(pair, self.clauses(node.generators), False, _span(node))
 
     def clauses(self, generators: list[ast.comprehension]) -> tuple[facts.Clause, ...]:
         return tuple(

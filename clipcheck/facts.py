@@ -112,7 +112,11 @@ class Comprehension:
     element: Expression
     clauses: tuple[Clause, ...]
     lazy: bool  # a generator expression: used up by its first reader
-    row: int
+    span: Span
+
+    @property
+    def row(self) -> int:
+        return self.span.row
 
 
 @dataclass(frozen=True, slots=True)

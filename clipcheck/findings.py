@@ -83,6 +83,15 @@ class SetArgument:
 
 
 @dataclass(frozen=True, slots=True)
+class Wrap:
+    """Put `before` and `after` around the expression at `span`."""
+
+    span: Span
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
 class AddImport:
     """Add an import line (`import torch`) after the imports at the top of the file."""
 
@@ -96,7 +105,7 @@ class RemoveComment:
     span: Span
 
 
-Action = InsertBefore | MoveBefore | MoveAfter | Replace | SetArgument | AddImport | RemoveComment
+Action = InsertBefore | MoveBefore | MoveAfter | Replace | SetArgument | Wrap | AddImport | RemoveComment
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from clipcheck import blocks, facts
 from clipcheck.blocks import Located, locate
 from clipcheck.docket import Docket, bare
+from clipcheck.faults import cut_up
 from clipcheck.findings import Applicability, InsertBefore, MoveAfter, MoveBefore, Repair, Span
 from clipcheck.flow.records import Clip, ClipContext, Step
 from clipcheck.flow.render import names_in, render
@@ -60,6 +61,80 @@ def _independent(here: Located, there: Located, clip: Clip) -> bool:
     return not blocks.bound(between) & names_in(clip.call)
 
 
+def into_the_accumulation(clip: Clip, docket: Docket) -> Repair | None:
+    """Move a clip of every micro-batch to right before the step that uses their sum."""
+    steps = cut_up(clip, docket)
+    body = docket.context.body(clip.site.filename)
+    here = locate(body, clip.site.span)
+    if len(steps) != 1 or here is None or steps[0].site.filename != clip.site.filename:
+        return None
+    step = steps[0]
+    there = locate(body, step.site.span)
+    if there is None or there.function is not here.function or step.contexts[0].has_closure:
+        return None
+    source = _whole(here, there, clip)
+    prelude = _unscaled_before(clip, there, docket)
+    if source is None or prelude is None or not _unread(here, there):
+        return None
+    message = (
+        f"move the clip to before `{render(step.call.function)}` (the direction changes: so does the run)"
+    )
+    return Repair("unsafe", message, (MoveBefore(source, step.site.span, prelude),))
+
+
+def _whole(here: Located, there: Located, clip: Clip) -> Span | None:
+    """The span of what moves, as `_movable`, where both stand in blocks around the step or beside them."""
+    statement = here.statement
+    if not isinstance(statement, (facts.Evaluate, facts.Assign)) or statement.value != clip.call:
+        return None
+    around = [block for block, _ in there.chain]
+    depth = max(
+        (d for d, (block, _) in enumerate(here.chain) if any(block is b for b in around)), default=None
+    )
+    if depth is None:
+        return None
+    moving = [block[index] for block, index in here.chain[depth:]]
+    lone = all(isinstance(g, facts.Branch) and len(g.body) == 1 and not g.orelse for g in moving[:-1])
+    if not lone and not all(isinstance(g, facts.For) for g in moving[:-1]):
+        return None
+    return moving[0].span if lone else clip.site.span
+
+
+def _unread(here: Located, there: Located) -> bool:
+    """Whether nobody but the step's own block reads the norm that a clip gives back."""
+    names = blocks.bound((here.statement,))
+    if not names:
+        return True
+    if here.function is None:
+        return False
+    reads = [n for n in blocks.walk(here.function.body) if isinstance(n, facts.Name) and n.id in names]
+    near = [n for n in blocks.walk(there.block[there.index :]) if isinstance(n, facts.Name) and n.id in names]
+    return len(reads) == len(near) + len(names)
+
+
+def _unscaled_before(clip: Clip, there: Located, docket: Docket) -> tuple[str, ...] | None:
+    """The unscale call that must come before the moved clip; None where it cannot be written."""
+    paths = [path for context in clip.contexts for path in context.paths]
+    if any(path.gradients.unscaled is not None for path in paths):
+        return None  # it unscales every micro-batch, which is an error of its own
+    if not any(path.code == "CLP203" for path in paths):
+        return ()
+    names = _unscale_names(docket.context.knowledge)
+    scope = there.function.body if there.function is not None else there.chain[0][0]
+    if _calls_of(names, there.block[: there.index]):
+        return ()
+    call = _unscale_for(clip, docket)
+    return (call,) if call and not _calls_of(names, scope) else None
+
+
+def _unscale_names(knowledge: Knowledge) -> frozenset[str]:
+    return frozenset(name for (_, name), rule in knowledge.methods.items() if rule.event == "unscale")
+
+
+def _calls_of(names: frozenset[str], block: object) -> list[facts.Call]:
+    return [n for n in blocks.walk(block) if isinstance(n, facts.Call) and _method(n) in names]
+
+
 def _prelude(clip: Clip, step: Step, docket: Docket) -> tuple[str, ...] | None:
     """The unscale call that must come before the moved clip; None where it cannot be written (yet)."""
     paths = [path for context in step.contexts for path in bare(context.paths)]
@@ -77,6 +152,8 @@ def _prelude(clip: Clip, step: Step, docket: Docket) -> tuple[str, ...] | None:
 
 def after_unscale(clip: Clip, docket: Docket) -> Repair | None:
     """Unscale before the clip; where the code unscales after it, the clip moves behind that."""
+    if cut_up(clip, docket):  # unscaling every micro-batch is an error at run time
+        return into_the_accumulation(clip, docket)
     here = locate(docket.context.body(clip.site.filename), clip.site.span)
     call = _unscale_for(clip, docket)
     if here is None or not call:
@@ -111,7 +188,7 @@ def _always_scaled(context: ClipContext) -> bool:
 
 def _unscales_after(here: Located, knowledge: Knowledge) -> list[facts.Evaluate] | None:
     """The unscale calls right in the block of the clip, after it; None where others follow elsewhere."""
-    names = {name for (_, name), rule in knowledge.methods.items() if rule.event == "unscale"}
+    names = _unscale_names(knowledge)
     beside: list[facts.Evaluate] = []
     for depth, (block, index) in enumerate(reversed(here.chain)):
         for statement in block[index + 1 :]:

@@ -18,3 +18,8 @@ def with_article(name: str) -> str:
     if len(name) > 1 and name[:2].isupper():
         return f"an {name}" if name[0] in _VOWEL_LETTERS else f"a {name}"
     return f"an {name}" if name[:1].lower() in ("a", "e", "i", "o", "u") else f"a {name}"
+
+
+def risk_words(risk: str) -> str:
+    """A risk as a report says it: high risk, no risk."""
+    return f"{'no' if risk == 'none' else risk} risk"

@@ -16,7 +16,7 @@ from clipcheck import catalog, knowledge, suppress
 from clipcheck.blocks import Block
 from clipcheck.config import Settings, UserError
 from clipcheck.discover import Discovery, discover
-from clipcheck.docket import Docket
+from clipcheck.faults import docket_of
 from clipcheck.findings import RISKS, Finding, Report, Sight, Verdict
 from clipcheck.flow.interpreter import Interpreter
 from clipcheck.flow.records import Sightings, StepContext
@@ -82,7 +82,7 @@ def explain(path: Path, row: int, settings: Settings, *, cell: int | None = None
     findings = _placed(scanned, own)
     silenced = {finding: why for finding in findings if (why := _silence(scanned, finding, settings))}
     lines = scanned.library.text(filename).splitlines()
-    docket = Docket.of(scanned.sightings, scanned.context)
+    docket = docket_of(scanned.sightings, scanned.context)
 
     def locate(name: str, row: int) -> tuple[int | None, int]:
         return scanned.library.program(name).locate(row)

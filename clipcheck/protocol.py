@@ -74,6 +74,9 @@ TABLE: dict[tuple[Phase, Event], tuple[Phase, str]] = {
 }
 
 
+PARTLY = "a clip covers a part of what this optimizer updates"
+
+
 @dataclass(frozen=True, slots=True)
 class Gradients:
     """The gradients of one optimizer's parameters on one path.
@@ -89,6 +92,9 @@ class Gradients:
     clips: frozenset[Site] = frozenset()  # the clips that act on these gradients
     vain: frozenset[Site] = frozenset()  # the clips that came too early or too late for them
     covered: frozenset[str] | None = None  # models a partial clip covers; None: all of them
+    uncovered: frozenset[str] = frozenset()  # what it surely leaves out
+    partial: frozenset[Site] = frozenset()  # the clips that acted before this accumulation was complete
+    foreign: frozenset[Site] = frozenset()  # the clips, since the last backward, of other models alone
     backward: Site | None = None
     unscaled: Site | None = None  # where the loss scale was taken off
     stepped: Site | None = None
@@ -99,6 +105,7 @@ class Gradients:
         if event is Event.CLIP:
             return self._clipped(phase, code, site)
         if event is Event.STEP:
+            code = "CLP103" if code == "CLP101" and self.covered is not None else code
             spent = Gradients(phase, vain=frozenset(), stepped=site)
             return (spent if phase is Phase.SPENT else replace(self, vain=frozenset(), unsure="")), code
         if event is Event.ZERO_GRAD:
@@ -111,7 +118,10 @@ class Gradients:
     def _refreshed(self, phase: Phase, site: Site) -> Gradients:
         early = self.early or self.phase is Phase.CLIPPED
         unsure = self.unsure if self.phase in (Phase.FRESH, Phase.SCALED, Phase.CLIPPED) else ""
-        return Gradients(phase, early=early, unsure=unsure, vain=self.vain, backward=site)
+        if self.covered is not None:  # what the backward adds, and to which part, is not known
+            unsure = unsure or PARTLY
+        partial = self.partial | (self.clips if self.phase is Phase.CLIPPED else frozenset())
+        return Gradients(phase, early=early, unsure=unsure, vain=self.vain, partial=partial, backward=site)
 
     def _clipped(self, phase: Phase, code: str, site: Site) -> tuple[Gradients, str]:
         if code in ("CLP201", "CLP202"):
@@ -119,4 +129,4 @@ class Gradients:
         if self.early and self.phase is not Phase.CLIPPED:
             code = code or "CLP204"
         clips = (self.clips if self.phase is Phase.CLIPPED else frozenset()) | {site}
-        return replace(self, phase=phase, clips=clips, maybe=False), code
+        return replace(self, phase=phase, clips=clips, maybe=False, covered=None, uncovered=frozenset()), code

@@ -1,4 +1,4 @@
-"""Fixes that rewrite the clip call itself: another function, the new name, all parameters at once."""
+"""Fixes that rewrite the clip call, or what it is handed: another function, the new name, all parameters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import replace
 from clipcheck import blocks, clipcall, facts
 from clipcheck.blocks import locate
 from clipcheck.docket import Docket, imports
-from clipcheck.findings import Repair, Replace, Span
+from clipcheck.faults import exhausted
+from clipcheck.findings import Applicability, Repair, Replace, Span, Wrap
 from clipcheck.flow.records import Clip
 from clipcheck.flow.render import render
 
@@ -108,6 +109,41 @@ def over_all_parameters(clip: Clip, docket: Docket) -> Repair | None:
     written = replace(call, arguments=(loop.source, *call.arguments[1:]))
     message = "clip all parameters in one call (a tighter bound: the run changes)"
     return Repair("unsafe", message, (Replace(loop.span, render(written)),))
+
+
+def over_what_it_updates(clip: Clip, parameters: str, docket: Docket) -> Repair | None:
+    """Hand a clip of a part the parameters of all that the optimizer updates, by this expression."""
+    call = clip.call
+    rule = clipcall.call_rule(call, docket.context.knowledge)
+    slot = rule.slot("parameters") if rule is not None else None
+    if slot is None or not _is_quotable(call):
+        return None
+    value = facts.Name(parameters, call.row)
+    arguments = tuple(value if i == slot[1] else argument for i, argument in enumerate(call.arguments))
+    keywords = tuple((key, value if key == slot[0] else kept) for key, kept in call.keywords)
+    written = replace(call, arguments=arguments, keywords=keywords)
+    message = f"clip `{parameters}`, all that the optimizer updates (a tighter bound: the run changes)"
+    return Repair("unsafe", message, (Replace(call.span, render(written)),))
+
+
+def kept_in_a_list(clip: Clip, docket: Docket) -> Repair | None:
+    """Keep the parameters that an iterator gives in a list, where it is made."""
+    fault = docket.faults.get(clip.site)
+    made = docket.sightings.iterators.get(exhausted(clip))
+    if fault is None or fault.reason or made is None or made.filename != clip.site.filename:
+        return None
+    nodes = list(blocks.walk(docket.context.body(made.filename)))
+    stepped = any(isinstance(n, facts.Call) and render(n.function) == "next" for n in nodes)
+    level: Applicability = "unsafe" if stepped else "safe"  # a list has no next()
+    span, action = made.span, (Wrap(made.span, "list(", ")"),)
+    lazy = [n for n in nodes if isinstance(n, facts.Comprehension) and n.span == span]
+    if not lazy:
+        return Repair(level, "keep the parameters in a list", action)
+    if not any(isinstance(n, facts.Assign) and n.value is lazy[0] for n in nodes):
+        return None  # its parentheses may be those of a call
+    first = Span(span.row, span.column, span.row, span.column + 1)
+    last = Span(span.end_row, span.end_column - 1, span.end_row, span.end_column)
+    return Repair(level, "make it a list", (Replace(first, "["), Replace(last, "]")))
 
 
 def _is_quotable(call: facts.Call) -> bool:

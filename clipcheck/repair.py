@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from clipcheck import clipcall, defaults, engines, moves, renames, tell
+from clipcheck.blocks import locate
 from clipcheck.clipcall import Spelling
-from clipcheck.docket import Docket, bare, imports, optimizers
+from clipcheck.docket import Docket, bare, imports, in_part, optimizers
 from clipcheck.findings import AddImport, Applicability, InsertBefore, Repair, Span
 from clipcheck.flow.records import Clip, Step, StepContext
 from clipcheck.flow.render import render
@@ -32,6 +33,8 @@ _CLIPS: dict[str, Callable[[Clip, Docket], Repair | None]] = {
     "CLP201": moves.to_the_step,
     "CLP202": moves.to_the_step,
     "CLP203": moves.after_unscale,
+    "CLP204": moves.into_the_accumulation,
+    "CLP205": renames.kept_in_a_list,
     "CLP206": renames.over_all_parameters,
     "CLP301": renames.to_the_norm,
     "CLP303": renames.to_the_new_name,
@@ -79,6 +82,24 @@ def _written(
         clip=name.text, parameters=draft.parameters, threshold=threshold
     )
     return name.imports, call
+
+
+def _cover_the_step(step: Step, docket: Docket) -> Repair | None:
+    """Have the one clip before a step cover all that the optimizer updates."""
+    contexts = docket.partly(step)
+    paths = [path for context in contexts for path in in_part(context)]
+    sites = {site for path in paths for site in path.gradients.clips}
+    draft = _draft(contexts, docket)
+    if len(sites) != 1 or draft is None or any(path.gradients.phase is Phase.SCALED for path in paths):
+        return None
+    clip = docket.sightings.clips[sites.pop()]
+    body = docket.context.body(step.site.filename)
+    here, there = locate(body, clip.site.span), locate(body, step.site.span)
+    if clip.site.filename != step.site.filename or here is None or there is None:
+        return None
+    if here.function is not there.function:
+        return None  # the names of one function need not mean the same in the other
+    return renames.over_what_it_updates(clip, draft.parameters, docket)
 
 
 def _anchor(step: Step, contexts: list[StepContext]) -> Span | None:
@@ -173,4 +194,5 @@ def _same_threshold(step: Step, threshold: str, docket: Docket) -> bool:
 _STEPS: dict[str, Callable[[Step, Docket], Repair | None]] = {
     "CLP101": _clip_the_step,
     "CLP102": defaults.of_step,
+    "CLP103": _cover_the_step,
 }

@@ -61,7 +61,7 @@ def test_a_clipped_step(told):
 
 def test_a_step_below_the_risk_asked_for(told):
     text = told(loop("optimizer.step()", model="nn.Linear(8, 8)"))
-    assert "verdict: not clipped, and not reported: none risk, below --min-risk medium" in text
+    assert "verdict: not clipped, and not reported: no risk, below --min-risk medium" in text
 
 
 def test_a_suppressed_step(told):
@@ -229,3 +229,48 @@ def test_an_excluded_file(told):
 
 def test_no_absolute_names(told, tmp_path):
     assert str(tmp_path) + os.sep not in told(loop("optimizer.step()"))
+
+
+# -- a clip of a part, of partial sums, of another model -----------------------------------------------
+
+PARTS = "nn.Sequential(nn.LSTM(8, 16), {head})"
+
+
+def test_a_step_that_is_clipped_in_part(told):
+    part = "nn.utils.clip_grad_norm_(model[0].parameters(), 1.0)"
+    text = told(loop(part, "optimizer.step()", model=PARTS.format(head="nn.GRU(16, 8)")))
+    assert "verdict: reported: CLP103 partly-clipped-step, high risk" in text
+    assert "the step, on gradients that are clipped in part" in text
+    assert "fix (unsafe, written by --fix --unsafe-fixes): clip `model.parameters()`" in text
+    assert "unsafe because" not in text
+
+
+def test_a_step_whose_uncovered_part_is_below_the_risk_asked_for(told):
+    part = "nn.utils.clip_grad_norm_(model[0].parameters(), 1.0)"
+    text = told(loop(part, "optimizer.step()", model=PARTS.format(head="nn.Linear(16, 8)")))
+    assert "not reported: no risk, below --min-risk medium" in text
+
+
+def test_a_step_behind_a_clip_of_every_micro_batch(told):
+    text = told(
+        """\
+        import torch
+        from torch import nn
+        model = nn.LSTM(8, 16)
+        optimizer = torch.optim.Adam(model.parameters())
+        for i, batch in enumerate(data):
+            model(batch)[0].sum().backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            if i % 4 == 3:
+                optimizer.step()
+                optimizer.zero_grad()
+        """
+    )
+    assert "withheld: the clip that should guard it is reported instead, at train.py:7 (CLP204)" in text
+
+
+def test_a_step_behind_a_clip_of_another_model(told):
+    program = loop("nn.utils.clip_grad_norm_(other.parameters(), 1.0)", "optimizer.step()")
+    text = told(program.replace("    for batch", "    other = nn.GRU(8, 16)\n    for batch", 1))
+    assert "reported instead, at train.py:10 (CLP207)" in text
+    assert "clip at train.py:10 of another model" in text

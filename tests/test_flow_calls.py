@@ -346,9 +346,6 @@ def test_lbfgs_with_a_closure_that_clips():
     assert seen.steps()[0].contexts[0].has_closure
 
 
-@pytest.mark.xfail(
-    strict=True, reason="events.py zero_grad of an optimizer empties its own state alone, not that of others"
-)
 def test_zero_grad_empties_the_gradients_of_another_optimizer_over_the_same_model():
     assert trained(LBFGS).codes() == set()
 

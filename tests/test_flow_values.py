@@ -103,7 +103,7 @@ def test_a_clip_of_one_of_two_models_is_no_clip_of_both():
         setup=TWO,
     )
     assert seen.phases() == {Phase.FRESH}
-    assert seen.unsure()
+    assert seen.codes() == {"CLP103"}
     assert {path.gradients.covered is None for path in seen.paths()} == {False}
 
 

@@ -17,6 +17,7 @@ from clipcheck.findings import (
     RemoveComment,
     Replace,
     Span,
+    Wrap,
 )
 from clipcheck.place import place
 
@@ -512,3 +513,15 @@ def test_remove_comment(source: str, after: str) -> None:
 
 def test_only_comments_are_removed_as_comments() -> None:
     assert repaired("a()\n", RemoveComment(span("a()\n", "a()"))) is None
+
+
+def test_wrap_an_expression_over_several_rows():
+    source = "p = chain(\n    é.parameters(), b.parameters()\n)  # all\n"
+    wanted = "p = list(chain(\n    é.parameters(), b.parameters()\n))  # all\n"
+    assert repaired(source, Wrap(span(source, source[4 : source.index("  #")]), "list(", ")")) == wanted
+
+
+def test_the_same_expression_is_wrapped_once():
+    source = "p = f()\n"
+    wrap = Wrap(span(source, "f()"), "list(", ")")
+    assert repaired(source, wrap, wrap) == "p = list(f())\n"

@@ -159,6 +159,29 @@ def test_clipped_early_ends_with_its_accumulation(end):
     assert not state.early
 
 
+def test_a_step_on_gradients_clipped_in_part_breaks_a_rule_of_its_own():
+    state = replace(run(Z, B)[0], covered=frozenset({"encoder"}), uncovered=frozenset({"decoder"}))
+    after, code = state.after(T, HERE)
+    assert (after, code) == (Gradients(Phase.SPENT, stepped=HERE), "CLP103")
+
+
+def test_a_clip_of_all_settles_a_clip_of_a_part():
+    state = replace(run(Z, B)[0], covered=frozenset({"encoder"}), uncovered=frozenset({"decoder"}))
+    whole, _ = state.after(C, HERE)
+    assert (whole.covered, whole.uncovered, whole.after(T, HERE)[1]) == (None, frozenset(), "")
+
+
+def test_a_backward_on_gradients_clipped_in_part_leaves_doubt():
+    state, _ = replace(run(Z, B)[0], covered=frozenset({"encoder"})).after(B, HERE)
+    assert (state.covered, bool(state.unsure)) == (None, True)
+
+
+def test_the_clips_of_partial_sums_are_remembered_until_the_step():
+    state, _ = run(B, C, B, C)
+    assert {site.span.row for site in state.partial} == {2}
+    assert state.after(T, HERE)[0].partial == frozenset()
+
+
 # -- vain clips --------------------------------------------------------------------------------------
 
 

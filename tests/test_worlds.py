@@ -77,6 +77,13 @@ def test_either_guards_meet_a_third_and_stay_unusual():
     assert not end.unusual
 
 
+def test_an_iterator_is_used_up_where_it_is_on_both_ways():
+    left = replace(world(FRESH), spent=frozenset({"a", "b"}))
+    right = replace(world(FRESH), spent=frozenset({"b", "c"}))
+    (met,) = merge([(left,), (right,)])
+    assert met.spent == {"b"}
+
+
 # -- the bound ---------------------------------------------------------------------------------------
 
 

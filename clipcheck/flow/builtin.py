@@ -27,6 +27,7 @@ from clipcheck.flow.values import (
     choices,
     derived,
     literal,
+    reread,
 )
 
 if TYPE_CHECKING:
@@ -35,8 +36,17 @@ if TYPE_CHECKING:
 Handler = Callable[["Calls", Frame, Arguments, facts.Call], "Value | None"]
 
 
-def _same(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
-    return given.positional[0] if given.positional else Items(())
+def _iter(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
+    """`iter`: an iterator of its own over a list, the same one over an iterator."""
+    if not given.positional:
+        return None
+    source = given.positional[0]
+    known = isinstance(source, Parameters) and source.iterator
+    return source if known else run.lazily(frame, source, call.span)
+
+
+def _sorted(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
+    return run.read(given.positional[0]) if given.positional else Items(())
 
 
 def _collect(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
@@ -46,7 +56,7 @@ def _collect(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Va
     value = given.positional[0]
     if isinstance(value, Table):
         return Items(tuple(Literal(key) for key, _ in value.entries))
-    return value
+    return run.read(value)
 
 
 def _filter(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
@@ -55,8 +65,9 @@ def _filter(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Val
         return None
     source = given.positional[1]
     if isinstance(source, Parameters) and "requires_grad" not in _text_of(call.arguments[0]):
-        return Parameters(source.models, True, source.holder, False, source.named, source.gradient)
-    return source
+        kept = Parameters(source.models, True, source.holder, False, source.named, source.gradient)
+        return run.lazily(frame, kept, call.span, source)
+    return run.lazily(frame, source, call.span, source)
 
 
 def _text_of(expression: facts.Expression) -> str:
@@ -71,7 +82,9 @@ def _map(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value 
         return None
     element = run.element(frame, given.positional[1], call)
     result = run.apply(frame, given.positional[0], None, Arguments((element,)), call)
-    return result if isinstance(result, Parameters) else Elements(result, run.length(given.positional[1]))
+    if isinstance(result, Parameters):
+        return run.lazily(frame, result, call.span, given.positional[1])
+    return Elements(result, run.length(given.positional[1]))
 
 
 def _zip(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
@@ -178,8 +191,9 @@ def _chain(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Valu
     parameters = [value for value in given.positional if isinstance(value, Parameters)]
     if parameters and len(parameters) == len(given.positional):
         models = frozenset().union(*(value.models for value in parameters))
-        return Parameters(models, any(value.part for value in parameters))
-    return Items(given.positional)
+        joined = Parameters(models, any(value.part for value in parameters))
+        return run.lazily(frame, joined, call.span, *parameters)
+    return Items(tuple(map(reread, given.positional)))
 
 
 def _chain_from(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
@@ -222,7 +236,7 @@ def _sum(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value 
 
 BUILTINS: dict[str, Handler] = {
     "builtins.list": _collect, "builtins.tuple": _collect, "builtins.set": _collect,
-    "builtins.iter": _same, "builtins.sorted": _same, "builtins.reversed": _same,
+    "builtins.iter": _iter, "builtins.sorted": _sorted, "builtins.reversed": _sorted,
     "builtins.filter": _filter, "builtins.map": _map, "builtins.zip": _zip,
     "builtins.enumerate": _enumerate, "builtins.range": _range, "builtins.len": _len,
     "builtins.getattr": _getattr, "builtins.setattr": _setattr, "builtins.bool": _truth, "builtins.super": _super, "builtins.dict": _dict,

@@ -29,6 +29,7 @@ from clipcheck.flow.values import (
     Value,
     choices,
     keys_of,
+    reread,
     several,
 )
 from clipcheck.flow.worlds import Worlds, merge
@@ -50,7 +51,7 @@ class Calls(Expressions):
             made = function.receiver
             if isinstance(made, ClassRef) and function.definition.name in self.knowledge.constructors:
                 return self.instantiate(frame, made, Arguments(), call)
-            return self.follow(function, given, call)
+            return self.handed_back(frame, self.follow(function, given, call), call.span)
         if isinstance(function, ClassRef):
             return self.instantiate(frame, function, given, call)
         if isinstance(function, Partial):
@@ -86,6 +87,8 @@ class Calls(Expressions):
             first = optimizers[0]  # one variable holds one optimizer at a time
             return self.apply(frame, first, first.owner, given, call)
         owners = choices(owner) if owner is not None else ()
+        if not known and owners:  # of things equally unknown, one is followed, so that it stays one thing
+            return self.apply(frame, function.choices[0], owners[0], given, call)
         for number, choice in enumerate(known or function.choices):
             self.worlds = before
             own = owners[number] if len(owners) == len(function.choices) else owner
@@ -119,17 +122,25 @@ class Calls(Expressions):
             self.known_values[key] = Unknown(
                 f"{function.filename}:{definition.name}()", self.models_in(given)
             )
+            before = len(self.births)
             self.known_values[key] = self.value_of(function, given, call)
+            self.known_births[key] = tuple(self.births[before:])
+        else:
+            self.born(self.known_births.get(key, ()))
         return self.known_values[key]
 
     def value_of(self, function: FunctionRef, given: Arguments, call: facts.Call | None) -> Value:
         """What a function returns, its events left aside."""
         worlds, following, statement = self.worlds, self.following, self.statement
         self.following = False
+        spent: dict[object, frozenset[str]] = {}
         try:
-            return self.run_function(function, given, call)
+            value = self.run_function(function, given, call)
+            spent = {world.states: world.spent for world in self.worlds}
+            return value
         finally:
             self.worlds, self.following, self.statement = worlds, following, statement
+            self.take_over(spent)
 
     def run_function(self, function: FunctionRef, given: Arguments, call: facts.Call | None) -> Value:
         """Bind the arguments, run the body, and join what its returns give."""
@@ -264,7 +275,7 @@ class Calls(Expressions):
             method = self.class_member(function.cls, "__call__")
             if isinstance(method, FunctionRef):
                 bound = FunctionRef(method.filename, method.definition, method.frame, method.owner, function)
-                return self.follow(bound, given, call)
+                return reread(self.follow(bound, given, call))
         if (function.role in ("module", "") and function.cls is not None) or function.role == "module":
             inner = self.tensor_of(given.all())
             models = frozenset({function.key}) if self.has_parameters(function) else frozenset()
@@ -335,7 +346,9 @@ class Calls(Expressions):
             return owner
         if isinstance(owner, (Object, Unknown)) and name in ("parameters", "named_parameters"):
             inside = owner.holds if isinstance(owner, Unknown) else frozenset()
-            return Parameters(inside | {owner.key}, named=name == "named_parameters")
+            held = Parameters(inside | {owner.key}, named=name == "named_parameters")
+            whole = isinstance(owner, Object) and owner.role == "module"
+            return self.lazily(frame, held, call.span) if whole else held
         if isinstance(owner, Bound) and name in ("parameters", "named_parameters"):
             inner = self.parameters_in(owner)
             if inner is not None:
@@ -453,7 +466,7 @@ class Calls(Expressions):
         return frozenset(found)
 
     def property_value(self, method: FunctionRef) -> Value:
-        return self.follow(method, Arguments(), None)
+        return reread(self.follow(method, Arguments(), None))
 
     def reached(self, given: Arguments, owner: Value | None) -> frozenset[str]:
         """The keys of everything that a call gives access to."""

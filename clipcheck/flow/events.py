@@ -29,12 +29,15 @@ from clipcheck.flow.values import (
     Value,
     choices,
     members,
+    reread,
+    several,
 )
 from clipcheck.flow.worlds import ANY, World, Worlds, merge
 from clipcheck.knowledge import CallRule
 from clipcheck.project import segments
 from clipcheck.protocol import Event, Gradients, Phase
 
+ADDED = "#added"  # where an optimizer keeps the parameters that it was given later on
 Handler = Callable[[Frame, CallRule, "Value | None", Arguments, facts.Call], Value]
 
 
@@ -142,7 +145,7 @@ class Events(Calls):
         if value is None:
             return None
         if isinstance(value, Parameters):
-            return value
+            return reread(value)  # type: ignore[return-value]
         if isinstance(value, Object):
             if value.role == "optimizer":  # a wrapper around another optimizer
                 return self.updated(value)
@@ -194,6 +197,9 @@ class Events(Calls):
         slot = optimizer.rule.parameters if optimizer.rule else None
         given = Arguments(optimizer.arguments, optimizer.keywords).get(slot or ("params", 0))
         held = self.parameters_in(given)
+        added = optimizer.attributes.get(ADDED)
+        if added is not None and held is not None:
+            held = self.parameters_in(Items((held, added)))
         nearby = optimizer.attributes.get(_NEARBY)
         if isinstance(nearby, Parameters) and (held is None or not held.models) and not _has_tensor(given):
             return nearby
@@ -214,6 +220,18 @@ class Events(Calls):
 
     def _parts(self, receiver: Value | None) -> list[Value]:
         return list(receiver.attributes.values()) if isinstance(receiver, Object) else []
+
+    def add_parameters(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        """`optimizer.add_param_group({"params": …})`: what it updates from then on, too."""
+        for optimizer in choices(owner) if owner is not None else ():
+            if isinstance(optimizer, Object):
+                known = optimizer.attributes.get(ADDED)
+                more = (known,) if known is not None else ()
+                added = several([*more, *given.all()]) if given.all() else self.unknown(frame, call)
+                optimizer.attributes[ADDED] = added
+        return Literal(None)
 
     def relation(self, key: str, cover: Parameters | None) -> str:
         """How a cover relates to what the optimizer `key` updates: "all", "part", "none" or "maybe"."""
@@ -258,7 +276,7 @@ class Events(Calls):
                 return True
             if isinstance(choice, Unknown) and choice.key == inner:
                 return True
-            if isinstance(choice, (Items, Elements)) and any(
+            if isinstance(choice, (Items, Elements, Table)) and any(
                 self._reaches(member, inner, depth - 1) for member in members(choice) if depth
             ):
                 return True
@@ -317,6 +335,12 @@ class Events(Calls):
             self.worlds = merge(
                 [tuple(w.having(key, w.get(key).after(Event.ZERO_GRAD, site)[0]) for w in self.worlds)]
             )
+            held = self.updated(owner)
+            if held is not None and not held.part:  # other optimizers over the same parameters lose them too
+                self.change(
+                    lambda state: state.after(Event.ZERO_GRAD, site)[0],
+                    lambda name: name != key and self.relation(name, held) == "all",
+                )
             return Literal(None)
         cover = self.parameters_in(owner)
 
@@ -523,6 +547,8 @@ class Events(Calls):
         """A new optimizer: nothing has reached the gradients of what it updates yet."""
         if made.role == "clipping-engine":
             self.clipping_engine = f"{made.name} may clip by its own settings"
+        if made.role == "optimizer":
+            self.used_up_by(made)
         if made.role != "optimizer" or not self.following:
             return
         nearby = self._nearby()
@@ -626,4 +652,5 @@ _EVENTS = {
     "register": "register",
     "fit": "fit",
     "own-optimizers": "own_optimizers",
+    "add-parameters": "add_parameters",
 }

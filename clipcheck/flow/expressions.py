@@ -33,6 +33,7 @@ from clipcheck.flow.values import (
     derived,
     literal,
     members,
+    reread,
     several,
 )
 
@@ -58,14 +59,14 @@ class Expressions(Names):
         return Literal(expression.value, (frame.filename, expression.row), expression)
 
     def name(self, frame: Frame, expression: facts.Name) -> Value:
-        return self.lookup(frame, expression.id, expression)
+        return self.by_name(self.lookup(frame, expression.id, expression))
 
     def get_attribute(self, frame: Frame, expression: facts.Attribute) -> Value:
         dotted = self._dotted_module(frame, expression)
         if dotted is not None:
             return dotted
         owner = self.evaluate(frame, expression.value)
-        return self.attribute(frame, owner, expression.attr, expression)
+        return self.by_name(self.attribute(frame, owner, expression.attr, expression))
 
     def _dotted_module(self, frame: Frame, expression: facts.Attribute) -> Value | None:
         """`a.b` after `import a.b`, where both are modules of the project."""
@@ -97,7 +98,7 @@ class Expressions(Names):
         return self.apply(frame, function, owner, Arguments(tuple(arguments), keywords), expression)
 
     def starred(self, frame: Frame, expression: facts.Starred) -> Value:
-        return self.evaluate(frame, expression.value)
+        return self.read(self.evaluate(frame, expression.value))
 
     def collection(self, frame: Frame, expression: facts.Collection) -> Value:
         out: list[Value] = []
@@ -239,8 +240,10 @@ class Expressions(Names):
         part = False
         count: Value | None = Literal(1)
         times = self.multiplicity
+        sources: list[Value] = []
         for clause in expression.clauses:
             source = self.evaluate(inner, clause.source)
+            sources.append(source)
             known = self.length(source)
             count = known if isinstance(count, Literal) and count.value == 1 else None
             number = literal(known)
@@ -251,6 +254,13 @@ class Expressions(Names):
                 self.evaluate(inner, condition)
         member = self.evaluate(inner, expression.element)
         self.multiplicity = times
+        if not expression.lazy:
+            self.use_up(sources[0])
+        result = self._gathered(member, part=part, count=count)
+        return self.lazily(frame, result, expression.span, *sources) if expression.lazy else result
+
+    def _gathered(self, member: Value, *, part: bool, count: Value | None) -> Value:
+        """A sequence of values that all look like `member`."""
         if (
             isinstance(member, Items)
             and len(member.members) == 2
@@ -286,7 +296,7 @@ class Expressions(Names):
                 out.extend(held or [Unknown(f"{choice.key}[]")])
             elif isinstance(choice, Unknown):
                 out.append(Unknown(f"{choice.key}[]", choice.holds))
-        return several(out) if out else self.unknown(frame, expression)
+        return several(map(reread, out)) if out else self.unknown(frame, expression)
 
     def lambda_(self, frame: Frame, expression: facts.Lambda) -> Value:
         return FunctionRef(frame.filename, expression.function, frame, frame.owner, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from clipcheck import facts
 from clipcheck.findings import Site
@@ -84,6 +85,7 @@ class Interpreter(Statements):
         self.engine_backward, self.clipping_engine, self.blamed = False, "", frozenset()
         self.known_values.clear()
         self.known_effects.clear()
+        self.known_births.clear()
         self.inside.clear()
         try:
             run()  # type: ignore[operator]
@@ -199,7 +201,9 @@ class Interpreter(Statements):
             key = f"{cls.filename}:{cls.definition.name}"
             receiver = self.make(cls, key, Site(cls.filename, cls.definition.span), Arguments())
             self.following = True
-            self.worlds = (self._entry_world(receiver),)
+            spent = frozenset.intersection(*(world.spent for world in self.worlds))
+            spent = self.spent_in_making.setdefault(key, spent)  # it is made once, whichever method runs
+            self.worlds = (replace(self._entry_world(receiver), spent=spent),)
             method = FunctionRef(member.filename, member.definition, member.frame, member.owner, receiver)
             self.follow(method, Arguments(), None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 
 from clipcheck.facts import Expression
-from clipcheck.flow.core import Core
+from clipcheck.flow.iterators import Iterators
 from clipcheck.flow.render import render
 from clipcheck.flow.values import (
     Bound,
@@ -29,13 +29,14 @@ from clipcheck.flow.values import (
     Value,
     choices,
     literal,
+    reread,
     several,
 )
 
 _BUILTINS = frozenset(dir(builtins))
 
 
-class Names(Core):
+class Names(Iterators):
     """Name and attribute lookup over frames, modules, classes and instances."""
 
     def lookup(self, frame: Frame, name: str, expression: Expression) -> Value:
@@ -287,7 +288,8 @@ class Names(Core):
                 out.append(External(f"{choice.name.rpartition('.')[0]}.{name}"))
             elif isinstance(choice, (Option, Literal)):
                 out.append(self.unknown(frame, expression))
-        return several(out) if out else self.unknown(frame, expression, render(expression))
+        found = several(map(reread, out))  # which member it is, and who has read it, is not kept
+        return found if out else self.unknown(frame, expression, render(expression))
 
     def _entry(self, table: Table, index: Value) -> Value | None:
         chosen = literal(index)
@@ -301,6 +303,12 @@ class Names(Core):
         """An entry of a container module, or an attribute by its name."""
         if isinstance(index, Literal) and str(index.value) in owner.attributes:
             return owner.attributes[str(index.value)]
+        if isinstance(index, Literal) and isinstance(index.value, int):
+            inside, listed = owner.attributes.get(f"#{index.value}"), owner.attributes.get("#0")
+            if isinstance(inside, Object):  # `nn.Sequential(a, b)[0]`
+                return inside
+            if isinstance(listed, Items) and 0 <= index.value < len(listed.members):
+                return listed.members[index.value]
         held = [value for name, value in owner.attributes.items() if name.startswith("#")]
         return several(held) if held else None
 

@@ -93,6 +93,7 @@ class ClipContext:
     optimizer: str | None = None  # how the code names an optimizer the clip is for
     scaler: str | None = None
     label: str = ""  # as of a step's context
+    iterator: str = ""  # the key of the iterator that was handed in, if it was one
 
 
 @dataclass(slots=True)
@@ -121,6 +122,8 @@ class Sightings:
     options: dict[tuple[str, int], Option] = field(
         default_factory=dict
     )  # named like one for clipping, by place
+    iterators: dict[str, Site] = field(default_factory=dict)  # over parameters, by key: where each is made
+    readers: dict[str, Site] = field(default_factory=dict)  # by the same key: who used it up first
 
     def paths(self, step: Step) -> Iterable[Path]:
         return (path for context in step.contexts for path in context.paths)

@@ -13,20 +13,15 @@ def render(expression: Expression) -> str:
     if isinstance(expression, facts.Name):
         return expression.id
     if isinstance(expression, facts.Attribute):
-        return f"{render(expression.value)}.{expression.attr}"
+        return f"{_receiver(expression.value)}.{expression.attr}"
     if isinstance(expression, facts.Subscript):
-        return f"{render(expression.value)}[{render(expression.index)}]"
+        return f"{_receiver(expression.value)}[{render(expression.index)}]"
     if isinstance(expression, facts.Call):
         arguments = [render(argument) for argument in expression.arguments]
         arguments += [f"{name}={render(v)}" if name else f"**{render(v)}" for name, v in expression.keywords]
-        return f"{render(expression.function)}({', '.join(arguments)})"
+        return f"{_receiver(expression.function)}({', '.join(arguments)})"
     if isinstance(expression, facts.Operation):
-        parts = [render(operand) for operand in expression.operands]
-        return (
-            f"({expression.operator} {parts[0]})"
-            if len(parts) == 1
-            else f" {expression.operator} ".join(parts)
-        )
+        return _operation(expression)
     if isinstance(expression, facts.Starred):
         return f"*{render(expression.value)}"
     if isinstance(expression, facts.Collection):
@@ -34,6 +29,49 @@ def render(expression: Expression) -> str:
     if isinstance(expression, facts.Opaque):
         return f"<{expression.kind} {' '.join(render(part) for part in expression.parts)}>"
     return f"<{type(expression).__name__} {expression.row}>"
+
+
+# How tightly operators bind, loosest first; unary ones are always written in parentheses.
+_TIGHTNESS = {
+    symbol: tightness
+    for tightness, symbols in enumerate(
+        (
+            ("or",), ("and",), ("<", "<=", ">", ">=", "==", "!=", "is", "is not", "in", "not in"),
+            ("|",), ("^",), ("&",), ("<<", ">>"), ("+", "-"), ("*", "/", "//", "%", "@"), ("**",),
+        )
+    )
+    for symbol in symbols
+}  # fmt: skip
+_ATOM = len(_TIGHTNESS)
+_COMPARISON = _TIGHTNESS["<"]
+
+
+def _receiver(expression: Expression) -> str:
+    """What stands before a dot, a bracket or a call."""
+    text = render(expression)
+    return f"({text})" if _tightness(expression) < _ATOM else text
+
+
+def _operation(expression: facts.Operation) -> str:
+    """An operator and its operands, with the parentheses that keep its meaning and no others."""
+    symbol, operands = expression.operator, expression.operands
+    if len(operands) == 1:
+        return f"({symbol} {render(operands[0])})"
+    own = _TIGHTNESS.get(symbol, _ATOM)
+    parts = []
+    for number, operand in enumerate(operands):
+        # `a - (b - c)` is not `a - b - c`; `**` groups to the right, and comparisons would chain.
+        grouped = own != _COMPARISON and (number > 0 if symbol == "**" else number == 0)
+        tightness = _tightness(operand)
+        loose = tightness < own or (tightness == own and not grouped)
+        parts.append(f"({render(operand)})" if loose else render(operand))
+    return f" {symbol} ".join(parts)
+
+
+def _tightness(expression: Expression) -> int:
+    if isinstance(expression, facts.Operation) and len(expression.operands) > 1:
+        return _TIGHTNESS.get(expression.operator, _ATOM)
+    return -1 if isinstance(expression, (facts.Conditional, facts.Lambda)) else _ATOM
 
 
 def is_reference(expression: Expression) -> bool:

@@ -387,6 +387,8 @@ class Statements(Trainers):
 
             runs = (isinstance(count, int) and count > 0) or _never_empty(source)
             broken = self._loop(frame, statement, enter, runs=runs)
+            if not broken:
+                self.use_up(source)
         self.multiplicity = times
         return self._ended(frame, statement.orelse, broken)
 
@@ -519,12 +521,10 @@ def _entry_of(owner: Expression) -> Expression:
 def _guard(expression: Expression) -> tuple[str, bool]:
     """A test as a key and its sense, so that `x is None` and `x is not None` are one guard."""
     if isinstance(expression, facts.Operation) and len(expression.operands) == 2:
-        left, right = (render(operand) for operand in expression.operands)
         opposite = {"!=": "==", "is not": "is", "not in": "in", ">=": "<", "<=": ">"}
-        symbol = expression.operator
-        if symbol in opposite:
-            return f"{left} {opposite[symbol]} {right}", False
-        return f"{left} {symbol} {right}", True
+        positive = opposite.get(expression.operator)
+        if positive is not None:
+            return render(facts.Operation(positive, expression.operands, expression.row)), False
     return render(expression), True
 
 

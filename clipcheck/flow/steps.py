@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from clipcheck import facts
 from clipcheck.findings import Span
-from clipcheck.flow.options import Options
+from clipcheck.flow.covers import Covers
 from clipcheck.flow.records import MAX_PATHS, Clip, ClipContext, Names, Path, Step, StepContext
 from clipcheck.flow.render import is_reference, last_identifier, render
 from clipcheck.flow.values import (
@@ -25,12 +25,12 @@ from clipcheck.flow.values import (
 )
 from clipcheck.flow.worlds import ANY, World, merge
 from clipcheck.knowledge import CallRule
-from clipcheck.protocol import Event, Gradients, Phase
+from clipcheck.protocol import Event, Gradients
 
 SHARDED = "sharded"  # the "framework" of a wrapper that clips its shards by a method of its own
 
 
-class Steps(Options):
+class Steps(Covers):
     """What happens at a clip and at a step."""
 
     # -- clip ----------------------------------------------------------------------------------------
@@ -43,6 +43,7 @@ class Steps(Options):
         parameters = given.get(slot) if slot else owner
         used = call is not self.discarded
         if literal(threshold) == float("inf") and used:
+            self.use_up(parameters)
             return Tensor(frozenset(), True)  # a norm measured, nothing clipped
         if self.following:
             cover = self.parameters_in(parameters)
@@ -57,8 +58,10 @@ class Steps(Options):
                 rule.kind == "norm" and _single(parameters),
                 self._optimizer_name(cover, frame),
                 self._scaler_name(frame),
+                iterator=parameters.iterator if isinstance(parameters, Parameters) else "",
             )
             self._clip(rule.kind or "norm", cover, context, call, rule.replaced_by)
+        self.use_up(parameters)
         return Tensor(frozenset(), True)
 
     def clip_by_library(self, frame: Frame, owner: Value | None, given: Arguments, call: facts.Call) -> None:
@@ -76,6 +79,10 @@ class Steps(Options):
         site = self.site()
         out: list[World] = []
         relations = {key: self.relation(key, cover) for world in self.worlds for key, _ in world.states}
+        exact = kind in ("norm", "value")
+        strange = {
+            key for key, one in relations.items() if exact and one == "none" and self.apart(key, cover)
+        }
         for world in self.worlds:
             states = []
             related = {key: relations[key] for key, _ in world.states}
@@ -84,10 +91,15 @@ class Steps(Options):
             nearest = bool(met) and any(relation == "maybe" for relation in met)
             for key, state in world.states:
                 relation = related[key]
-                if relation == "none" or (relation == "part" and kind in ("norm", "value")):
-                    states.append((key, self._partly(key, state, cover) if relation == "part" else state))
+                if relation == "part" and exact:
+                    states.append((key, self.partly(key, state, cover)))
+                    continue
+                if relation == "none":
+                    foreign = state.foreign | ({site} if key in strange else frozenset())
+                    states.append((key, replace(state, foreign=foreign)))
                     continue
                 after, code = state.after(Event.CLIP, site)
+                code = code or ("CLP205" if context.iterator in world.spent else "")
                 if relation == "all" or (not certain and not (key == ANY and nearest)):
                     context.paths.append(Path(state, world.guards, code))
                 states.append((key, after))
@@ -106,17 +118,6 @@ class Steps(Options):
     def function_name(self) -> str:
         """The function that is being run, "" at the level of a module."""
         return self.stack[-1].definition.name if self.stack else ""
-
-    def _partly(self, key: str, state: Gradients, cover: Parameters | None) -> Gradients:
-        """The gradients after a clip of some of the parameters: clipped once all are covered."""
-        held = self.updated(self.sightings.objects[key]) if key in self.sightings.objects else None
-        if held is None or cover is None or state.phase not in (Phase.FRESH, Phase.SCALED, Phase.ENTRY):
-            return state
-        covered = (state.covered or frozenset()) | cover.models
-        whole = all(any(self.contains(c, model) for c in covered) for model in held.models)
-        if whole:
-            return replace(state, phase=Phase.CLIPPED, covered=None, clips=state.clips | {self.site()})
-        return replace(state, covered=covered, unsure="a clip covers a part of what this optimizer updates")
 
     def _unscale_all(self, cover: Parameters | None) -> None:
         site = self.site()
@@ -292,7 +293,7 @@ class Steps(Options):
 
 def _unburdened(state: Gradients) -> Gradients:
     """What is kept of the gradients of optimizers not met yet when another one has stepped."""
-    return replace(state, early=False, clips=frozenset(), vain=frozenset())
+    return replace(state, early=False, clips=frozenset(), vain=frozenset(), partial=frozenset())
 
 
 def _surely(value: Value, keys: tuple[str, ...]) -> bool:

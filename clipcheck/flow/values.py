@@ -7,7 +7,7 @@ Identity is by key: two expressions that yield the same key name the same model 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from clipcheck import facts
 from clipcheck.findings import Evidence, Site
@@ -220,6 +220,7 @@ class Parameters(Value):
     single: bool = False  # one parameter out of the set
     named: bool = False  # (name, parameter) pairs
     gradient: bool = False  # their gradients rather than they themselves
+    iterator: str = ""  # which iterator they come from, that its first reader uses up; "": a list or its like
 
 
 class Object(Value):
@@ -301,7 +302,12 @@ def several(values: Iterable[Value]) -> Value:
     out: list[Value] = []
     for value in values:
         for choice in value.choices if isinstance(value, Several) else (value,):
-            if choice not in out:
+            if choice in out:
+                continue
+            same = [one for one in out if isinstance(choice, Parameters) and reread(one) == reread(choice)]
+            if same:  # one iterator or another: which of them is used up is not known
+                out[out.index(same[0])] = reread(choice)
+            else:
                 out.append(choice)
     if len(out) == 1:
         return out[0]
@@ -311,6 +317,11 @@ def several(values: Iterable[Value]) -> Value:
         ]
         out = (known or out)[:MAX_ALTERNATIVES]
     return Several(tuple(out))
+
+
+def reread(value: Value) -> Value:
+    """The same parameters as a value that can be read again and again."""
+    return replace(value, iterator="") if isinstance(value, Parameters) and value.iterator else value
 
 
 def choices(value: Value) -> tuple[Value, ...]:

@@ -35,10 +35,11 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """One path: the gradients of each optimizer (by key), and the guards that led here."""
+    """One path: the gradients of each optimizer (by key), the guards that led here, the iterators used up."""
 
     states: tuple[tuple[str, Gradients], ...] = ((ANY, Gradients()),)
     guards: frozenset[Guard] = frozenset()
+    spent: frozenset[str] = frozenset()  # iterators over parameters that have nothing left to give
 
     def get(self, key: str) -> Gradients:
         found = self.find(key)
@@ -77,12 +78,16 @@ def _first(item: tuple[str, Gradients]) -> str:
 
 def merge(groups: Iterable[Worlds]) -> Worlds:
     """All worlds of several paths that meet; those with equal gradients become one."""
-    found: dict[tuple[tuple[str, Gradients], ...], frozenset[Guard]] = {}
+    found: dict[tuple[tuple[str, Gradients], ...], World] = {}
     for worlds in groups:
         for world in worlds:
-            guards = found.get(world.states)
-            found[world.states] = world.guards if guards is None else _shared(guards, world.guards)
-    out = tuple(World(states, guards) for states, guards in found.items())
+            twin = found.get(world.states)
+            found[world.states] = (
+                world
+                if twin is None
+                else World(world.states, _shared(twin.guards, world.guards), twin.spent & world.spent)
+            )
+    out = tuple(found.values())
     return out if len(out) <= MAX_WORLDS else (_blurred(out),)
 
 

@@ -7,17 +7,22 @@ from dataclasses import replace
 
 from clipcheck import repair
 from clipcheck.docket import Docket, JudgeContext
+from clipcheck.faults import docket_of
 from clipcheck.findings import Sight, Verdict
 from clipcheck.flow.records import Clip, Sightings, Step
 from clipcheck.judges import (
     clp101,
     clp102,
+    clp103,
     clp104,
     clp105,
     clp201,
     clp202,
     clp203,
+    clp204,
+    clp205,
     clp206,
+    clp207,
     clp301,
     clp302,
     clp303,
@@ -28,6 +33,7 @@ __all__ = ["CODES", "Docket", "JudgeContext", "judge", "sight"]
 STEPS: Mapping[str, Callable[[Step, Docket], Verdict | None]] = {
     "CLP101": clp101.judge,
     "CLP102": clp102.judge,
+    "CLP103": clp103.judge,
     "CLP104": clp104.judge,
     "CLP105": clp105.judge,
 }
@@ -35,7 +41,10 @@ CLIPS: Mapping[str, Callable[[Clip, Docket], Verdict | None]] = {
     "CLP201": clp201.judge,
     "CLP202": clp202.judge,
     "CLP203": clp203.judge,
+    "CLP204": clp204.judge,
+    "CLP205": clp205.judge,
     "CLP206": clp206.judge,
+    "CLP207": clp207.judge,
     "CLP301": clp301.judge,
     "CLP302": clp302.judge,
     "CLP303": clp303.judge,
@@ -45,7 +54,7 @@ CODES: Mapping[str, Callable[..., Verdict | None]] = {**STEPS, **CLIPS}
 
 def judge(sightings: Sightings, context: JudgeContext) -> list[Verdict]:
     """Every verdict on the steps and clips of a run, with its repair, in the order of the files."""
-    docket = Docket.of(sightings, context)
+    docket = docket_of(sightings, context)
     found: list[Verdict] = []
     for step in sightings.steps.values():
         verdicts = filter(None, (by_step(step, docket) for by_step in STEPS.values()))
@@ -63,7 +72,7 @@ def _order(verdict: Verdict) -> tuple[str, int, int, str]:
 
 def sight(sightings: Sightings, context: JudgeContext) -> Sight:
     """What became of every step that was seen."""
-    docket = Docket.of(sightings, context)
+    docket = docket_of(sightings, context)
     counts = {"clipped": 0, "low_risk": 0, "reported": 0, "unknown": 0}
     for step in sightings.steps.values():
         counts[docket.outcome(step)] += 1

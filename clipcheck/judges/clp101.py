@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from clipcheck.defaults import clip_options, unread
-from clipcheck.docket import Docket, parting
+from clipcheck.docket import Docket, acted_on, parting
 from clipcheck.findings import Evidence, Verdict
 from clipcheck.flow.records import Step, StepContext
 from clipcheck.judges import words
-from clipcheck.protocol import Phase
 
 
 def judge(step: Step, docket: Docket) -> Verdict | None:
@@ -30,7 +29,7 @@ def judge(step: Step, docket: Docket) -> Verdict | None:
 
 def _where(context: StepContext, docket: Docket) -> tuple[str, tuple[Evidence, ...]]:
     """On which path the clip is missing, where others pass one, and the clips of those."""
-    clipped = [path for path in context.paths if path.gradients.phase is Phase.CLIPPED]
+    clipped = [path for path in context.paths if acted_on(path.gradients)]
     if not clipped:
         return "", ()
     clips = sorted({site for path in clipped for site in path.gradients.clips})

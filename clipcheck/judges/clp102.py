@@ -6,12 +6,11 @@ from dataclasses import replace
 
 from clipcheck import defaults
 from clipcheck.defaults import clip_options
-from clipcheck.docket import Assessed, Docket
+from clipcheck.docket import Assessed, Docket, acted_on
 from clipcheck.findings import Evidence, Verdict
 from clipcheck.flow.records import Clip, Step, StepContext, Told
 from clipcheck.flow.values import Option, choices
 from clipcheck.judges import words
-from clipcheck.protocol import Phase
 
 
 def judge(step: Step, docket: Docket) -> Verdict | None:
@@ -48,9 +47,7 @@ def _of_trainer(step: Step, told: Told, context: StepContext, assessed: Assessed
 
 def _switch(context: StepContext, docket: Docket) -> list[Evidence]:
     """The clips behind the option, and where the option has its default."""
-    sites = sorted(
-        {s for p in context.paths if p.gradients.phase is Phase.CLIPPED for s in p.gradients.clips}
-    )
+    sites = sorted({s for p in context.paths if acted_on(p.gradients) for s in p.gradients.clips})
     chain = [words.at(site, "the only clipping, off by default") for site in sites]
     for site in sites:
         clip = docket.sightings.clips.get(site)

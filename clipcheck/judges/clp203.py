@@ -14,8 +14,8 @@ def judge(clip: Clip, docket: Docket) -> Verdict | None:
         return None
     unscale = docket.unscale_call(context.scaler, context.optimizer)
     message = (
-        f"{words.quoted(clip.call)} clips gradients that still carry the loss scale, so the update all but "
-        f"vanishes; {f'call `{unscale}` first' if unscale else 'unscale them first'}"
+        f"{words.quoted(clip.call)} clips gradients that still carry the loss scale, so its threshold is too "
+        f"small by that factor; {f'call `{unscale}` first' if unscale else 'unscale them first'}"
     )
     risk, evidence = docket.risk_at(clip)
     sites = {path.gradients.backward for path in context.paths if breaks_the_scale(path)}

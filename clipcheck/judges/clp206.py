@@ -9,7 +9,7 @@ from clipcheck.judges import words
 
 
 def judge(clip: Clip, docket: Docket) -> Verdict | None:
-    if not one_by_one(clip):
+    if not one_by_one(clip) or clip.site in docket.faults:
         return None
     message = (
         f"{words.quoted(clip.call)} bounds the norm of one parameter at a time, never that of the whole "

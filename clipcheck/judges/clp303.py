@@ -12,6 +12,6 @@ from clipcheck.judges import words
 def judge(clip: Clip, docket: Docket) -> Verdict | None:
     if not clip.replaced_by:
         return None
-    message = f"`{render(clip.call.function)}` is deprecated and marked to go; use `{clip.replaced_by}`"
+    message = f"`{render(clip.call.function)}` is deprecated and to be removed; use `{clip.replaced_by}`"
     risk, evidence = docket.risk_at(clip)
     return Verdict("CLP303", message, clip.site, risk, words.distinct(evidence))

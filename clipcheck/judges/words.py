@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from clipcheck.docket import Assessed, bare, optimizers
 from clipcheck.facts import Call
@@ -27,6 +27,11 @@ def quoted(call: Call) -> str:
 def model(assessed: Assessed) -> str:
     """What is trained, as the end of a message: "it trains an LSTM"."""
     return f"it trains {assessed.summary}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Some names as a list in a sentence: "an LSTM, a GRU and a Linear"."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def at(site: Site, message: str) -> Evidence:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from clipcheck import naming
 from clipcheck.findings import Failure, Finding, Fix, Report
 from clipcheck.notebook import NotebookError, is_notebook, sources
 from clipcheck.report import Layout
@@ -148,7 +149,7 @@ def _finding(finding: Finding, layout: Layout, texts: Texts) -> Iterator[Segment
         (": ", ""),
         (finding.code, "bold red"),
         (f" {finding.name} ", ""),
-        (f"[{finding.risk} risk]", _RISK_STYLE[finding.risk]),
+        (f"[{naming.risk_words(finding.risk)}]", _RISK_STYLE[finding.risk]),
     ]
     yield from ([("  " + line, "")] for line in _wrap(clean(finding.message), layout.width - 2))
     if finding.filename not in texts:

@@ -1,0 +1,23 @@
+"""CLP204: clipping partial sums under gradient accumulation."""
+
+from __future__ import annotations
+
+from clipcheck.docket import Docket
+from clipcheck.findings import Verdict
+from clipcheck.flow.records import Clip
+from clipcheck.judges import words
+
+
+def judge(clip: Clip, docket: Docket) -> Verdict | None:
+    fault = docket.faults.get(clip.site)
+    if fault is None or fault.code != "CLP204":
+        return None
+    steps = [docket.sightings.steps[site] for site in fault.steps]
+    name = words.quoted(steps[0].call) if len(steps) == 1 else "the step"
+    message = (
+        f"{words.quoted(clip.call)} clips the partial sum of every micro-batch, which changes the direction of "
+        f"the gradient; clip the complete sum, right before {name}"
+    )
+    risk, evidence = docket.risk_at(clip)
+    late = [words.at(step.site, "this step uses the sum of several micro-batches") for step in steps]
+    return Verdict("CLP204", message, clip.site, risk, words.distinct((*late, *evidence)))
