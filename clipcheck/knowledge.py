@@ -76,6 +76,7 @@ class ClassRule:
     family: str = ""
     parameters: Slot | None = None
     line_search: bool = False
+    normalised: bool = False  # a network with normalisation layers inside
     remote: bool = False  # an optimizer of parameters in other processes: no closures, no groups at hand
     clipping: Clipping | None = None
     hooks: Hooks | None = None
@@ -223,6 +224,7 @@ _KEYS = {
         "names",
         "parameters",
         "line-search",
+        "normalised",
         "remote",
         "clipping",
         "hooks",
@@ -319,6 +321,7 @@ def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
             entry.get("family", ""),
             slot,
             entry.get("line-search", False),
+            entry.get("normalised", False),
             entry.get("remote", False),
             _clipping(entry.get("clipping")),
             _hooks(entry.get("hooks")),

@@ -311,6 +311,8 @@ class Walk:
         if family:
             anatomy.found = True
             anatomy.note(family, name, here)
+        if made.rule is not None and made.rule.normalised:
+            anatomy.note("normalisation", name, here)
         if made.cls is None:
             return
         anatomy.files += [made.cls.filename]

@@ -9,7 +9,7 @@ from clipcheck import facts
 from clipcheck.findings import RISKS, Evidence, Risk
 from clipcheck.flow.records import Sightings
 from clipcheck.flow.render import last_identifier
-from clipcheck.flow.values import Elements, Items, Object, Table, Value, choices
+from clipcheck.flow.values import Elements, Items, Object, Table, Tensor, Value, choices
 from clipcheck.layers import Anatomy, Classes, Walk
 from clipcheck.lengths import Length, Lengths, longest, without_catalogues
 from clipcheck.naming import with_article
@@ -56,12 +56,16 @@ class Assessor:
 
     def assess(self, models: tuple[Value, ...], step_file: str, notes: tuple[Evidence, ...]) -> Assessment:
         """The worst of what the models are; a NaN check among the notes makes anything medium at least."""
+        if models and all(isinstance(model, Tensor) for model in models):
+            return Assessment("none", (), "tensor", "a tensor, not a model")
         found = [self._judge(self._anatomy(model), step_file) for one in models for model in _apart(one)]
         # An alternative that was not found says nothing beside one that was.
         found = [one for one in found if one is not NOT_FOUND] or [NOT_FOUND]
         worst = max(found, key=lambda one: RISKS.index(one.risk))
         if worst.risk == "none" and self._adversarial(step_file):
             worst = replace(worst, risk="low", family="adversarial", summary="an adversarial network")
+        if worst.risk == "none" and self._imports(step_file, "environment-library"):
+            worst = replace(worst, risk="low", family="policy", summary="a policy")
         check = next((note for note in notes if NOT_FINITE in note.message), None)
         if check is not None and RISKS.index(worst.risk) < RISKS.index("medium"):
             return replace(worst, risk="medium", evidence=(check, *worst.evidence))
@@ -69,6 +73,16 @@ class Assessor:
 
     def _anatomy(self, model: Value) -> Anatomy:
         return Walk(self._classes, self._project, self._sightings, self._recurrent).run(model)
+
+    def _imports(self, filename: str, hint: str) -> bool:
+        """Whether a file imports a package that reads like what a hint names."""
+        module = self._project.facts(filename)
+        return any(
+            isinstance(one, facts.Import)
+            and not one.level
+            and self._project.knowledge.hinted(hint, one.module.partition(".")[0])
+            for one in (module.body if module is not None else ())
+        )
 
     def _adversarial(self, filename: str) -> bool:
         """Whether a file binds a generator and a discriminator, by their names."""
@@ -130,10 +144,12 @@ class Assessor:
     def _feedforward(self, anatomy: Anatomy) -> Assessment:
         """Networks without memory: what counts is their depth, and what keeps the gradients in bounds."""
         weighted, normalised = anatomy.weighted, "normalisation" in anatomy.first
-        if not anatomy.found or not (weighted or normalised or "embedding" in anatomy.first):
-            return NOT_FOUND
-        medium, high = self._deep
         layer = self._layer(anatomy)
+        if not anatomy.found or not (weighted or "embedding" in anatomy.first):
+            if "parameter" in anatomy.first and not normalised:
+                return Assessment("none", layer, "parameters", "a few parameters of its own")
+            return NOT_FOUND  # normalisation alone is no model, but what is left of one
+        medium, high = self._deep
         if weighted >= medium and not normalised:
             risk: Risk = "high" if weighted >= high and not anatomy.residual else "medium"
             return Assessment(risk, layer, "deep", f"a network of {weighted} layers without normalisation")
@@ -151,7 +167,7 @@ class Assessor:
 
     def _layer(self, anatomy: Anatomy) -> tuple[Evidence, ...]:
         """Where the first of the layers that matter was made."""
-        for family in ("convolution", "linear", "normalisation", "embedding"):
+        for family in ("convolution", "linear", "normalisation", "embedding", "parameter"):
             if family in anatomy.first:
                 return (anatomy.first[family][1],)
         return ()

@@ -205,6 +205,13 @@ class Events(Calls):
             return nearby
         return held
 
+    def updates_tensors(self, optimizer: Value) -> bool:
+        """Whether what an optimizer updates are tensors, as where an image or an embedding is optimised."""
+        if not isinstance(optimizer, Object):
+            return False
+        slot = optimizer.rule.parameters if optimizer.rule else None
+        return _has_tensor(Arguments(optimizer.arguments, optimizer.keywords).get(slot or ("params", 0)))
+
     def _nearby(self) -> Parameters | None:
         """The models that the function at work was handed, or whose method it is: what an optimizer is made for."""
         if not self.stack:
@@ -608,7 +615,9 @@ def _has_tensor(value: Value | None, depth: int = 3) -> bool:
     if value is None or not depth:
         return False
     return any(
-        isinstance(choice, Tensor) or any(_has_tensor(member, depth - 1) for member in members(choice))
+        isinstance(choice, Tensor)
+        or (isinstance(choice, Object) and choice.role == "tensor")
+        or any(_has_tensor(member, depth - 1) for member in members(choice))
         for choice in choices(value)
     )
 

@@ -221,9 +221,12 @@ class Steps(Covers):
         objects = self.sightings.objects
         keys = held.models if held is not None else frozenset()
         traced = any(key in objects or key.rpartition(".")[0] in objects for key in keys)
-        if not traced:  # the model that the loss came from will be it
+        tensors = held is None and self.updates_tensors(optimizer)
+        if not traced and not tensors:  # the model that the loss came from will be it
             keys = self.blamed or keys
-        models = tuple(objects.get(model, Unknown(model)) for model in sorted(keys))
+        models: tuple[Value, ...] = tuple(objects.get(model, Unknown(model)) for model in sorted(keys))
+        if tensors:
+            models = (Tensor(),)
         text = render(expression) if is_reference(expression) else None
         names = Names(text, self._parameters_text(frame, held), scaler)
         remote = isinstance(optimizer, Object) and optimizer.rule is not None and optimizer.rule.remote
