@@ -150,10 +150,11 @@ class Assessor:
                 return Assessment("none", layer, "parameters", "a few parameters of its own")
             return NOT_FOUND  # normalisation alone is no model, but what is left of one
         medium, high = self._deep
-        if weighted >= medium and not normalised:
+        adversarial = "adversarial-class" in anatomy.labels
+        if weighted >= medium and not normalised and not (adversarial and anatomy.residual):
             risk: Risk = "high" if weighted >= high and not anatomy.residual else "medium"
             return Assessment(risk, layer, "deep", f"a network of {weighted} layers without normalisation")
-        if "adversarial-class" in anatomy.labels:
+        if adversarial:
             return Assessment("low", layer, "adversarial", "an adversarial network")
         if "convolution" in anatomy.counts:
             if normalised:
