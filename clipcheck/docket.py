@@ -104,8 +104,9 @@ class Docket:
     def _undecided(self, path: Path, context: StepContext) -> bool:
         """Whether only a switch that nobody knows keeps this path from a clip.
 
-        That is a clip option without a known default, or any test around a clip by a library that is not
-        known: it may well skip the step itself where the test fails (`accelerator.sync_gradients`).
+        That is a clip option without a known default, a clip that waits for the end of a warm-up, or any test
+        around a clip by a library that is not known: it may well skip the step itself where the test fails
+        (`accelerator.sync_gradients`).
         """
         clipped = [other for other in context.paths if acted_on(other.gradients)]
         sites = {site for other in clipped for site in other.gradients.clips}
@@ -119,7 +120,9 @@ class Docket:
             and (
                 foreign
                 or any(
-                    self.context.knowledge.hinted("clip-option", word) for word in _WORD.findall(guard.key)
+                    self.context.knowledge.hinted(hint, word)
+                    for word in _WORD.findall(guard.key)
+                    for hint in ("clip-option", "warm-up")
                 )
             )
             for guard in apart

@@ -432,6 +432,12 @@ class Events(Calls):
                 self.apply(frame, choice, None, handed, call)
         return self.unknown(frame, call)
 
+    def tensor(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        """A tensor that depends on no model, or on those of what it is made from."""
+        return self.tensor_of(given.all()) or Tensor()
+
     def register(
         self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
     ) -> Value:
@@ -659,6 +665,7 @@ _EVENTS = {
     "range": "counted",
     "launch": "launch",
     "register": "register",
+    "tensor": "tensor",
     "fit": "fit",
     "own-optimizers": "own_optimizers",
     "add-parameters": "add_parameters",

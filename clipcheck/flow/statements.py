@@ -375,7 +375,8 @@ class Statements(Trainers):
         source = self.evaluate(frame, statement.source)
         count = literal(self.length(source))
         times = self.multiplicity
-        self.multiplicity *= count if isinstance(count, int) and 0 < count < 1000 else 1
+        if not self.following or _collects(statement.body):  # a training loop makes no model deeper
+            self.multiplicity *= count if isinstance(count, int) and 0 < count < 1000 else 1
         if isinstance(source, Items) and 0 < len(source.members) <= MAX_UNROLLED:
             broken = self._unrolled(frame, statement, source)
         else:
@@ -516,6 +517,20 @@ def _entry_of(owner: Expression) -> Expression:
     if call is not None and isinstance(call.function, facts.Attribute) and call.function.attr == "setdefault":
         return facts.Subscript(call.function.value, call.arguments[0], call.row)
     return owner
+
+
+def _collects(body: tuple[Statement, ...]) -> bool:
+    """Whether a loop puts what it makes into a list."""
+    return any(
+        isinstance(statement, facts.Augment)
+        or (
+            isinstance(statement, facts.Evaluate)
+            and isinstance(statement.value, facts.Call)
+            and isinstance(statement.value.function, facts.Attribute)
+            and statement.value.function.attr in ("append", "extend", "insert", "add_module")
+        )
+        for statement in body
+    )
 
 
 def _guard(expression: Expression) -> tuple[str, bool]:
