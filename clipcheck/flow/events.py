@@ -10,7 +10,7 @@ from clipcheck.findings import Evidence, Site
 from clipcheck.flow.builtin import BUILTINS
 from clipcheck.flow.calls import Calls, model_of
 from clipcheck.flow.records import Path
-from clipcheck.flow.render import last_identifier, names_in, render
+from clipcheck.flow.render import NO_BOUND, changes_gradients, last_identifier, names_in, render
 from clipcheck.flow.values import (
     Arguments,
     Bound,
@@ -92,6 +92,8 @@ class Events(Calls):
             return None
         if any(self.knowledge.hinted("clip-call", call) for call in function.definition.calls):
             return None
+        if changes_gradients(function.definition):
+            self.by_hand.add(owner.key)
         return self.knowledge.method("optimizer", "step")
 
     def _roles(
@@ -504,7 +506,7 @@ class Events(Calls):
     def changed_by_method(self, owner: Parameters, name: str, call: facts.Call) -> bool:
         """`p.grad.mul_(x)`, `p.grad.clamp_(…)`, `p.register_hook(…)`: gradients changed by hand."""
         hook = name == "register_hook"
-        in_place = owner.gradient and name.endswith("_") and name not in _NO_CLIP
+        in_place = owner.gradient and name.endswith("_") and name not in NO_BOUND
         averaging = name in ("div_", "mul_") and any(
             self.knowledge.hinted("averaging", word.lstrip("."))
             for argument in call.arguments
@@ -591,10 +593,6 @@ class Events(Calls):
             paths.append(Path(before, world.guards, code))
             out.append(world.having(key, after))
         return paths, merge([tuple(out)])
-
-
-# Changes of a gradient that bound nothing; what is added to it is no clipping, as with `+=`.
-_NO_CLIP = frozenset({"zero_", "detach_", "requires_grad_", "add_", "sub_"})
 
 
 _NEARBY = "(nearby)"  # the models that were in reach where an optimizer was made
