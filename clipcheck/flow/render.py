@@ -121,7 +121,7 @@ def changes_gradients(function: facts.Function) -> bool:
                 return True
         elif isinstance(node, facts.Augment) and node.operator in ("*", "/") and _is_gradient(node.target):
             return True
-        elif isinstance(node, (facts.Evaluate, facts.Return)) or isinstance(node, facts.Assign):
+        elif isinstance(node, (facts.Evaluate, facts.Return, facts.Assign)):
             stack.append(node.value)
         elif isinstance(node, (facts.Branch, facts.For, facts.While)):
             stack += (node.body, node.orelse)
