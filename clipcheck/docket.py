@@ -111,16 +111,20 @@ class Docket:
         clipped = [other for other in context.paths if acted_on(other.gradients)]
         sites = {site for other in clipped for site in other.gradients.clips}
         clips = [clip for site in sites if (clip := self.sightings.clips.get(site))]
-        apart = parting(path, clipped)
-        if any(guard.usual is not None and guard.usual is guard.taken for guard in apart):
-            return False  # a switch that is off by default keeps it from the clip, whatever the others say
         foreign = bool(clips) and all(clip.kind == "library" for clip in clips)
+        return any(self._waits(parting(path, [other]), foreign) for other in clipped)
+
+    def _waits(self, apart: frozenset[Guard], foreign: bool) -> bool:
+        """Whether what stands between a path and a clip is open, and no switch that is off by default."""
+        if any(guard.usual is not None and guard.usual is guard.taken for guard in apart):
+            return False
+        hinted = self.context.knowledge.hinted
         return any(
             guard.usual is None
             and (
                 foreign
                 or any(
-                    self.context.knowledge.hinted(hint, word)
+                    hinted(hint, word)
                     for word in _WORD.findall(guard.key)
                     for hint in ("clip-option", "warm-up")
                 )

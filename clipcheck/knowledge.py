@@ -76,6 +76,7 @@ class ClassRule:
     family: str = ""
     parameters: Slot | None = None
     line_search: bool = False
+    clips: bool = False  # an optimizer that clips in its step, by a setting of its own
     normalised: bool = False  # a network with normalisation layers inside
     remote: bool = False  # an optimizer of parameters in other processes: no closures, no groups at hand
     clipping: Clipping | None = None
@@ -94,6 +95,7 @@ class Knowledge:
     classes: dict[str, ClassRule] = field(default_factory=dict)
     class_patterns: list[tuple[re.Pattern[str], ClassRule]] = field(default_factory=list)
     wrappers: dict[str, int] = field(default_factory=dict)  # argument returned; -1: all of them
+    normalising: set[str] = field(default_factory=set)  # wrappers that normalise the weights of a layer
     sharding: set[str] = field(default_factory=set)  # wrappers whose parameters the plain clip gets wrong
     wrapper_patterns: list[tuple[re.Pattern[str], int]] = field(default_factory=list)
     passthrough_methods: set[str] = field(default_factory=set)
@@ -224,6 +226,7 @@ _KEYS = {
         "names",
         "parameters",
         "line-search",
+        "clips",
         "normalised",
         "remote",
         "clipping",
@@ -234,7 +237,7 @@ _KEYS = {
     },
     "call": {"names", "event", "kind", "replaced-by", "unscales", *_SLOTS},
     "method": {"of", "names", "event", "kind", "replaced-by", "unscales", *_SLOTS},
-    "wrapper": {"names", "argument", "sharded"},
+    "wrapper": {"names", "argument", "sharded", "normalises"},
 }
 _SECTIONS = {
     "framework",
@@ -321,6 +324,7 @@ def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
             entry.get("family", ""),
             slot,
             entry.get("line-search", False),
+            entry.get("clips", False),
             entry.get("normalised", False),
             entry.get("remote", False),
             _clipping(entry.get("clipping")),
@@ -337,6 +341,8 @@ def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
     for entry in data.get("wrapper", ()):
         if entry.get("sharded"):
             knowledge.sharding.update(entry["names"])
+        if entry.get("normalises"):
+            knowledge.normalising.update(entry["names"])
         for name in entry["names"]:
             if _is_pattern(name):
                 knowledge.wrapper_patterns.append((_pattern(name), entry["argument"]))

@@ -147,6 +147,8 @@ def number(expression: Expression) -> int | None:
     """The whole number that an expression of constants is: `1024`, `4 * 256`, `2 ** 10`."""
     if isinstance(expression, facts.Constant):
         value = expression.value
+        if isinstance(value, str) and value.isdecimal():  # `add_argument(..., default="256")`
+            return int(value)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
     if isinstance(expression, facts.Call):  # `field(default=1024)`, `Field(1024)`
         given = dict(expression.keywords).get("default")

@@ -33,6 +33,7 @@ from clipcheck.flow.values import (
     several,
 )
 from clipcheck.flow.worlds import Worlds, merge
+from clipcheck.knowledge import ClassRule
 
 
 class Calls(Expressions):
@@ -305,6 +306,8 @@ class Calls(Expressions):
             if wrapped < 0:
                 return given.positional[0] if len(given.positional) == 1 else Items(given.positional)
             if wrapped < len(given.positional):
+                if name in self.knowledge.normalising:
+                    self._normalise(given.positional[wrapped], name, Site(frame.filename, call.span))
                 return given.positional[wrapped]
             return next((value for _, value in given.keywords), self.unknown(frame, call))
         head, _, last = name.rpartition(".")
@@ -324,6 +327,13 @@ class Calls(Expressions):
             self.made(made, call)
             return made
         return self.library_result(frame, name, given, call)
+
+    def _normalise(self, value: Value, name: str, site: Site) -> None:
+        """Note that a layer's weights are normalised, as by `weight_norm`."""
+        for choice in choices(value):
+            if isinstance(choice, Object):
+                rule = ClassRule("module", "normalisation")
+                choice.attributes["(normalised)"] = Object(f"{choice.key}:normalised", site, None, name, rule)
 
     def library_result(self, frame: Frame, name: str, given: Arguments, call: facts.Call) -> Value:
         self.handed_functions(given)

@@ -558,12 +558,22 @@ class Events(Calls):
         for function in frame.nested:
             self.run_apart(function)
 
+    def _clips_itself(self, optimizer: Object) -> bool:
+        """Whether an optimizer clips in its own step: known to, or of the project and made with a threshold."""
+        if optimizer.cls is None:
+            return optimizer.rule is not None and optimizer.rule.clips
+        constructor = self.class_member(optimizer.cls, "__init__")
+        parameters = constructor.definition.parameters if isinstance(constructor, FunctionRef) else ()
+        return any(self.knowledge.hinted("clip-option", one.name) for one in parameters)
+
     def made(self, made: Object, call: facts.Call | None = None) -> None:
         """A new optimizer: nothing has reached the gradients of what it updates yet."""
         if made.role == "clipping-engine":
             self.clipping_engine = f"{made.name} may clip by its own settings"
         if made.role == "optimizer":
             self.used_up_by(made)
+            if self._clips_itself(made):
+                self.by_hand.add(made.key)
         if made.role != "optimizer" or not self.following:
             return
         nearby = self._nearby()

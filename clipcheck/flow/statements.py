@@ -18,6 +18,7 @@ from clipcheck.flow.values import (
     Items,
     Literal,
     Object,
+    Option,
     Parameters,
     Table,
     Tensor,
@@ -279,6 +280,10 @@ class Statements(Trainers):
             return self.worlds, ()
         value = self.evaluate(frame, expression)
         truth = self.truth(value)
+        if isinstance(value, Option) and self._making():  # the model that the program usually trains
+            truth = self.usual_truth(value)
+            if truth is not None:
+                return (self.worlds, ()) if truth else ((), self.worlds)
         if truth is not None and self._settled(frame, expression, value):
             return (self.worlds, ()) if truth else ((), self.worlds)
         key, positive = _guard(expression)
@@ -306,10 +311,11 @@ class Statements(Trainers):
 
     def _given(self, names: frozenset[str]) -> bool:
         """Whether a model is being made and these are what its maker was given: `LSTM if kind == "lstm"`."""
-        function = self.stack[-1].definition if self.stack else None
-        if function is None or (self.following and function.name != "__init__"):
-            return False
-        return names <= {parameter.name for parameter in function.parameters}
+        return self._making() and names <= {one.name for one in self.stack[-1].definition.parameters}
+
+    def _making(self) -> bool:
+        """Whether a function is run for what it makes, and not for what it does to gradients."""
+        return bool(self.stack) and (not self.following or self.stack[-1].definition.name == "__init__")
 
     def _test_once(self, frame: Frame, expression: facts.Operation) -> tuple[Worlds, Worlds]:
         """A compound condition: its parts are tested, and its outcome is kept as a guard of its own."""
