@@ -392,7 +392,8 @@ class Statements(Trainers):
                 self.assign(frame, statement.target, element)
                 return self.worlds
 
-            runs = (isinstance(count, int) and count > 0) or _never_empty(source)
+            groups = last_identifier(statement.source) == "param_groups"
+            runs = (isinstance(count, int) and count > 0) or groups or _never_empty(source)
             broken = self._loop(frame, statement, enter, runs=runs)
             if not broken:
                 self.use_up(source)
