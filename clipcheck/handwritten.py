@@ -117,8 +117,12 @@ class Reader:
                 *expression.arguments,
                 *(value for _, value in expression.keywords),
             )
-            flow = self._union((expression.function, *parts), environment, receiver)
-            module = _on(expression.function, receiver) and not self._turns(expression.function, environment)
+            turns = self._turns(expression.function, environment)
+            # The number of a layer in a stack is no input of it.
+            flow = self._union(parts if turns else (expression.function, *parts), environment, receiver)
+            called = last_identifier(expression.function)
+            weightless = self._knowledge.hinted("weightless-layer", called)
+            module = _on(expression.function, receiver) and not turns and not weightless
             product = self._knowledge.hinted("product", last_identifier(expression.function)) and any(
                 _on(node, receiver) for part in parts for node in inside(part)
             )
