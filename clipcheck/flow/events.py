@@ -275,7 +275,7 @@ class Events(Calls):
 
     def _lies_in(self, outer: str, inner: str, depth: int) -> bool:
         held = self.sightings.objects.get(outer)
-        if held is None or not depth:
+        if held is None or depth <= 0:
             return False
         return any(self._reaches(value, inner, depth) for value in held.attributes.values())
 
