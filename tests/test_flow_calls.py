@@ -588,3 +588,43 @@ def test_a_nested_function_that_nobody_calls_is_run():
         f"def main():\n    @app.command\n    def train(x):\n        {BACK}\n        optimizer.step()\nmain()\n"
     )
     assert "CLP101" in seen.codes()
+
+
+def test_modules_that_list_each_other_have_an_end():
+    seen = trained(
+        """
+        class Node(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.rnn = nn.GRU(4, 8)
+                self.others = []
+
+        first, second = Node(), Node()
+        first.others = [[second]]
+        second.others = [[first]]
+        optimizer = torch.optim.Adam(first.parameters())
+        first.rnn(torch.randn(2, 4))[0].sum().backward()
+        clip_grad_norm_(second.parameters(), 1.0)
+        optimizer.step()
+        """,
+        "",
+    )
+    assert len(seen.steps()) == 1
+    assert seen.sightings.exhausted == []
+
+
+def test_what_a_way_too_long_did_not_get_to_is_met_by_itself():
+    turns = "".join(f"    if x.flag_{n}:\n        work_{n}(model)\n" for n in range(3))
+    helpers = "".join(
+        f"def work_{n}(model):\n" + "    x = 1\n" * 4500 + "    step_of(model)\n" for n in range(3)
+    )
+    seen = trained(
+        helpers
+        + "def step_of(model):\n    optimizer = torch.optim.SGD(model.parameters(), lr=1)\n    optimizer.step()\n"
+        + f"def main(model, x):\n{turns}    train(model)\n"
+        + "def train(model):\n    optimizer = torch.optim.Adam(model.parameters())\n"
+        + "    model(torch.randn(2, 4)).sum().backward()\n    optimizer.step()\nmain(nn.LSTM(4, 8), mystery())\n",
+        "",
+    )
+    assert seen.sightings.exhausted
+    assert len(seen.steps()) == 2

@@ -58,6 +58,8 @@ class Interpreter(Statements):
             for entry in (*roots, *callers.nearest(target), target):
                 if id(target.definition) in self.visited and entry not in roots:
                     break
+                if entry is target and self.sightings.exhausted and not self._goes_back(target):
+                    break  # who calls it may have been given up for its size, and may clip
                 if id(entry.definition) not in self.visited:
                     self.visited.add(id(entry.definition))
                     self.entry_file = entry.filename
@@ -65,6 +67,13 @@ class Interpreter(Statements):
                     self._enter(label, lambda root=entry: self._run_entry(root))
         self._drop_delegated()
         return self.sightings
+
+    def _goes_back(self, function: FunctionRef) -> bool:
+        """Whether a function calls a backward itself, so that what it does to gradients is seen in it alone."""
+        methods = self.knowledge.methods.items()
+        return any(
+            name in function.definition.calls for (_, name), rule in methods if rule.event == "backward"
+        )
 
     def _drop_delegated(self) -> None:
         """Forget steps of unknown objects where the same call leads, elsewhere, into a `step` of the project."""
@@ -87,10 +96,12 @@ class Interpreter(Statements):
         self.known_effects.clear()
         self.known_births.clear()
         self.inside.clear()
+        visited = set(self.visited)
         try:
             run()  # type: ignore[operator]
         except (OutOfFuel, RecursionError):
             self.sightings.exhausted.append(label)
+            self.visited = visited  # what this way did not get to, others may
 
     # -- modules -------------------------------------------------------------------------------------
 
