@@ -628,3 +628,11 @@ def test_what_a_way_too_long_did_not_get_to_is_met_by_itself():
     )
     assert seen.sightings.exhausted
     assert len(seen.steps()) == 2
+
+
+def test_what_may_be_none_steps_where_it_is_none_of_that():
+    seen = trained(
+        "import mystery\nchosen = optimizer if mystery.flag() else None\nchosen.zero_grad()\n"
+        f"{BACK}\nchosen.step()\n{CLIP}\n"
+    )
+    assert "CLP201" in seen.codes()

@@ -79,6 +79,7 @@ class Calls(Expressions):
         """A call of one of several things: each is followed from the same worlds."""
         before, results, after = self.worlds, [], []
         known = [choice for choice in function.choices if not isinstance(choice, (Unknown, Literal))]
+        known = [choice for choice in known if not _of_nothing(choice)] or known
         optimizers = [
             c
             for c in known
@@ -521,6 +522,13 @@ def model_of(part: Bound) -> Object | None:
     while isinstance(owner, Bound):
         owner = owner.owner
     return owner if isinstance(owner, Object) and owner.role == "module" else None
+
+
+def _of_nothing(function: Value) -> bool:
+    """A method of None: where it is called, the object is its other alternative."""
+    return (
+        isinstance(function, Bound) and isinstance(function.owner, Literal) and function.owner.value is None
+    )
 
 
 def super_of(frame: Frame) -> Value | None:

@@ -178,6 +178,8 @@ class Steps(Covers):
         span, with_closure = self._closure(closure)
         scaler = render(receiver) if slot and is_reference(receiver) else None
         self._step(frame, several[0] if several else optimizer, expression, call, scaler, span, with_closure)
+        for other in several[1:]:  # it may as well be one of these: none of them waits for a step of its own
+            _, self.worlds = self.paths_of(self.worlds, other.key, Event.STEP, self.site())
         return Tensor(frozenset(), True)
 
     def _closure(self, closure: Value | None) -> tuple[Span | None, bool]:
