@@ -440,6 +440,23 @@ class Events(Calls):
         """A tensor that depends on no model, or on those of what it is made from."""
         return self.tensor_of(given.all()) or Tensor()
 
+    def step_hook(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        """`optimizer.register_step_pre_hook(clip)`: what runs before each step, and clips or may do so."""
+        hook = given.get(rule.slot("function"))
+        hooks = choices(hook) if hook is not None else ()
+        harmless = [one for one in hooks if isinstance(one, FunctionRef) and not self._clips_in(one)]
+        if len(harmless) < len(hooks):
+            self.by_hand |= {one.key for one in choices(owner) if isinstance(one, Object)} if owner else set()
+        return self.unknown(frame, call)
+
+    def _clips_in(self, function: FunctionRef) -> bool:
+        definition = function.definition
+        return changes_gradients(definition) or any(
+            self.knowledge.hinted("clip-call", name) for name in definition.calls
+        )
+
     def register(
         self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
     ) -> Value:
@@ -674,6 +691,7 @@ _EVENTS = {
     "launch": "launch",
     "register": "register",
     "tensor": "tensor",
+    "step-hook": "step_hook",
     "fit": "fit",
     "own-optimizers": "own_optimizers",
     "add-parameters": "add_parameters",
