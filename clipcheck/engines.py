@@ -11,16 +11,16 @@ _ALL_OF_ONE = ".parameters()"  # how the parameters of one model are named
 
 
 def engine(contexts: list[StepContext]) -> Names | None:
-    """What all contexts agree on as the object whose own method has to clip, or None for the plain function."""
-    named = {(one.names.engine, one.names.framework) for one in contexts if one.names.framework}
-    return contexts[0].names if len(named) == 1 and len(contexts) and contexts[0].names.framework else None
+    """What all contexts agree on as the object whose own method has to clip; None where they do not agree."""
+    named = {(one.names.engine, one.names.framework) for one in contexts}
+    return contexts[0].names if len(named) == 1 and contexts[0].names.framework else None
 
 
 def clip(names: Names, step: Step, parameters: str, threshold: str, docket: Docket) -> str | None:
     """The statement that clips in the framework's way, or None where it cannot be written."""
     knowledge = docket.context.knowledge
     templates = knowledge.engines.get(names.framework, {})
-    template = templates.get("engine-clip")
+    template = templates.get("clip")
     model = parameters.removesuffix(_ALL_OF_ONE) if parameters.endswith(_ALL_OF_ONE) else None
     if template is None or not names.engine:
         return None
@@ -34,8 +34,8 @@ def clip(names: Names, step: Step, parameters: str, threshold: str, docket: Dock
         threshold=threshold,
     )
     unit = _accumulating(step, docket)
-    if unit and "engine-guard" in templates:
-        guard = templates["engine-guard"].format(engine=names.engine)
+    if unit and "guard" in templates:
+        guard = templates["guard"].format(engine=names.engine)
         return f"if {guard}:\n{unit}{call}"
     return call
 

@@ -313,7 +313,7 @@ def _read(knowledge: Knowledge, name: str, data: Mapping[str, Any]) -> None:
     for key, text in data.get("fix", {}).items():
         knowledge.fixes.setdefault(key, text)
     for owner, templates in data.get("engine", {}).items():
-        knowledge.engines[owner] = {f"engine-{key}": text for key, text in templates.items()}
+        knowledge.engines[owner] = dict(templates)
 
 
 def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
