@@ -79,7 +79,7 @@ def test_step_with_a_scale_without_fix(states, scaler):
     assert repair(scene) is None
 
 
-def test_option_off_has_no_fix_yet():
+def test_option_off_that_is_written_nowhere_has_no_fix():
     scene = Scene(PLAIN)
     off = Guard("args.clip", frozenset({"args"}), taken=False, usual=False)
     on = Guard("args.clip", frozenset({"args"}), taken=True, usual=False)
