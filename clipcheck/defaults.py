@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from clipcheck import blocks, clipcall, facts
-from clipcheck.docket import Docket, acted_on, bare, options, usual
+from clipcheck.docket import Assessed, Docket, acted_on, bare, options, usual
 from clipcheck.findings import Evidence, Repair, Replace, Span
 from clipcheck.flow.options import written_as
 from clipcheck.flow.records import Step, StepContext
@@ -43,6 +43,15 @@ def clip_options(context: StepContext) -> frozenset[Guard]:
         key=lambda guards: (len(guards), sorted(g.key for g in guards)),
         default=frozenset(),
     )
+
+
+def bare_at_all(step: Step, docket: Docket) -> tuple[StepContext, Assessed] | None:
+    """The riskiest context in which a step is accused, if that is reported and is no matter of an option (CLP102)."""
+    contexts = docket.accused(step)
+    worst = docket.worst(contexts)
+    if worst is None or all(clip_options(context) for context in contexts):
+        return None
+    return worst if docket.matters(worst[1].risk) else None
 
 
 def _simple(guards: frozenset[Guard]) -> frozenset[Guard]:

@@ -149,15 +149,19 @@ def _updates(case: Case, context: StepContext) -> Iterator[str]:
     elif not context.certain:
         yield "perhaps not all of their parameters, or others as well"
     for made in optimizers(context):
-        yield f"through {naming.with_article(made.name or 'optimizer')} made at {case.at(*made.place())}"
+        yield f"through {_made(case, made, 'optimizer')}"
     if not optimizers(context):
         yield "through an optimizer that was not found"
 
 
 def _described(case: Case, model: Value) -> str:
     if isinstance(model, Object):
-        return f"{naming.with_article(model.name or 'model')} made at {case.at(*model.place())}"
+        return _made(case, model, "model")
     return "a model that was not found"
+
+
+def _made(case: Case, found: Object, kind: str) -> str:
+    return f"{naming.with_article(found.name or kind)} {found.origin} at {case.at(*found.place())}"
 
 
 def _reached(case: Case, context: StepContext) -> str:

@@ -150,14 +150,17 @@ class Classes:
             if hint.endswith("-class") and self._knowledge.hinted(hint, words(name)):
                 yield hint
 
-    def _uses_graphs(self, cls: ClassRef, lineage: list[tuple[str, facts.Class]]) -> bool:
-        module = self._project.facts(cls.filename)
-        imported = any(
+    def imports(self, filename: str, hint: str) -> bool:
+        """Whether a file imports, at its top level, a package that reads like what a hint names."""
+        module = self._project.facts(filename)
+        return any(
             isinstance(statement, facts.Import)
             and not statement.level
-            and self._knowledge.hinted("graph-library", statement.module.partition(".")[0])
+            and self._knowledge.hinted(hint, statement.module.partition(".")[0])
             for statement in (module.body if module else ())
         )
+
+    def _uses_graphs(self, cls: ClassRef, lineage: list[tuple[str, facts.Class]]) -> bool:
         called = (
             call
             for _, definition in lineage
@@ -165,7 +168,7 @@ class Classes:
             if isinstance(method, facts.Function)
             for call in method.calls
         )
-        return imported or any(
+        return self.imports(cls.filename, "graph-library") or any(
             call[:1].isupper() and self._knowledge.hinted("graph-class", words(call)) for call in called
         )
 
@@ -302,7 +305,7 @@ class Walk:
             self._counted[made.key] = (family, times)
         if again:
             return
-        here = Evidence(*made.place(), f"{name} {'expected' if made.annotated else 'made'} here")
+        here = Evidence(*made.place(), f"{name} {made.origin} here")
         anatomy.files += [made.site.filename]
         for evidence in self._sightings.recurrences.get(made.key, ())[:1]:
             anatomy.note("recurrence", name, evidence)

@@ -114,9 +114,13 @@ class Project:
             self._clip_names[name] = self.knowledge.hinted("clip-call", name)
         return self._clip_names[name]
 
+    def clips(self, function: Function) -> bool:
+        """Whether a function calls something that clips by its name."""
+        return any(self._clips(name) for name in function.calls)
+
     def decides(self, function: Function) -> bool:
         """Whether a function itself holds a call that may be a step or a clip, or makes a trainer and starts it."""
-        if any(name in self._decisive or self._clips(name) for name in function.calls):
+        if not self._decisive.isdisjoint(function.calls) or self.clips(function):
             return True
         return not (self._told.isdisjoint(function.calls) or self._fits.isdisjoint(function.calls))
 

@@ -64,7 +64,7 @@ class Assessor:
         worst = max(found, key=lambda one: RISKS.index(one.risk))
         if worst.risk == "none" and self._adversarial(step_file):
             worst = replace(worst, risk="low", family="adversarial", summary="an adversarial network")
-        if worst.risk == "none" and self._imports(step_file, "environment-library"):
+        if worst.risk == "none" and self._classes.imports(step_file, "environment-library"):
             worst = replace(worst, risk="low", family="policy", summary="a policy")
         check = next((note for note in notes if NOT_FINITE in note.message), None)
         if check is not None and RISKS.index(worst.risk) < RISKS.index("medium"):
@@ -73,16 +73,6 @@ class Assessor:
 
     def _anatomy(self, model: Value) -> Anatomy:
         return Walk(self._classes, self._project, self._sightings, self._recurrent).run(model)
-
-    def _imports(self, filename: str, hint: str) -> bool:
-        """Whether a file imports a package that reads like what a hint names."""
-        module = self._project.facts(filename)
-        return any(
-            isinstance(one, facts.Import)
-            and not one.level
-            and self._project.knowledge.hinted(hint, one.module.partition(".")[0])
-            for one in (module.body if module is not None else ())
-        )
 
     def _adversarial(self, filename: str) -> bool:
         """Whether a file binds a generator and a discriminator, by their names."""

@@ -636,3 +636,12 @@ def test_what_may_be_none_steps_where_it_is_none_of_that():
         f"{BACK}\nchosen.step()\n{CLIP}\n"
     )
     assert "CLP201" in seen.codes()
+
+
+def test_a_step_of_one_of_two_optimizers_leaves_neither_waiting():
+    seen = trained(
+        "import mystery\nother = torch.optim.SGD(model.parameters(), lr=1)\n"
+        "chosen = optimizer if mystery.flag() else other\nchosen.zero_grad()\n"
+        f"{BACK}\nchosen.step()\n{CLIP}\n"
+    )
+    assert "CLP201" in seen.codes()

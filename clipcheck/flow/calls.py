@@ -87,7 +87,10 @@ class Calls(Expressions):
         ]
         if optimizers and len(optimizers) == len(known):
             first = optimizers[0]  # one variable holds one optimizer at a time
-            return self.apply(frame, first, first.owner, given, call)
+            result = self.apply(frame, first, first.owner, given, call)
+            if self.knowledge.method("optimizer", first.name) is not None:
+                self.alike([one.owner.key for one in optimizers if isinstance(one.owner, Object)])
+            return result
         owners = choices(owner) if owner is not None else ()
         if not known and owners:  # of things equally unknown, one is followed, so that it stays one thing
             return self.apply(frame, function.choices[0], owners[0], given, call)

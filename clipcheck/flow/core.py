@@ -13,7 +13,7 @@ from clipcheck.facts import Expression, Statement
 from clipcheck.findings import Evidence, Site, Span
 from clipcheck.flow.records import Sightings, Told
 from clipcheck.flow.values import Arguments, Frame, FunctionRef, Object, Option, Unknown, Value
-from clipcheck.flow.worlds import Worlds
+from clipcheck.flow.worlds import Worlds, merge
 from clipcheck.knowledge import Knowledge
 from clipcheck.project import Project
 
@@ -53,8 +53,9 @@ class Core:
         self.zeroed: set[str] = set()  # unknown objects whose zero_grad was called
         self.lineage: dict[int, list[Value]] = {}  # of classes, by the id of their facts
         self.loading = 0  # modules being read
-        self.engine: tuple[str, str] | None = None  # the key of the object that ran it, and its framework
-        self.engine_backward = False  # a framework's object ran the backward: clipping is its own affair
+        # The framework's object that ran the backward (clipping is its own affair), by its key and its framework;
+        # both empty where nothing is known of it.
+        self.engine: tuple[str, str] | None = None
         self.blamed: frozenset[str] = frozenset()  # the models that the last loss came from
         self.discarded: facts.Expression | None = None  # the expression whose value nobody uses
         self.value_fuel = VALUE_FUEL
@@ -103,6 +104,11 @@ class Core:
         if len(suffix) > LONGEST_KEY:
             suffix = f"{suffix[:LONGEST_KEY]}#{zlib.crc32(suffix.encode()):x}"
         return f"{frame.filename}:{call.span.row}.{call.span.column}:{suffix}"
+
+    def alike(self, keys: list[str]) -> None:
+        """One variable holds one of these optimizers: what has happened to the first has happened to each."""
+        for key in keys[1:] if self.following else ():
+            self.worlds = merge([tuple(world.having(key, world.get(keys[0])) for world in self.worlds)])
 
     def unknown(self, frame: Frame, expression: Expression, text: str = "") -> Unknown:
         """A value for an expression that nothing explains; equal places give equal unknowns."""

@@ -9,8 +9,9 @@ from clipcheck import facts
 from clipcheck.findings import Evidence, Site
 from clipcheck.flow.builtin import BUILTINS
 from clipcheck.flow.calls import Calls, model_of
+from clipcheck.flow.inplace import NO_BOUND, changes_gradients
 from clipcheck.flow.records import Path
-from clipcheck.flow.render import NO_BOUND, changes_gradients, last_identifier, names_in, render
+from clipcheck.flow.render import last_identifier, names_in, render
 from clipcheck.flow.values import (
     Arguments,
     Bound,
@@ -90,10 +91,8 @@ class Events(Calls):
             if self.following:
                 self.sightings.delegated.add(self.site())
             return None
-        if any(self.knowledge.hinted("clip-call", call) for call in function.definition.calls):
+        if self.project.clips(function.definition):
             return None
-        if changes_gradients(function.definition):
-            self.by_hand.add(owner.key)
         return self.knowledge.method("optimizer", "step")
 
     def _roles(
@@ -124,12 +123,9 @@ class Events(Calls):
             if isinstance(owner, Unknown):
                 self.zeroed.add(owner.key)
             return ["module"]
-        # What empties gradients and makes a step is an optimizer, whatever it is called.
-        return (
-            ["optimizer"]
-            if name == "step" and isinstance(owner, Unknown) and owner.key in self.zeroed
-            else []
-        )
+        if name == "step" and isinstance(owner, Unknown) and owner.key in self.zeroed:
+            return ["optimizer"]  # what empties gradients and makes a step, whatever it is called
+        return []
 
     def is_optimizer(self, value: Value, expression: facts.Expression) -> bool:
         """Whether a value is an optimizer: known to be one, or unknown and called like one."""
@@ -196,8 +192,7 @@ class Events(Calls):
             return Parameters(optimizer.holds, part=True) if optimizer.holds else None
         if not isinstance(optimizer, Object):
             return None
-        slot = optimizer.rule.parameters if optimizer.rule else None
-        given = Arguments(optimizer.arguments, optimizer.keywords).get(slot or ("params", 0))
+        given = _parameters_given(optimizer)
         held = self.parameters_in(given)
         added = optimizer.attributes.get(ADDED)
         if added is not None and held is not None:
@@ -209,10 +204,7 @@ class Events(Calls):
 
     def updates_tensors(self, optimizer: Value) -> bool:
         """Whether what an optimizer updates are tensors, as where an image or an embedding is optimised."""
-        if not isinstance(optimizer, Object):
-            return False
-        slot = optimizer.rule.parameters if optimizer.rule else None
-        return _has_tensor(Arguments(optimizer.arguments, optimizer.keywords).get(slot or ("params", 0)))
+        return isinstance(optimizer, Object) and _has_tensor(_parameters_given(optimizer))
 
     def _nearby(self) -> Parameters | None:
         """The models that the function at work was handed, or whose method it is: what an optimizer is made for."""
@@ -315,9 +307,8 @@ class Events(Calls):
         if self.following:
             self.blamed = tensor.models if tensor is not None else _held_by(source)
             if given.positional and isinstance(owner, (Object, Unknown, Bound)):
-                self.engine_backward = True
                 known = isinstance(owner, Object) and rule.framework in self.knowledge.engines
-                self.engine = (owner.key, rule.framework) if known and isinstance(owner, Object) else None
+                self.engine = (owner.key, rule.framework) if known and isinstance(owner, Object) else ("", "")
             self._refresh(tensor)
         return Literal(None)
 
@@ -446,16 +437,13 @@ class Events(Calls):
         """`optimizer.register_step_pre_hook(clip)`: what runs before each step, and clips or may do so."""
         hook = given.get(rule.slot("function"))
         hooks = choices(hook) if hook is not None else ()
-        harmless = [one for one in hooks if isinstance(one, FunctionRef) and not self._clips_in(one)]
-        if len(harmless) < len(hooks):
-            self.by_hand |= {one.key for one in choices(owner) if isinstance(one, Object)} if owner else set()
+        harmless = all(isinstance(one, FunctionRef) and not self._clips_in(one) for one in hooks)
+        if not harmless and owner is not None:
+            self.by_hand |= {one.key for one in choices(owner) if isinstance(one, Object)}
         return self.unknown(frame, call)
 
     def _clips_in(self, function: FunctionRef) -> bool:
-        definition = function.definition
-        return changes_gradients(definition) or any(
-            self.knowledge.hinted("clip-call", name) for name in definition.calls
-        )
+        return changes_gradients(function.definition) or self.project.clips(function.definition)
 
     def register(
         self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
@@ -576,9 +564,15 @@ class Events(Calls):
             self.run_apart(function)
 
     def _clips_itself(self, optimizer: Object) -> bool:
-        """Whether an optimizer clips in its own step: known to, or of the project and made with a threshold."""
+        """Whether an optimizer clips in its own step.
+
+        It is known to, or it is one of the project whose step changes gradients, or that is made with a threshold.
+        """
         if optimizer.cls is None:
             return optimizer.rule is not None and optimizer.rule.clips
+        step = self.class_member(optimizer.cls, "step")
+        if isinstance(step, FunctionRef) and changes_gradients(step.definition):
+            return True
         constructor = self.class_member(optimizer.cls, "__init__")
         parameters = constructor.definition.parameters if isinstance(constructor, FunctionRef) else ()
         return any(self.knowledge.hinted("clip-option", one.name) for one in parameters)
@@ -623,6 +617,12 @@ class Events(Calls):
 
 
 _NEARBY = "(nearby)"  # the models that were in reach where an optimizer was made
+
+
+def _parameters_given(optimizer: Object) -> Value | None:
+    """What an optimizer was handed to update when it was made."""
+    slot = optimizer.rule.parameters if optimizer.rule else None
+    return Arguments(optimizer.arguments, optimizer.keywords).get(slot or ("params", 0))
 
 
 def _held_by(value: Value | None) -> frozenset[str]:

@@ -41,6 +41,9 @@ class Interpreter(Statements):
     def __init__(self, project: Project) -> None:
         super().__init__(project)
         self.indexed: set[str] = set()  # files whose classes are among the subclasses
+        self.cut_short: set[int] = (
+            set()
+        )  # functions on ways given up for their size, by the id of their facts
         self.subclasses: dict[int, list[ClassRef]] = {}  # by the id of the base's facts
 
     def run(self, filenames: Iterable[str]) -> Sightings:
@@ -58,15 +61,22 @@ class Interpreter(Statements):
             for entry in (*roots, *callers.nearest(target), target):
                 if id(target.definition) in self.visited and entry not in roots:
                     break
-                if entry is target and self.sightings.exhausted and not self._goes_back(target):
-                    break  # who calls it may have been given up for its size, and may clip
+                if entry is target and self._cut_off(target, roots, callers) and not self._goes_back(target):
+                    break  # who calls it was given up for its size, and may clip
                 if id(entry.definition) not in self.visited:
                     self.visited.add(id(entry.definition))
                     self.entry_file = entry.filename
                     label = f"{entry.filename}:{entry.definition.name}"
                     self._enter(label, lambda root=entry: self._run_entry(root))
+                    if label in self.sightings.exhausted:
+                        self.cut_short.add(id(entry.definition))
         self._drop_delegated()
         return self.sightings
+
+    def _cut_off(self, target: FunctionRef, roots: list[FunctionRef], callers: Callers) -> bool:
+        """Whether a way to a function was given up for its size."""
+        ways = (target, *roots, *callers.nearest(target))
+        return any(id(one.definition) in self.cut_short for one in ways)
 
     def _goes_back(self, function: FunctionRef) -> bool:
         """Whether a function calls a backward itself, so that what it does to gradients is seen in it alone."""
@@ -90,8 +100,7 @@ class Interpreter(Statements):
         self.stack, self.frames, self.chain = [], [], []
         self.returns, self.raised, self.loops = [], [], []
         self.following, self.loop_depth, self.multiplicity = True, 0, 1
-        self.engine = None
-        self.engine_backward, self.clipping_engine, self.blamed = False, "", frozenset()
+        self.engine, self.clipping_engine, self.blamed = None, "", frozenset()
         self.known_values.clear()
         self.known_effects.clear()
         self.known_births.clear()
@@ -101,6 +110,7 @@ class Interpreter(Statements):
             run()  # type: ignore[operator]
         except (OutOfFuel, RecursionError):
             self.sightings.exhausted.append(label)
+            self.cut_short |= self.visited - visited
             self.visited = visited  # what this way did not get to, others may
 
     # -- modules -------------------------------------------------------------------------------------

@@ -108,40 +108,6 @@ def names_in(expression: Expression) -> frozenset[str]:
     return frozenset(found)
 
 
-def changes_gradients(function: facts.Function) -> bool:
-    """Whether a function changes gradients in place: `p.grad.mul_(x)`, `p.grad *= x`, `p.grad = x`."""
-    stack: list[object] = [function.body]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, tuple):
-            stack.extend(node)
-        elif isinstance(node, facts.Call) and isinstance(node.function, facts.Attribute):
-            in_place = node.function.attr.endswith("_") and node.function.attr not in NO_BOUND
-            if in_place and _is_gradient(node.function.value):
-                return True
-        elif isinstance(node, facts.Augment) and node.operator in ("*", "/") and _is_gradient(node.target):
-            return True
-        elif isinstance(node, (facts.Evaluate, facts.Return, facts.Assign)):
-            stack.append(node.value)
-        elif isinstance(node, (facts.Branch, facts.For, facts.While)):
-            stack += (node.body, node.orelse)
-        elif isinstance(node, facts.With):
-            stack.append(node.body)
-    return False
-
-
-NO_BOUND = frozenset({"zero_", "detach_", "requires_grad_", "add_", "sub_"})  # nothing that bounds a gradient
-
-
-def _is_gradient(expression: Expression) -> bool:
-    """`p.grad`, `p.grad.data`."""
-    while isinstance(expression, facts.Attribute):
-        if expression.attr == "grad":
-            return True
-        expression = expression.value
-    return False
-
-
 def children(node: Expression) -> tuple[Expression, ...]:
     """The expressions directly inside one."""
     if isinstance(node, (facts.Attribute, facts.Starred)):

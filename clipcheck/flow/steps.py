@@ -173,13 +173,11 @@ class Steps(Covers):
         if optimizer is None:
             optimizer = self.unknown(frame, call, render(call.function))
         several = [one for one in choices(optimizer) if isinstance(one, Object) and one.role == "optimizer"]
-        remote = any(one.rule is not None and one.rule.remote for one in several)
-        closure = None if remote else given.get(rule.slot("closure"))
+        closure = None if any(map(_is_remote, several)) else given.get(rule.slot("closure"))
         span, with_closure = self._closure(closure)
         scaler = render(receiver) if slot and is_reference(receiver) else None
         self._step(frame, several[0] if several else optimizer, expression, call, scaler, span, with_closure)
-        for other in several[1:]:  # it may as well be one of these: none of them waits for a step of its own
-            _, self.worlds = self.paths_of(self.worlds, other.key, Event.STEP, self.site())
+        self.alike([one.key for one in several])
         return Tensor(frozenset(), True)
 
     def _closure(self, closure: Value | None) -> tuple[Span | None, bool]:
@@ -213,7 +211,7 @@ class Steps(Covers):
             else f"{site.filename}:{render(expression)}"
         )
         reason = "the code changes these gradients by itself" if key in self.by_hand else ""
-        reason = reason or (self.clipping_engine if self.engine_backward else "")
+        reason = reason or (self.clipping_engine if self.engine is not None else "")
         if reason:
             self.worlds = tuple(world.having(key, world.get(key)) for world in self.worlds)
             self.change(lambda state: replace(state, unsure=state.unsure or reason), lambda name: name == key)
@@ -231,13 +229,10 @@ class Steps(Covers):
             models = (Tensor(),)
         text = render(expression) if is_reference(expression) else None
         names = Names(text, self._parameters_text(frame, held), scaler)
-        remote = isinstance(optimizer, Object) and optimizer.rule is not None and optimizer.rule.remote
-        if remote:
-            names = Names(None, None)
+        if _is_remote(optimizer) or self.engine == ("", ""):
+            names = Names(None, None)  # an engine that nothing is known of clips in a way of its own
         elif self.engine is not None:
             names = replace(names, engine=self.name_for(frame, self.engine[0]), framework=self.engine[1])
-        elif self.engine_backward:
-            names = Names(None, None)  # an engine that nothing is known of clips in a way of its own
         elif held is not None and held.models & self.sharded:
             names = replace(names, engine=self.name_for(frame, *held.models), framework=SHARDED)
         certain = isinstance(optimizer, Object) and held is not None and not held.part and keys == held.models
@@ -299,6 +294,11 @@ class Steps(Covers):
 def _unburdened(state: Gradients) -> Gradients:
     """What is kept of the gradients of optimizers not met yet when another one has stepped."""
     return replace(state, early=False, clips=frozenset(), vain=frozenset(), partial=frozenset())
+
+
+def _is_remote(optimizer: Value) -> bool:
+    """Whether the parameters of an optimizer live in other processes."""
+    return isinstance(optimizer, Object) and optimizer.rule is not None and optimizer.rule.remote
 
 
 def _surely(value: Value, keys: tuple[str, ...]) -> bool:

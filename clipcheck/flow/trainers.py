@@ -182,9 +182,7 @@ class Trainers(Steps):
         """The methods of a model's class, and of its bases, that call something that clips by its name."""
         for ancestor in self.ancestors(model.cls) if model.cls is not None else ():
             for name, value in getattr(ancestor, "frame", Frame("", "", None)).locals.items():
-                if isinstance(value, FunctionRef) and any(
-                    self.knowledge.hinted("clip-call", call) for call in value.definition.calls
-                ):
+                if isinstance(value, FunctionRef) and self.project.clips(value.definition):
                     yield name
 
     def _doubt_all(self, reason: str) -> None:

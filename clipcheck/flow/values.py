@@ -262,6 +262,11 @@ class Object(Value):
         """What it is an instance of, for people."""
         return self.cls.definition.name if self.cls else self.external.rpartition(".")[2]
 
+    @property
+    def origin(self) -> str:
+        """How it is known to be at its place: "made" there, or "expected" by an annotation."""
+        return "expected" if self.annotated else "made"
+
     def place(self) -> tuple[str, int]:
         return self.site.filename, self.site.span.row
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clipcheck.defaults import clip_options, unread
+from clipcheck.defaults import bare_at_all, unread
 from clipcheck.docket import Docket, acted_on, parting
 from clipcheck.findings import Evidence, Verdict
 from clipcheck.flow.records import Step, StepContext
@@ -12,13 +12,10 @@ from clipcheck.judges import words
 def judge(step: Step, docket: Docket) -> Verdict | None:
     if step.told is not None:
         return None  # the framework's own step: CLP104, or CLP105
-    contexts = docket.accused(step)
-    worst = docket.worst(contexts)
-    if worst is None or all(clip_options(context) for context in contexts):
+    worst = bare_at_all(step, docket)
+    if worst is None:
         return None
     context, assessed = worst
-    if not docket.matters(assessed.risk):
-        return None
     where, evidence = _where(context, docket)
     message = (
         f"{words.quoted(step.call)} uses gradients that nothing has clipped{where}; {words.model(assessed)}"

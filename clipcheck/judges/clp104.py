@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clipcheck.defaults import clip_options
+from clipcheck.defaults import bare_at_all
 from clipcheck.docket import Docket
 from clipcheck.findings import Verdict
 from clipcheck.flow.records import Step
@@ -13,13 +13,10 @@ def judge(step: Step, docket: Docket) -> Verdict | None:
     told = step.told
     if told is None or told.clipping.on_by_default:
         return None
-    contexts = docket.accused(step)
-    worst = docket.worst(contexts)
-    if worst is None or all(clip_options(context) for context in contexts):
+    worst = bare_at_all(step, docket)
+    if worst is None:
         return None
     context, assessed = worst
-    if not docket.matters(assessed.risk):
-        return None
     name = told.clipping.arguments[0]
     how = "is not told to" if told.value is None else f"has its `{name}` switched off"
     message = f"{words.quoted(step.call)} clips only when told, and {how}; {words.model(assessed)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clipcheck.defaults import clip_options
+from clipcheck.defaults import bare_at_all
 from clipcheck.docket import Docket
 from clipcheck.findings import Verdict
 from clipcheck.flow.records import Step
@@ -14,13 +14,10 @@ def judge(step: Step, docket: Docket) -> Verdict | None:
     told = step.told
     if told is None or not told.clipping.on_by_default:
         return None
-    contexts = docket.accused(step)
-    worst = docket.worst(contexts)
-    if worst is None or all(clip_options(context) for context in contexts):
+    worst = bare_at_all(step, docket)
+    if worst is None:
         return None
     context, assessed = worst
-    if not docket.matters(assessed.risk):
-        return None
     name = told.clipping.arguments[0]
     none = any(literal(one) is None for one in choices(told.value)) if told.value is not None else False
     harm = f"; None {told.clipping.none}" if none and told.clipping.none else ""

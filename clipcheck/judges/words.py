@@ -40,13 +40,7 @@ def at(site: Site, message: str) -> Evidence:
 
 def of_step(context: StepContext, assessed: Assessed) -> tuple[Evidence, ...]:
     """The chain behind a verdict on a step: the risk first, then what was followed to get there."""
-    chain = list(assessed.evidence)
-    chain += [
-        Evidence(
-            *found.place(), f"{found.name or 'optimizer'} {'expected' if found.annotated else 'made'} here"
-        )
-        for found in optimizers(context)
-    ]
+    chain = [*assessed.evidence, *_optimizers(context)]
     backwards = {path.gradients.backward for path in bare(context.paths)}
     chain += [at(site, "its gradients come from this backward") for site in sorted(filter(None, backwards))]
     return distinct(chain)
@@ -54,12 +48,16 @@ def of_step(context: StepContext, assessed: Assessed) -> tuple[Evidence, ...]:
 
 def of_trainer(told: Told, context: StepContext, assessed: Assessed) -> tuple[Evidence, ...]:
     """The chain behind a verdict on a trainer: the risk first, then the optimizer, and where it is set going."""
-    chain = list(assessed.evidence)
-    chain += [
-        Evidence(*found.place(), f"{found.name or 'optimizer'} made here") for found in optimizers(context)
-    ]
+    chain = [*assessed.evidence, *_optimizers(context)]
     chain += [at(site, "the training is set going here") for site in told.fitted if site != told.site]
     return distinct(chain)
+
+
+def _optimizers(context: StepContext) -> list[Evidence]:
+    return [
+        Evidence(*found.place(), f"{found.name or 'optimizer'} {found.origin} here")
+        for found in optimizers(context)
+    ]
 
 
 def distinct(chain: Iterable[Evidence]) -> tuple[Evidence, ...]:

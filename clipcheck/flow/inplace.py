@@ -1,0 +1,29 @@
+"""Code that changes gradients in place."""
+
+from __future__ import annotations
+
+from clipcheck import blocks, facts
+from clipcheck.facts import Expression
+
+NO_BOUND = frozenset({"zero_", "detach_", "requires_grad_", "add_", "sub_"})  # nothing that bounds a gradient
+
+
+def changes_gradients(function: facts.Function) -> bool:
+    """Whether a function changes gradients in place in a way that may bound them: `p.grad.mul_(x)`, `p.grad *= x`."""
+    return any(_changes(node) for node in blocks.walk(function.body))
+
+
+def _changes(node: object) -> bool:
+    if isinstance(node, facts.Call) and isinstance(node.function, facts.Attribute):
+        in_place = node.function.attr.endswith("_") and node.function.attr not in NO_BOUND
+        return in_place and _is_gradient(node.function.value)
+    return isinstance(node, facts.Augment) and node.operator in ("*", "/") and _is_gradient(node.target)
+
+
+def _is_gradient(expression: Expression) -> bool:
+    """`p.grad`, `p.grad.data`."""
+    while isinstance(expression, facts.Attribute):
+        if expression.attr == "grad":
+            return True
+        expression = expression.value
+    return False
