@@ -284,7 +284,7 @@ class Names(Iterators):
                 out.append(Unknown(f"{choice.key}[{label}]", choice.holds))
             elif isinstance(choice, External) and choice.name.endswith(".__dict__"):
                 chosen = literal(index)
-                name = chosen if isinstance(chosen, str) else "any"
+                name = chosen if isinstance(chosen, str) else "model"  # any of them: as evidence names it
                 out.append(External(f"{choice.name.rpartition('.')[0]}.{name}"))
             elif isinstance(choice, (Option, Literal)):
                 out.append(self.unknown(frame, expression))
