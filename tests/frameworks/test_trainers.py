@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from importlib.util import find_spec
 from pathlib import Path
 
-import fixturelib
 import pytest
+import running
 
 LIGHTNING = """\
 import lightning as L
@@ -56,22 +52,17 @@ trainer.train()
 """
 
 
-def verified(root: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "clipcheck", "verify", "--", sys.executable, "train.py"]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300, check=False)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("framework", "program"), [("lightning", LIGHTNING), ("transformers", TRANSFORMERS)])
 def test_the_fixed_program_uses_a_norm_of_one(framework: str, program: str, tmp_path: Path) -> None:
     """The verifier refutes the program as it was, and confirms it as it is fixed, at the line that trains."""
-    pytest.importorskip(framework)
+    running.needs(framework)
     (tmp_path / "train.py").write_text(program, encoding="utf-8")
-    before = verified(tmp_path)
+    before = running.verified(tmp_path)
     assert before.returncode == 1, before.stdout + before.stderr
     assert "1 refuted" in before.stdout
-    fixturelib.fix(tmp_path, fixturelib.settings(tmp_path, unsafe=True))
-    after = verified(tmp_path)
+    running.fixed(tmp_path, unsafe=True)
+    after = running.verified(tmp_path)
     assert after.returncode == 0, after.stdout + after.stderr
     assert "1 confirmed, 0 refuted" in after.stdout
     assert "0 not reached" in after.stdout
@@ -94,19 +85,9 @@ print(sum(((new - old) ** 2).sum() for new, old in zip(after, before)) ** 0.5)
 @pytest.mark.slow
 def test_the_fixed_keras_program_moves_by_a_norm_of_one(tmp_path: Path) -> None:
     """SGD with a learning rate of 1.0 moves the variables by the gradient that it used."""
-    if find_spec("keras") is None:  # importing it here would choose its backend
-        pytest.skip("keras is not installed")
+    running.needs("keras", "torch")
     (tmp_path / "train.py").write_text(KERAS, encoding="utf-8")
-
-    def norm() -> float:
-        command = [sys.executable, "train.py"]
-        environment = {**os.environ, "KERAS_BACKEND": "torch"}
-        done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=True
-        )
-        return float(done.stdout.split()[-1])
-
-    assert norm() > 100
-    fixturelib.fix(tmp_path, fixturelib.settings(tmp_path))
-    assert "SGD(1.0, global_clipnorm=1.0)" in (tmp_path / "train.py").read_text(encoding="utf-8")
-    assert norm() == pytest.approx(1.0, rel=1e-5)
+    backend = {"KERAS_BACKEND": "torch"}
+    assert running.norm(tmp_path, backend) > 100
+    assert "SGD(1.0, global_clipnorm=1.0)" in running.fixed(tmp_path)
+    assert running.norm(tmp_path, backend) == pytest.approx(1.0, rel=1e-5)
