@@ -35,6 +35,7 @@ MAX_DEPTH = 24
 MAX_VISITS = 4000
 _WEIGHTED = ("convolution", "linear", "recurrent")
 # What a model is by the name of its class says nothing of a model that holds it: a VQGAN inside a Transformer.
+_PROJECTIONS = ("query-projection", "key-projection", "value-projection")
 _OF_THE_WHOLE = frozenset({"adversarial-class"})
 _FOREIGN = frozenset({"optimizer", "scheduler", "scaler", "option-parser"})
 
@@ -336,7 +337,8 @@ class Walk:
             anatomy.note("recurrent-name", name, here)
         if trait.attention is not None and not graph:
             anatomy.note("attention-code", name, trait.attention)
-        if "attention-class" in trait.labels and made.role == "module" and not graph:
+        named = "attention-class" in trait.labels or self._projects(made)
+        if named and made.role == "module" and not graph:
             anatomy.note("attention-name", name, here)
         if trait.normalised or self._knowledge.hinted("normalisation-name", words(name)):
             anatomy.note("normalisation", name, here)
@@ -346,6 +348,16 @@ class Walk:
                 if row is not None and made.cls is not None:
                     place = Evidence(made.cls.filename, row, f"recurrent layer `{attribute}` made here")
                     anatomy.note("recurrent-attribute", attribute, place)
+
+    def _projects(self, made: Object) -> bool:
+        """Whether a module makes queries, keys and values by three linear layers: attention, however computed."""
+        linear = [
+            name
+            for name, value in made.attributes.items()
+            if any(one.rule is not None and one.rule.family == "linear" for one in _objects(value))
+        ]
+        hinted = self._knowledge.hinted
+        return all(any(hinted(hint, name) for name in linear) for hint in _PROJECTIONS)
 
     # -- sequence lengths ----------------------------------------------------------------------------
 

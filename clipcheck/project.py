@@ -72,6 +72,19 @@ class Project:
             self._resolved[key] = self._find(importer, name, level)
         return self._resolved[key]
 
+    def submodules(self, importer: str, package: str) -> list[str]:
+        """The files right in a package (`models.`): what a module is chosen from by a name that is not known."""
+        wanted = package.strip(".").split(".")
+        files = [
+            file
+            for named in self._files.values()
+            for file in named
+            if segments(file)[-len(wanted) - 1 : -1] == wanted and file != importer
+        ]
+        folder = os.path.dirname(importer)
+        nearest = max((_nearness(file, folder) for file in files), default=0)
+        return sorted(file for file in files if _nearness(file, folder) == nearest)
+
     def _find(self, importer: str, name: str, level: int) -> str | None:
         folder = os.path.dirname(importer)
         wanted = name.split(".") if name else []

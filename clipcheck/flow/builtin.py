@@ -9,14 +9,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from clipcheck import facts
+from clipcheck.flow.paths import text_of
 from clipcheck.flow.render import render
 from clipcheck.flow.values import (
     Arguments,
     Bound,
     Elements,
+    External,
     Frame,
     Items,
     Literal,
+    ModuleRef,
     Object,
     Option,
     Parameters,
@@ -28,11 +31,13 @@ from clipcheck.flow.values import (
     derived,
     literal,
     reread,
+    several,
 )
 
 if TYPE_CHECKING:
     from clipcheck.flow.calls import Calls
 
+MAX_MODULES = 64  # of a package from which one is chosen
 Handler = Callable[["Calls", Frame, Arguments, facts.Call], "Value | None"]
 
 
@@ -125,10 +130,42 @@ def _getattr(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Va
         return run.unknown(frame, call)
     owner, name = given.positional[0], literal(given.positional[1])
     if not isinstance(name, str):
-        return run.unknown(frame, call)
+        chosen = run.attribute(frame, owner, "__dict__", call) if isinstance(owner, ModuleRef) else None
+        entries = chosen.entries if isinstance(chosen, Table) else ()
+        # `getattr(models, args.model)`: one of what the module defines.
+        return several(value for _, value in entries) if entries else run.unknown(frame, call)
     found = run.attribute(frame, owner, name, call)
     plain = isinstance(owner, Object) and owner.cls is None and isinstance(found, Bound)
     return given.positional[2] if plain and len(given.positional) > 2 else found
+
+
+def _import_module(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
+    """`import_module("models." + name)`: the module, or one of those in the package where the name is not known."""
+    if not given.positional or not call.arguments:
+        return None
+    name = text_of(given.positional[0])
+    if name is not None:
+        file = run.project.module(frame.filename, name.lstrip("."))
+        return ModuleRef(file) if file is not None else External(name)
+    package = _beginning(call.arguments[0])
+    if not package.endswith(".") or not package.strip("."):
+        return None
+    files = run.project.submodules(frame.filename, package)
+    return several(map(ModuleRef, files)) if 0 < len(files) <= MAX_MODULES else None
+
+
+def _beginning(expression: facts.Expression) -> str:
+    """The text that a string surely begins with: `"models." + x`, `f"models.{x}"`, `"models.{}".format(x)`."""
+    if isinstance(expression, facts.Constant):
+        return expression.value if isinstance(expression.value, str) else ""
+    if isinstance(expression, facts.Operation) and expression.operator in ("+", "%"):
+        return _beginning(expression.operands[0]).partition("%")[0]
+    if isinstance(expression, facts.Opaque) and expression.parts:
+        return _beginning(expression.parts[0])
+    method = expression.function if isinstance(expression, facts.Call) else None
+    if isinstance(method, facts.Attribute) and method.attr == "format":
+        return _beginning(method.value).partition("{")[0]
+    return ""
 
 
 def _setattr(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
@@ -243,5 +280,5 @@ BUILTINS: dict[str, Handler] = {
     "builtins.next": _next, "builtins.int": _number, "builtins.float": _number,
     "builtins.str": _number, "builtins.print": _nothing, "builtins.sum": _sum,
     "itertools.chain": _chain, "itertools.chain.from_iterable": _chain_from,
-    "functools.partial": _partial, "copy.deepcopy": _copied, "copy.copy": _copied,
+    "functools.partial": _partial, "importlib.import_module": _import_module, "copy.deepcopy": _copied, "copy.copy": _copied,
 }  # fmt: skip

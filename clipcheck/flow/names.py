@@ -90,7 +90,8 @@ class Names(Iterators):
     def attribute(self, frame: Frame, owner: Value, name: str, expression: Expression) -> Value:
         """The value of `owner.name`."""
         if isinstance(owner, Several):
-            return several(self.attribute(frame, one, name, expression) for one in owner.choices)
+            having = [one for one in owner.choices if not _lacks(one, name)] or owner.choices
+            return several(self.attribute(frame, one, name, expression) for one in having)
         if isinstance(owner, External):
             return External(f"{owner.name}.{name}")
         if isinstance(owner, ModuleRef) and name == "__dict__":
@@ -315,3 +316,9 @@ class Names(Iterators):
 
 def _is_class_method(function: FunctionRef) -> bool:
     return any(render(decorator) == "classmethod" for decorator in function.definition.decorators)
+
+
+def _lacks(value: Value, name: str) -> bool:
+    """Whether a constant has no such attribute: where the code asks for it, the value is another one."""
+    constant = literal(value)
+    return not isinstance(constant, Value) and not hasattr(constant, name)
