@@ -17,6 +17,8 @@ from clipcheck.knowledge import Knowledge
 from clipcheck.notebook import is_notebook
 from clipcheck.settingsfiles import SettingsFiles
 
+MAX_NAMESAKES = 8  # files of one name that are read to see which of them defines what is imported
+
 Reader = Callable[[str], "ModuleFacts | Failure"]
 
 
@@ -71,6 +73,19 @@ class Project:
         if key not in self._resolved:
             self._resolved[key] = self._find(importer, name, level)
         return self._resolved[key]
+
+    def elsewhere(self, importer: str, module: str, name: str) -> str | None:
+        """The one file of the project called like a module, wherever it stands, that defines a name.
+
+        A program may put folders on its path that nobody sees here (`sys.path`, PYTHONPATH).
+        """
+        wanted = module.split(".")
+        named = dict.fromkeys(self._files.get(wanted[-1], ()))
+        files = [file for file in named if file != importer and segments(file)[-len(wanted) :] == wanted]
+        if len(files) > MAX_NAMESAKES:
+            return None
+        defining = [file for file in files if _defines(self.facts(file), name)]
+        return defining[0] if len(defining) == 1 else None
 
     def submodules(self, importer: str, package: str) -> list[str]:
         """The files right in a package (`models.`): what a module is chosen from by a name that is not known."""
@@ -136,6 +151,12 @@ class Project:
         if not self._decisive.isdisjoint(function.calls) or self.clips(function):
             return True
         return not (self._told.isdisjoint(function.calls) or self._fits.isdisjoint(function.calls))
+
+
+def _defines(module: ModuleFacts | None, name: str) -> bool:
+    """Whether a module has a class or a function of this name."""
+    body = module.body if module is not None else ()
+    return any(isinstance(one, (facts.Class, facts.Function)) and one.name == name for one in body)
 
 
 def _closure(callers: list[tuple[str, frozenset[str]]], names: set[str]) -> frozenset[str]:

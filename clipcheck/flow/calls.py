@@ -45,6 +45,8 @@ class Calls(Expressions):
         """The result of a call; its events take effect on the worlds."""
         if isinstance(function, Several):
             return self._apply_any(frame, function, owner, given, call)
+        if isinstance(function, Bound) and isinstance(owner, Several):
+            owner = function.owner  # the one of them that has such a method
         event = self.event_of(frame, function, owner, given, call)
         if event is not None:
             return event

@@ -9,7 +9,7 @@ from clipcheck import facts
 from clipcheck.findings import Evidence, Site
 from clipcheck.flow.builtin import BUILTINS
 from clipcheck.flow.calls import Calls, model_of
-from clipcheck.flow.inplace import NO_BOUND, changes_gradients
+from clipcheck.flow.inplace import NO_BOUND, changes_gradients, steps_another
 from clipcheck.flow.records import Path
 from clipcheck.flow.render import last_identifier, names_in, render
 from clipcheck.flow.values import (
@@ -91,7 +91,7 @@ class Events(Calls):
             if self.following:
                 self.sightings.delegated.add(self.site())
             return None
-        if self.project.clips(function.definition):
+        if self.project.clips(function.definition) or steps_another(function.definition):
             return None
         return self.knowledge.method("optimizer", "step")
 

@@ -1,4 +1,4 @@
-"""Code that changes gradients in place."""
+"""What an optimizer of the project does inside: it changes gradients in place, or steps another optimizer."""
 
 from __future__ import annotations
 
@@ -11,6 +11,16 @@ NO_BOUND = frozenset({"zero_", "detach_", "requires_grad_", "add_", "sub_"})  # 
 def changes_gradients(function: facts.Function) -> bool:
     """Whether a function changes gradients in place in a way that may bound them: `p.grad.mul_(x)`, `p.grad *= x`."""
     return any(_changes(node) for node in blocks.walk(function.body))
+
+
+def steps_another(function: facts.Function) -> bool:
+    """Whether a function calls the `step` of something else: `self.optimizer.step()`, not `super().step()`."""
+    for node in blocks.walk(function.body):
+        if isinstance(node, facts.Call) and isinstance(node.function, facts.Attribute):
+            held = node.function.value
+            if node.function.attr == "step" and isinstance(held, facts.Attribute):
+                return True
+    return False
 
 
 def _changes(node: object) -> bool:

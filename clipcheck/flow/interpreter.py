@@ -155,8 +155,12 @@ class Interpreter(Statements):
             self._bind_module(frame, alias, module, target)
         elif target is None and not (statement.level and not module):
             submodule = None if known else self._submodule(frame, module, name, statement.level)
+            absent = known or statement.level or submodule is not None or name == "*"
+            elsewhere = None if absent else self.project.elsewhere(frame.filename, module, name)
             if submodule is not None:
                 frame.locals[alias] = submodule
+            elif elsewhere is not None:
+                frame.locals[alias] = Pending(elsewhere, name, None)
             elif name == "*":
                 frame.locals[f"* {module}"] = External(module)
             else:

@@ -32,6 +32,7 @@ from clipcheck.flow.values import (
     reread,
     several,
 )
+from clipcheck.project import segments
 
 _BUILTINS = frozenset(dir(builtins))
 
@@ -67,6 +68,9 @@ class Names(Iterators):
         found = self.module_member(value.filename, value.name)
         if found is None and value.submodule is not None:
             return ModuleRef(value.submodule)
+        if found is None:
+            other = self.project.elsewhere(value.filename, segments(value.filename)[-1], value.name)
+            found = self.module_member(other, value.name) if other is not None else None
         return found if found is not None else Unknown(f"{value.filename}:{value.name}")
 
     def _starred(self, module: Frame, name: str) -> Value | None:
