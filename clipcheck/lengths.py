@@ -35,6 +35,16 @@ class Lengths:
         self._project = project
         self._known: dict[str, Length | None] = {}
         self._scanned: dict[str, Length | None] = {}
+        self._trained: dict[str, Length | None] = {}
+
+    def trained(self, filename: str) -> Length | None:
+        """The longest sequence that a file cuts its data to: what a model is trained on, whatever it may take."""
+        if filename not in self._trained:
+            module = self._project.facts(filename)
+            scan = _Scan(self._project.knowledge, filename)
+            found = list(scan.data(module.body)) if module is not None else []
+            self._trained[filename] = longest(without_catalogues(found))
+        return self._trained[filename]
 
     def of(self, filename: str) -> Length | None:
         if filename not in self._known:
@@ -109,6 +119,30 @@ class _Scan:
             for expression in expressions(statement):
                 yield from self._within(expression)
 
+    def data(self, body: tuple[facts.Statement, ...]) -> Iterator[Length]:
+        """The lengths that data are made with: `make_loader(text, max_length=256)`, `"train_context_length": 256`."""
+        for statement in statements(body):
+            if isinstance(statement, facts.Assign):
+                for target in statement.targets:
+                    yield from self._trained(_name_of(target), statement.value, statement.span.row)
+            for node in (node for expression in expressions(statement) for node in inside(expression)):
+                if isinstance(node, facts.Call):
+                    yield from self._of_data(node)
+                elif isinstance(node, facts.Mapping):
+                    for key, value in node.items:
+                        yield from self._trained(_text(key), value, node.row)
+
+    def _of_data(self, call: facts.Call) -> Iterator[Length]:
+        called = words(last_identifier(call.function))
+        hinted = self._knowledge.hinted
+        if hinted("data-call", called) and not hinted("generation-call", called):
+            for name, value in call.keywords:
+                yield from self._bound(name or "", value, value.row)
+
+    def _trained(self, name: str, value: Expression, row: int) -> Iterator[Length]:
+        if self._knowledge.hinted("trained-length", name):
+            yield from self._bound(name, value, row)
+
     def _within(self, expression: Expression) -> Iterator[Length]:
         for node in inside(expression):
             if isinstance(node, facts.Call):
@@ -141,6 +175,17 @@ class _Scan:
             length = length_at(number(value), self._filename, row)
             if length is not None:
                 yield length
+
+
+def _text(expression: Expression | None) -> str:
+    """The string that an expression is, "" if it is none."""
+    known = isinstance(expression, facts.Constant) and isinstance(expression.value, str)
+    return str(expression.value) if known and isinstance(expression, facts.Constant) else ""
+
+
+def _name_of(target: Expression) -> str:
+    """What an assignment names: `train_length = …`, `config["train_length"] = …`."""
+    return _text(target.index) if isinstance(target, facts.Subscript) else last_identifier(target)
 
 
 def number(expression: Expression) -> int | None:

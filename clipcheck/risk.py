@@ -118,10 +118,13 @@ class Assessor:
         return Assessment(risk, (evidence, length[1]), "transformer", summary)
 
     def _length(self, anatomy: Anatomy, step_file: str) -> Length | None:
-        """The longest sequence that the model is made for; else that the program sets; else the model's file.
+        """The longest sequence that the data are cut to; else that the model is made for, or the program sets.
 
         The nearest word counts: a library's table of models names lengths that this program never sees.
         """
+        trained = self._lengths.trained(step_file) if step_file else None
+        if trained is not None:
+            return trained
         own = without_catalogues(anatomy.lengths)
         if own:
             return longest(own)
