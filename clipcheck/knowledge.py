@@ -28,6 +28,24 @@ class KnowledgeError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Framework:
+    """What a knowledge file is about, and how far it can be trusted."""
+
+    name: str
+    checked: str  # "package version, package version", in which the names of the file were looked up
+    recognised: str = ""
+    fixed: str = ""
+    tried: str = ""  # "run": the fixed code is run by the tests; "read": the framework does not install there
+    shadowed: bool = False  # projects have modules of these names, which are meant before the libraries
+    listed: bool = True  # false: nothing that people train with
+
+    @property
+    def versions(self) -> tuple[tuple[str, str], ...]:
+        """The packages of `checked`, each with its version."""
+        return tuple(_PACKAGE.findall(self.checked))
+
+
+@dataclass(frozen=True, slots=True)
 class CallRule:
     """A function or method whose call is an event, and where its arguments stand."""
 
@@ -109,7 +127,7 @@ class Knowledge:
     hints: dict[str, re.Pattern[str]] = field(default_factory=dict)
     fixes: dict[str, str] = field(default_factory=dict)
     engines: dict[str, dict[str, str]] = field(default_factory=dict)  # by framework: how its object clips
-    frameworks: dict[str, str] = field(default_factory=dict)
+    frameworks: dict[str, Framework] = field(default_factory=dict)
     own: dict[str, CallRule] = field(default_factory=dict)  # the project's own helpers, from its settings
     packages: set[str] = field(default_factory=set)  # top-level names the knowledge speaks of
     flags: set[str] = field(default_factory=set)  # what the flags of a command line are read from
@@ -219,6 +237,12 @@ _SLOTS = (
     "default",
     "factory",
 )
+_FRAMEWORK = {"name": str, "checked": str, "recognised": str, "fixed": str, "tried": str}
+_ABOUT = {"shadowed": bool, "listed": bool}
+_KINDS = {str: "a text", bool: "true or false"}
+_TRIED = ("run", "read")
+# A package and its version; how it was looked at may stand behind them: "diffusers 0.36 (read)".
+_PACKAGE = re.compile(r"([A-Za-z][\w.-]*(?:\[[\w,-]+\])?) (\d[\w.+!-]*)(?: \([^()]*\))?")
 _KEYS = {
     "class": {
         "role",
@@ -269,8 +293,8 @@ def load(
     for name, text in texts:
         digest.update(text.encode())
         try:
-            _read(knowledge, name, tomllib.loads(text))
-        except (tomllib.TOMLDecodeError, KeyError, TypeError, re.error) as error:
+            _read(knowledge, tomllib.loads(text))
+        except (KnowledgeError, tomllib.TOMLDecodeError, KeyError, TypeError, re.error) as error:
             raise KnowledgeError(f"{name}: {error}") from error
     knowledge.digest = digest.hexdigest()
     knowledge.own = {name: CallRule("clip", "library") for name in clip_functions}
@@ -279,21 +303,21 @@ def load(
     return knowledge
 
 
-def _read(knowledge: Knowledge, name: str, data: Mapping[str, Any]) -> None:
+def _read(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
     """Add one knowledge file to the tables."""
     for section in data:
         if section not in _SECTIONS:
-            raise KnowledgeError(f"{name}: unknown section {section!r}")
-    framework = data["framework"]
-    knowledge.frameworks[framework["name"]] = framework["checked"]
+            raise KnowledgeError(f"unknown section {section!r}")
+    framework = _framework(data.get("framework"))
+    knowledge.frameworks[framework.name] = framework
     for section, keys in _KEYS.items():
         for entry in data.get(section, ()):
             unknown = set(entry) - keys
             if unknown:
-                raise KnowledgeError(f"{name}: [[{section}]] has unknown keys {sorted(unknown)}")
+                raise KnowledgeError(f"[[{section}]] has unknown keys {sorted(unknown)}")
     _read_classes(knowledge, data)
-    _read_calls(knowledge, data, framework["name"])
-    if not framework.get("shadowed"):
+    _read_calls(knowledge, data, framework.name)
+    if not framework.shadowed:
         named = (entry for section in ("call", "class", "wrapper") for entry in data.get(section, ()))
         knowledge.packages.update(
             name.partition(".")[0] for entry in named for name in _exact(entry["names"])
@@ -314,6 +338,30 @@ def _read(knowledge: Knowledge, name: str, data: Mapping[str, Any]) -> None:
         knowledge.fixes.setdefault(key, text)
     for owner, templates in data.get("engine", {}).items():
         knowledge.engines[owner] = dict(templates)
+
+
+def _framework(data: Any) -> Framework:
+    """What a file says of itself. Raises KnowledgeError, which names the key that is not as it must be."""
+    if not isinstance(data, Mapping):
+        raise KnowledgeError("a [framework] section has to say what the file is about")
+    listed = data.get("listed", True)
+    needed = _FRAMEWORK if listed else {"name": str, "checked": str}
+    for key, value in data.items():
+        kind = (_FRAMEWORK | _ABOUT).get(key)
+        if kind is None:
+            raise KnowledgeError(f"[framework] has an unknown key {key!r}")
+        if not isinstance(value, kind) or value == "":
+            raise KnowledgeError(f"[framework] {key} = {value!r} is not {_KINDS[kind]}")
+    for key in needed:
+        if key not in data:
+            raise KnowledgeError(f"[framework] has no key {key!r}")
+    if "tried" in data and data["tried"] not in _TRIED:
+        raise KnowledgeError(f"[framework] tried = {data['tried']!r} is neither 'run' nor 'read'")
+    if not re.fullmatch(rf"{_PACKAGE.pattern}(, {_PACKAGE.pattern})*", data["checked"]):
+        raise KnowledgeError(
+            f'[framework] checked = {data["checked"]!r} is not of the form "package version, package version"'
+        )
+    return Framework(**data)
 
 
 def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
