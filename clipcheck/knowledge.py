@@ -15,6 +15,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from clipcheck.config import UserError
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -23,8 +25,8 @@ else:
 Slot = tuple[str, int]  # an argument by its keyword and its position
 
 
-class KnowledgeError(ValueError):
-    """A knowledge file that cannot be used; the message names the file and the entry."""
+class KnowledgeError(UserError):
+    """A knowledge file that cannot be used; the message names the file and the key."""
 
 
 @dataclass(frozen=True, slots=True)
