@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from clipcheck.config import UserError
+from clipcheck.forms import FormError, Words, check_form
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -283,20 +284,23 @@ def load(
     folders: Iterable[Path] = (), clip_functions: Iterable[str] = (), step_functions: Iterable[str] = ()
 ) -> Knowledge:
     """The knowledge shipped with clipcheck, that of further folders, and a project's own helpers."""
-    texts = [
-        (item.name, item.read_text(encoding="utf-8"))
+    words = Words()
+    shipped = [
+        (item.name, item.read_text(encoding="utf-8"), words.learn)
         for item in sorted(resources.files("clipcheck.rules").iterdir(), key=lambda item: item.name)
         if item.name.endswith(".toml")
     ]
-    for folder in folders:
-        texts += [(str(path), path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.toml"))]
+    further = ((name, text, words.check) for name, text in _texts(folders))
     knowledge = Knowledge()
     digest = hashlib.sha256()
-    for name, text in texts:
+    for name, text, look in (*shipped, *further):
         digest.update(text.encode())
         try:
-            _read(knowledge, tomllib.loads(text))
-        except (KnowledgeError, tomllib.TOMLDecodeError, KeyError, TypeError, re.error) as error:
+            data = tomllib.loads(text)
+            check_form(data)
+            _read(knowledge, data)
+            look(data)
+        except (KnowledgeError, FormError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
             raise KnowledgeError(f"{name}: {error}") from error
     knowledge.digest = digest.hexdigest()
     knowledge.own = {name: CallRule("clip", "library") for name in clip_functions}
@@ -305,12 +309,26 @@ def load(
     return knowledge
 
 
+def _texts(folders: Iterable[Path]) -> Iterator[tuple[str, str]]:
+    """The knowledge files of a project's folders, by their paths."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise KnowledgeError(f"{folder}: there is no such folder, though `rules` names it")
+        for path in sorted(folder.glob("*.toml")):
+            try:
+                yield str(path), path.read_text(encoding="utf-8")
+            except (OSError, UnicodeError) as error:
+                raise KnowledgeError(f"{path}: cannot be read: {error}") from error
+
+
 def _read(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
     """Add one knowledge file to the tables."""
     for section in data:
         if section not in _SECTIONS:
             raise KnowledgeError(f"unknown section {section!r}")
     framework = _framework(data.get("framework"))
+    if framework.name in knowledge.frameworks:
+        raise KnowledgeError(f"[framework] name = {framework.name!r} is the name of another file already")
     knowledge.frameworks[framework.name] = framework
     for section, keys in _KEYS.items():
         for entry in data.get(section, ()):

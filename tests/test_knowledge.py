@@ -109,7 +109,7 @@ def test_helpers_from_the_settings():
         pytest.param('[[class]]\nnames = ["a.B"]\n', "'role'", id="no role"),
         pytest.param("[hints]\nmodel = '('\n", "unterminated", id="regular expression"),
         pytest.param("[hints\n", "Expected", id="no toml"),
-        pytest.param(CLIP + "parameters = 3\n", "subscriptable", id="slot"),
+        pytest.param(CLIP + "parameters = 3\n", "parameters = 3 is not a keyword and a position", id="slot"),
     ],
 )  # fmt: skip
 def test_refused(tmp_path, text, message):
