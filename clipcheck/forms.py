@@ -49,26 +49,26 @@ _SLOTS = dict.fromkeys(
     SLOT,
 )  # fmt: skip
 _CALL = {
-    "names": TEXTS, "event": TEXT, "kind": TEXT, "replaced-by": TEXT, "unscales": FLAG, **_SLOTS,
+    "names": TEXTS, "former": TEXTS, "event": TEXT, "kind": TEXT, "replaced-by": TEXT, "unscales": FLAG, **_SLOTS,
 }  # fmt: skip
 # By section; of a table inside an entry by "section.key". A key that is not here is not looked at.
 FORMS: dict[str, dict[str, Form]] = {
     "class": {
-        "names": TEXTS, "role": TEXT, "family": TEXT, "parameters": SLOT, "line-search": FLAG, "clips": FLAG,
+        "names": TEXTS, "former": TEXTS, "role": TEXT, "family": TEXT, "parameters": SLOT, "line-search": FLAG, "clips": FLAG,
         "normalised": FLAG, "remote": FLAG, "clipping": TABLE, "hooks": TABLE, "model": SLOT, "settings": SLOT,
         "callbacks": SLOT,
     },
     "class.clipping": {
-        "arguments": TEXTS, "default": (lambda value: value in ("on", "off"), "'on' or 'off'"), "value": TEXT,
+        "arguments": TEXTS, "former": TEXTS, "default": (lambda value: value in ("on", "off"), "'on' or 'off'"), "value": TEXT,
         "looked-at": TEXTS, "elsewhere": TEXT, "refused": TEXT, "none": TEXT,
     },
     "class.hooks": {
-        "before": TEXTS, "optimizers": TEXT, "step": TEXTS, "after-backward": TEXTS, "clipping": TEXT,
+        "before": TEXTS, "former": TEXTS, "optimizers": TEXT, "step": TEXTS, "after-backward": TEXTS, "clipping": TEXT,
         "automatic": TEXT,
     },
     "call": _CALL,
     "method": {"of": TEXT, **_CALL},
-    "wrapper": {"names": TEXTS, "argument": NUMBER, "sharded": FLAG, "normalises": FLAG},
+    "wrapper": {"names": TEXTS, "former": TEXTS, "argument": NUMBER, "sharded": FLAG, "normalises": FLAG},
     "passthrough": {"methods": TEXTS, "attributes": TEXTS, "constructors": TEXTS, "true-at-a-step": TEXTS},
     "libraries": {"harmless": TEXTS, "words": TEXTS},
     "checks": {"not-finite": TEXTS},
@@ -172,6 +172,10 @@ def _check_entry(section: str, title: str, prefix: str, entry: Mapping[str, Any]
         _check_value(title, prefix + key, value, form, regular=key in _REGULAR)
         if form is TABLE:
             _check_entry(f"{section}.{key}", title, f"{prefix}{key}.", value)
+    named = [name for key, value in entry.items() if key != "former" for name in _named(value)]
+    for name in entry.get("former", ()):
+        if name not in named:
+            raise FormError(f"{title}{prefix}former names {name!r}, which no other key of the entry does")
 
 
 def _check_value(title: str, key: str, value: Any, form: Form, *, regular: bool = False) -> None:
@@ -190,6 +194,11 @@ def _check_word(title: str, key: str, word: str, known: Iterable[str]) -> None:
     near = get_close_matches(word, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(filter(None, known)))}"
     raise FormError(f"{title}{key} {word!r} means nothing; {hint}")
+
+
+def _named(value: Any) -> list[str]:
+    """The names that the value of a key gives: one, or a list of them."""
+    return [value] if isinstance(value, str) else value if _texts(value) else []
 
 
 def _table(data: Mapping[str, Any], section: str, prefix: str = "") -> Mapping[str, Any]:

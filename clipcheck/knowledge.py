@@ -251,6 +251,7 @@ _KEYS = {
         "role",
         "family",
         "names",
+        "former",
         "parameters",
         "line-search",
         "clips",
@@ -262,9 +263,9 @@ _KEYS = {
         "settings",
         "callbacks",
     },
-    "call": {"names", "event", "kind", "replaced-by", "unscales", *_SLOTS},
-    "method": {"of", "names", "event", "kind", "replaced-by", "unscales", *_SLOTS},
-    "wrapper": {"names", "argument", "sharded", "normalises"},
+    "call": {"names", "former", "event", "kind", "replaced-by", "unscales", *_SLOTS},
+    "method": {"of", "names", "former", "event", "kind", "replaced-by", "unscales", *_SLOTS},
+    "wrapper": {"names", "former", "argument", "sharded", "normalises"},
 }
 _SECTIONS = {
     "framework",
@@ -440,7 +441,16 @@ def _read_calls(knowledge: Knowledge, data: Mapping[str, Any], framework: str) -
 def _clipping(data: Mapping[str, Any] | None) -> Clipping | None:
     if data is None:
         return None
-    unknown = set(data) - {"arguments", "default", "value", "looked-at", "elsewhere", "refused", "none"}
+    unknown = set(data) - {
+        "arguments",
+        "former",
+        "default",
+        "value",
+        "looked-at",
+        "elsewhere",
+        "refused",
+        "none",
+    }
     if unknown:
         raise KnowledgeError(f"clipping has unknown keys {sorted(unknown)}")
     return Clipping(
@@ -457,7 +467,15 @@ def _clipping(data: Mapping[str, Any] | None) -> Clipping | None:
 def _hooks(data: Mapping[str, Any] | None) -> Hooks | None:
     if data is None:
         return None
-    unknown = set(data) - {"before", "optimizers", "step", "after-backward", "clipping", "automatic"}
+    unknown = set(data) - {
+        "before",
+        "former",
+        "optimizers",
+        "step",
+        "after-backward",
+        "clipping",
+        "automatic",
+    }
     if unknown:
         raise KnowledgeError(f"hooks have unknown keys {sorted(unknown)}")
     return Hooks(
