@@ -21,6 +21,7 @@ from clipcheck.version import __version__
 
 if TYPE_CHECKING:
     from clipcheck.findings import Finding, Report
+    from clipcheck.knowledge import Framework
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 CLEAN, FINDINGS, TROUBLE = 0, 1, 2
@@ -261,28 +262,45 @@ def _diff(places: list[Path], settings: Settings) -> NoReturn:
 
 @clipcheck.command()
 @click.argument("code", required=False)
-@click.option("--all", "every", is_flag=True, help="Explain every rule.")
+@click.option("--all", "every", is_flag=True, help="Explain every rule, and list the frameworks.")
+@click.option("--frameworks", is_flag=True, help="List what is recognised and fixed of each framework.")
 @click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def rule(code: str | None, every: bool, output_format: str) -> None:
-    """Explain a rule, by its code or name."""
+def rule(code: str | None, every: bool, frameworks: bool, output_format: str) -> None:
+    """Explain a rule, by its code or name, or list the frameworks that the rules know."""
     from clipcheck import catalog
 
-    if every == (code is not None):
-        raise UserError("name one rule (`clipcheck rule CLP101`), or ask for --all")
-    rules = catalog.rules()
+    if (code is not None) + every + frameworks != 1:
+        raise UserError("name one rule (`clipcheck rule CLP101`), or ask for --all or for --frameworks")
+    rules = catalog.rules() if not frameworks else ()
     if code is not None:
         rules = tuple(item for item in rules if code.upper() == item.code or code.lower() == item.name)
         if not rules:
             known = [*catalog.codes(), *(item.name for item in catalog.rules())]
             raise UserError(f"no rule `{code}`{_near(code, known)}")
     if output_format == "text":
-        click.echo("\n".join(item.text.rstrip("\n") + "\n" for item in rules), nl=False)
+        pages = [item.text.rstrip("\n") + "\n" for item in rules]
+        if code is None:
+            pages.append(output.frameworks(_frameworks(), heading=every))
+        click.echo("\n".join(pages), nl=False)
         return
     import json
     from dataclasses import asdict
 
+    from clipcheck import listing
+
+    if frameworks:
+        click.echo(json.dumps(listing.to_json(_frameworks()), indent=2))
+        return
+    # A list of rules and of nothing else: scripts read it.
     shown = [asdict(item) for item in rules]
     click.echo(json.dumps(shown if every else shown[0], indent=2))
+
+
+def _frameworks() -> list[Framework]:
+    """The frameworks that are known here: a project's own stand in the folders that its settings name."""
+    from clipcheck import knowledge, listing
+
+    return listing.frameworks(knowledge.load(config.load(Path(".")).rules))
 
 
 @clipcheck.command(name="config")

@@ -15,6 +15,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from clipcheck.config import UserError
+from clipcheck.forms import FormError, Words, check_form
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -23,8 +26,26 @@ else:
 Slot = tuple[str, int]  # an argument by its keyword and its position
 
 
-class KnowledgeError(ValueError):
-    """A knowledge file that cannot be used; the message names the file and the entry."""
+class KnowledgeError(UserError):
+    """A knowledge file that cannot be used; the message names the file and the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Framework:
+    """What a knowledge file is about, and how far it can be trusted."""
+
+    name: str
+    checked: str  # "package version, package version", in which the names of the file were looked up
+    recognised: str = ""
+    fixed: str = ""
+    tried: str = ""  # "run": the fixed code is run by the tests; "read": the framework does not install there
+    shadowed: bool = False  # projects have modules of these names, which are meant before the libraries
+    listed: bool = True  # false: nothing that people train with
+
+    @property
+    def versions(self) -> tuple[tuple[str, str], ...]:
+        """The packages of `checked`, each with its version."""
+        return tuple(_PACKAGE.findall(self.checked))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +130,7 @@ class Knowledge:
     hints: dict[str, re.Pattern[str]] = field(default_factory=dict)
     fixes: dict[str, str] = field(default_factory=dict)
     engines: dict[str, dict[str, str]] = field(default_factory=dict)  # by framework: how its object clips
-    frameworks: dict[str, str] = field(default_factory=dict)
+    frameworks: dict[str, Framework] = field(default_factory=dict)
     own: dict[str, CallRule] = field(default_factory=dict)  # the project's own helpers, from its settings
     packages: set[str] = field(default_factory=set)  # top-level names the knowledge speaks of
     flags: set[str] = field(default_factory=set)  # what the flags of a command line are read from
@@ -219,11 +240,18 @@ _SLOTS = (
     "default",
     "factory",
 )
+_FRAMEWORK = {"name": str, "checked": str, "recognised": str, "fixed": str, "tried": str}
+_ABOUT = {"shadowed": bool, "listed": bool}
+_KINDS = {str: "a text", bool: "true or false"}
+_TRIED = ("run", "read")
+# A package and its version; how it was looked at may stand behind them: "diffusers 0.36 (read)".
+_PACKAGE = re.compile(r"([A-Za-z][\w.-]*(?:\[[\w,-]+\])?) (\d[\w.+!-]*)(?: \([^()]*\))?")
 _KEYS = {
     "class": {
         "role",
         "family",
         "names",
+        "former",
         "parameters",
         "line-search",
         "clips",
@@ -235,9 +263,9 @@ _KEYS = {
         "settings",
         "callbacks",
     },
-    "call": {"names", "event", "kind", "replaced-by", "unscales", *_SLOTS},
-    "method": {"of", "names", "event", "kind", "replaced-by", "unscales", *_SLOTS},
-    "wrapper": {"names", "argument", "sharded", "normalises"},
+    "call": {"names", "former", "event", "kind", "replaced-by", "unscales", *_SLOTS},
+    "method": {"of", "names", "former", "event", "kind", "replaced-by", "unscales", *_SLOTS},
+    "wrapper": {"names", "former", "argument", "sharded", "normalises"},
 }
 _SECTIONS = {
     "framework",
@@ -257,20 +285,23 @@ def load(
     folders: Iterable[Path] = (), clip_functions: Iterable[str] = (), step_functions: Iterable[str] = ()
 ) -> Knowledge:
     """The knowledge shipped with clipcheck, that of further folders, and a project's own helpers."""
-    texts = [
-        (item.name, item.read_text(encoding="utf-8"))
+    words = Words()
+    shipped = [
+        (item.name, item.read_text(encoding="utf-8"), words.learn)
         for item in sorted(resources.files("clipcheck.rules").iterdir(), key=lambda item: item.name)
         if item.name.endswith(".toml")
     ]
-    for folder in folders:
-        texts += [(str(path), path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.toml"))]
+    further = ((name, text, words.check) for name, text in _texts(folders))
     knowledge = Knowledge()
     digest = hashlib.sha256()
-    for name, text in texts:
+    for name, text, look in (*shipped, *further):
         digest.update(text.encode())
         try:
-            _read(knowledge, name, tomllib.loads(text))
-        except (tomllib.TOMLDecodeError, KeyError, TypeError, re.error) as error:
+            data = tomllib.loads(text)
+            check_form(data)
+            _read(knowledge, data)
+            look(data)
+        except (KnowledgeError, FormError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
             raise KnowledgeError(f"{name}: {error}") from error
     knowledge.digest = digest.hexdigest()
     knowledge.own = {name: CallRule("clip", "library") for name in clip_functions}
@@ -279,21 +310,35 @@ def load(
     return knowledge
 
 
-def _read(knowledge: Knowledge, name: str, data: Mapping[str, Any]) -> None:
+def _texts(folders: Iterable[Path]) -> Iterator[tuple[str, str]]:
+    """The knowledge files of a project's folders, by their paths."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise KnowledgeError(f"{folder}: there is no such folder, though `rules` names it")
+        for path in sorted(folder.glob("*.toml")):
+            try:
+                yield str(path), path.read_text(encoding="utf-8")
+            except (OSError, UnicodeError) as error:
+                raise KnowledgeError(f"{path}: cannot be read: {error}") from error
+
+
+def _read(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
     """Add one knowledge file to the tables."""
     for section in data:
         if section not in _SECTIONS:
-            raise KnowledgeError(f"{name}: unknown section {section!r}")
-    framework = data["framework"]
-    knowledge.frameworks[framework["name"]] = framework["checked"]
+            raise KnowledgeError(f"unknown section {section!r}")
+    framework = _framework(data.get("framework"))
+    if framework.name in knowledge.frameworks:
+        raise KnowledgeError(f"[framework] name = {framework.name!r} is the name of another file already")
+    knowledge.frameworks[framework.name] = framework
     for section, keys in _KEYS.items():
         for entry in data.get(section, ()):
             unknown = set(entry) - keys
             if unknown:
-                raise KnowledgeError(f"{name}: [[{section}]] has unknown keys {sorted(unknown)}")
+                raise KnowledgeError(f"[[{section}]] has unknown keys {sorted(unknown)}")
     _read_classes(knowledge, data)
-    _read_calls(knowledge, data, framework["name"])
-    if not framework.get("shadowed"):
+    _read_calls(knowledge, data, framework.name)
+    if not framework.shadowed:
         named = (entry for section in ("call", "class", "wrapper") for entry in data.get(section, ()))
         knowledge.packages.update(
             name.partition(".")[0] for entry in named for name in _exact(entry["names"])
@@ -314,6 +359,30 @@ def _read(knowledge: Knowledge, name: str, data: Mapping[str, Any]) -> None:
         knowledge.fixes.setdefault(key, text)
     for owner, templates in data.get("engine", {}).items():
         knowledge.engines[owner] = dict(templates)
+
+
+def _framework(data: Any) -> Framework:
+    """What a file says of itself. Raises KnowledgeError, which names the key that is not as it must be."""
+    if not isinstance(data, Mapping):
+        raise KnowledgeError("a [framework] section has to say what the file is about")
+    listed = data.get("listed", True)
+    needed = _FRAMEWORK if listed else {"name": str, "checked": str}
+    for key, value in data.items():
+        kind = (_FRAMEWORK | _ABOUT).get(key)
+        if kind is None:
+            raise KnowledgeError(f"[framework] has an unknown key {key!r}")
+        if not isinstance(value, kind) or value == "":
+            raise KnowledgeError(f"[framework] {key} = {value!r} is not {_KINDS[kind]}")
+    for key in needed:
+        if key not in data:
+            raise KnowledgeError(f"[framework] has no key {key!r}")
+    if "tried" in data and data["tried"] not in _TRIED:
+        raise KnowledgeError(f"[framework] tried = {data['tried']!r} is neither 'run' nor 'read'")
+    if not re.fullmatch(rf"{_PACKAGE.pattern}(, {_PACKAGE.pattern})*", data["checked"]):
+        raise KnowledgeError(
+            f'[framework] checked = {data["checked"]!r} is not of the form "package version, package version"'
+        )
+    return Framework(**data)
 
 
 def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
@@ -372,7 +441,16 @@ def _read_calls(knowledge: Knowledge, data: Mapping[str, Any], framework: str) -
 def _clipping(data: Mapping[str, Any] | None) -> Clipping | None:
     if data is None:
         return None
-    unknown = set(data) - {"arguments", "default", "value", "looked-at", "elsewhere", "refused", "none"}
+    unknown = set(data) - {
+        "arguments",
+        "former",
+        "default",
+        "value",
+        "looked-at",
+        "elsewhere",
+        "refused",
+        "none",
+    }
     if unknown:
         raise KnowledgeError(f"clipping has unknown keys {sorted(unknown)}")
     return Clipping(
@@ -389,7 +467,15 @@ def _clipping(data: Mapping[str, Any] | None) -> Clipping | None:
 def _hooks(data: Mapping[str, Any] | None) -> Hooks | None:
     if data is None:
         return None
-    unknown = set(data) - {"before", "optimizers", "step", "after-backward", "clipping", "automatic"}
+    unknown = set(data) - {
+        "before",
+        "former",
+        "optimizers",
+        "step",
+        "after-backward",
+        "clipping",
+        "automatic",
+    }
     if unknown:
         raise KnowledgeError(f"hooks have unknown keys {sorted(unknown)}")
     return Hooks(

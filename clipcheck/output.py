@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from clipcheck.config import Settings, UserError
 from clipcheck.findings import Failure, Finding, Report
 from clipcheck.report import Layout, Renderer, text
+
+if TYPE_CHECKING:
+    from clipcheck.knowledge import Framework
 
 
 def say(line: str, *, err: bool = False) -> None:
@@ -39,6 +43,16 @@ def name_unfinished(report: Report, settings: Settings) -> None:
 def name_failures(failures: Sequence[Failure]) -> None:
     """Print on standard error what could not be read, parsed or written, with line and caret where known."""
     click.echo(text.failures(failures, _layout(None, sys.stderr.encoding)), err=True, nl=False)
+
+
+def frameworks(listed: Sequence[Framework], *, heading: bool) -> str:
+    """Return the list of frameworks as standard output can show it, under a heading where pages stand before it."""
+    from clipcheck import listing
+
+    layout = _layout(None, sys.stdout.encoding)
+    table = listing.to_text(listed, layout.width, color=layout.color)
+    shown = ("# Frameworks\n\n" if heading else "") + table
+    return shown.encode(layout.encoding, "backslashreplace").decode(layout.encoding)
 
 
 def write(

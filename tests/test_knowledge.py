@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import sys
 from importlib import resources
 from typing import Any
 
 import pytest
 
-from clipcheck.knowledge import CallRule, Knowledge, KnowledgeError, load
+from clipcheck.knowledge import CallRule, Framework, Knowledge, KnowledgeError, load
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -18,7 +19,14 @@ else:
     import tomli as tomllib
 
 SHIPPED = load()
-HEAD = '[framework]\nname = "Mine"\nchecked = "mine 1.0"\n'
+HEAD = """\
+[framework]
+name = "Mine"
+checked = "mine 1.0, mine-extras[cpu] 2.0rc1"
+recognised = "the clip"
+fixed = "the clip before the step"
+tried = "run"
+"""
 CLIP = '[[call]]\nnames = ["mine.clip"]\nevent = "clip"\n'
 
 
@@ -33,7 +41,7 @@ def read(folder, text: str, head: str = HEAD) -> Knowledge:
 def test_further_folders_add_to_what_is_shipped(tmp_path):
     known = read(tmp_path, CLIP)
     assert known.call("mine.clip") == CallRule("clip", framework="Mine")
-    assert known.frameworks["Mine"] == "mine 1.0"
+    assert known.frameworks["Mine"].name == "Mine"
     assert known.call("torch.nn.utils.clip_grad_norm_") == SHIPPED.call("torch.nn.utils.clip_grad_norm_")
     assert {"mine", "torch"} <= known.packages
     assert "clip" in known.decisive
@@ -101,7 +109,7 @@ def test_helpers_from_the_settings():
         pytest.param('[[class]]\nnames = ["a.B"]\n', "'role'", id="no role"),
         pytest.param("[hints]\nmodel = '('\n", "unterminated", id="regular expression"),
         pytest.param("[hints\n", "Expected", id="no toml"),
-        pytest.param(CLIP + "parameters = 3\n", "subscriptable", id="slot"),
+        pytest.param(CLIP + "parameters = 3\n", "parameters = 3 is not a keyword and a position", id="slot"),
     ],
 )  # fmt: skip
 def test_refused(tmp_path, text, message):
@@ -111,10 +119,55 @@ def test_refused(tmp_path, text, message):
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("head", ["", '[framework]\nname = "Mine"\n'], ids=["no framework", "not checked"])
-def test_a_file_must_say_what_it_is_about(tmp_path, head):
-    with pytest.raises(KnowledgeError, match=r"mine\.toml"):
+# -- what a file says of itself ----------------------------------------------------------------------
+
+
+def test_what_a_file_says_of_itself(tmp_path):
+    mine = read(tmp_path, CLIP).frameworks["Mine"]
+    assert mine == Framework(
+        "Mine", "mine 1.0, mine-extras[cpu] 2.0rc1", "the clip", "the clip before the step", "run"
+    )
+    assert mine.versions == (("mine", "1.0"), ("mine-extras[cpu]", "2.0rc1"))
+    assert mine.listed
+    assert not mine.shadowed
+
+
+def test_how_it_was_looked_at_may_stand_behind_a_version(tmp_path):
+    head = HEAD.replace("mine 1.0,", "mine 1.0 (read),")
+    assert read(tmp_path, CLIP, head).frameworks["Mine"].versions[0] == ("mine", "1.0")
+
+
+def test_a_file_that_is_no_framework_says_so_and_no_more(tmp_path):
+    head = '[framework]\nname = "Mine"\nchecked = "mine 1.0"\nlisted = false\nshadowed = true\n'
+    mine = read(tmp_path, CLIP, head).frameworks["Mine"]
+    assert (mine.listed, mine.shadowed, mine.recognised) == (False, True, "")
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        pytest.param("", "a [framework] section has to say what the file is about", id="no section"),
+        pytest.param("framework = 3\n", "a [framework] section has to say", id="no table"),
+        *(
+            pytest.param(re.sub(rf"^{key} = .*\n", "", HEAD, flags=re.MULTILINE), f"[framework] has no key '{key}'", id=f"no {key}")
+            for key in ("name", "checked", "recognised", "fixed", "tried")
+        ),
+        pytest.param(HEAD + "fixd = 'x'\n", "[framework] has an unknown key 'fixd'", id="unknown key"),
+        pytest.param(HEAD.replace('"the clip"', "1"), "[framework] recognised = 1 is not a text", id="not a text"),
+        pytest.param(HEAD.replace('"the clip"', '""'), "[framework] recognised = '' is not a text", id="empty"),
+        pytest.param(HEAD + "listed = 1\n", "[framework] listed = 1 is not true or false", id="not a flag"),
+        pytest.param(HEAD.replace('"run"', '"ran"'), "tried = 'ran' is neither 'run' nor 'read'", id="tried"),
+        *(
+            pytest.param(HEAD.replace("mine 1.0", text), "is not of the form", id=text)
+            for text in ("mine", "1.0", "mine 1.0 and", "mine newest")
+        ),
+    ],
+)  # fmt: skip
+def test_a_file_must_say_what_it_is_about(tmp_path, head, message):
+    with pytest.raises(KnowledgeError) as caught:
         read(tmp_path, CLIP, head)
+    assert str(caught.value).startswith(f"{tmp_path / 'mine.toml'}: ")
+    assert message in str(caught.value)
 
 
 # -- patterns ----------------------------------------------------------------------------------------
@@ -273,10 +326,8 @@ def test_what_is_told_to_clip_is_looked_for():
     "section", ["clipping = {arguments = ['x'], default = 'off', tipo = 1}", "hooks = {tipo = 1}"]
 )
 def test_unknown_keys_of_a_class_are_errors(section, tmp_path):
-    text = f"[framework]\nname = 'x'\nchecked = 'x 1'\n[[class]]\nrole = 'x'\nnames = ['x.X']\n{section}\n"
-    (tmp_path / "x.toml").write_text(text)
-    with pytest.raises(KnowledgeError, match="tipo"):
-        load([tmp_path])
+    with pytest.raises(KnowledgeError, match=r"mine\.toml: .*tipo"):
+        read(tmp_path, f"[[class]]\nrole = 'x'\nnames = ['x.X']\n{section}\n")
 
 
 def test_a_package_by_another_name_is_known():
