@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from clipcheck import facts
+from clipcheck.flow.options import written_as
 from clipcheck.flow.records import MAX_PATHS, Names, Step, StepContext, Told
 from clipcheck.flow.render import last_identifier, names_in, render
 from clipcheck.flow.steps import Steps
@@ -236,7 +237,8 @@ class Trainers(Steps):
         clipping = told.clipping
         self._look_around(Arguments(trainer.arguments, trainer.keywords), arguments, told)
         value = next(
-            (found for name in clipping.arguments if (found := _told(teller, arguments, name))), None
+            (found for name in clipping.arguments if (found := self._threshold_of(teller, arguments, name))),
+            None,
         )
         told.value = value
         site = self.site()
@@ -259,6 +261,16 @@ class Trainers(Steps):
             self.worlds, off = split(before, key, names, False)
             self.change(clip)
             self.worlds = merge([self.worlds, off])
+
+    def _threshold_of(self, teller: Object, arguments: Arguments, name: str) -> Value | None:
+        """The value of a clipping argument: as it was assigned later on, as handed over, or the class's own default."""
+        given = teller.attributes.get(name) or arguments.get((name, -1))
+        if given is not None or teller.cls is None:
+            return given
+        own = self.class_member(teller.cls, name)
+        if isinstance(own, Option) and not own.name:  # `max_grad_norm: float = field(default=0.0)`
+            return Option(name, own.default, own.place, written_as(name, own.default))
+        return own
 
     def _acts(self, value: Value | None, arguments: Arguments, told: Told) -> bool | None:
         """Whether the framework clips with this value, options at their defaults; None where that is not known."""
@@ -318,11 +330,6 @@ def _optimizers(value: Value, depth: int = 4) -> Iterator[Value]:
         elif isinstance(choice, (Items, Table, Elements)) and depth:
             for member in members(choice):
                 yield from _optimizers(member, depth - 1)
-
-
-def _told(teller: Object, arguments: Arguments, name: str) -> Value | None:
-    """The value of a clipping argument: as it was assigned later on, else as it was handed over."""
-    return teller.attributes.get(name) or arguments.get((name, -1))
 
 
 def _complete(value: Value) -> bool:
