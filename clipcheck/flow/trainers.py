@@ -35,6 +35,7 @@ from clipcheck.flow.values import (
 from clipcheck.flow.worlds import ANY, World, merge, split
 from clipcheck.knowledge import CallRule, Clipping, Hooks
 from clipcheck.protocol import Event, Gradients, Phase
+from clipcheck.settingsfiles import SUFFIXES
 
 
 class Trainers(Steps):
@@ -241,6 +242,11 @@ class Trainers(Steps):
             None,
         )
         told.value = value
+        told.handed = _handed(arguments) if value is None else None
+        if told.handed is not None:
+            told.obstacle = (
+                told.obstacle or "another settings file may have it as well, and then it is there twice"
+            )
         site = self.site()
 
         def clip(state: Gradients) -> Gradients:
@@ -335,6 +341,15 @@ def _optimizers(value: Value, depth: int = 4) -> Iterator[Value]:
 def _complete(value: Value) -> bool:
     """Whether all entries of what `**` spreads are known."""
     return isinstance(value, Table) and not value.partial and all(key for key, _ in value.entries)
+
+
+def _handed(arguments: Arguments) -> tuple[str, int] | None:
+    """The settings file, and a row in it, whose entries `**` hands over."""
+    for name, value in arguments.keywords:
+        for _, entry in value.entries if name is None and isinstance(value, Table) else ():
+            if isinstance(entry, Option) and entry.place[0].endswith(SUFFIXES):
+                return entry.place
+    return None
 
 
 def _positive(value: Value) -> bool | None:
