@@ -218,6 +218,8 @@ _SLOTS = (
     "keywords",
     "default",
     "factory",
+    "settings",
+    "target",
 )
 _KEYS = {
     "class": {

@@ -51,7 +51,9 @@ class Trainers(Steps):
         indirect = last_identifier(call.function) in self.knowledge.constructors
         own = made.cls is not None and isinstance(self.class_member(made.cls, "__init__"), FunctionRef)
         obstacle = "its arguments go through a constructor of the project" if own else ""
-        self.told[made.key] = Told(self.site(), call, made.rule.clipping, indirect, obstacle)
+        name = made.cls.definition.name if made.cls is not None else made.name.rpartition(".")[2]
+        unsaid = "" if indirect or last_identifier(call.function) == name else name
+        self.told[made.key] = Told(self.site(), call, made.rule.clipping, indirect, obstacle, name=unsaid)
 
     def _rule(
         self, frame: Frame, function: Value, owner: Value | None, given: Arguments, call: facts.Call
@@ -245,7 +247,7 @@ class Trainers(Steps):
         told.handed = _handed(arguments) if value is None else None
         if told.handed is not None:
             told.obstacle = (
-                told.obstacle or "another settings file may have it as well, and then it is there twice"
+                told.obstacle or "it belongs in the settings file: another one may have it as well"
             )
         site = self.site()
 
