@@ -266,7 +266,8 @@ def _fixes(case: Case, step: Step) -> list[str]:
 
 
 def _fix(case: Case, finding: Finding, step: Step | None) -> str:
-    bare = step if finding.code == "CLP101" else None  # `doubts` speaks of a clip that is to be written
+    # `doubts` speaks of a clip, or an argument, that is to be written
+    bare = step if finding.code in ("CLP101", "CLP104", "CLP105") else None
     if finding.fix is None:
         why = _NO_FIX.get(finding.code) or (doubts(bare, case.docket) if bare else "")
         return f"fix: none; {why or 'it has no place in this statement, or cannot be certain'}"

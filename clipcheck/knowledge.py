@@ -239,6 +239,8 @@ _SLOTS = (
     "keywords",
     "default",
     "factory",
+    "settings",
+    "target",
 )
 _FRAMEWORK = {"name": str, "checked": str, "recognised": str, "fixed": str, "tried": str}
 _ABOUT = {"shadowed": bool, "listed": bool}

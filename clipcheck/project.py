@@ -39,7 +39,11 @@ class Project:
         self._known: dict[str, ModuleFacts | Failure] = {}
         self._resolved: dict[tuple[str, str, int], str | None] = {}
         self._matter: frozenset[str] | None = None
+        self._made: frozenset[str] = (
+            frozenset()
+        )  # names of classes that are told how to clip, the project's own included
         self._callers: dict[str, list[tuple[str, frozenset[str]]]] = {}  # by file: functions, what they call
+        self._bases: list[tuple[str, frozenset[str]]] = []  # classes, and the last names of their bases
         self._clip_names: dict[str, bool] = {}
         self._decisive = knowledge.decisive
         self._told, self._fits = knowledge.told, knowledge.fits
@@ -130,11 +134,13 @@ class Project:
             for filename, module in self.loaded():
                 if filename not in self._callers:
                     _collect(module.body, "", self._callers.setdefault(filename, []))
+                    self._bases += _bases(module.body)
                 callers += self._callers[filename]
             clips = {
                 call for call in frozenset().union(*(calls for _, calls in callers)) if self._clips(call)
             }
-            self._matter = _closure(callers, set(self.knowledge.event_names()) | clips)
+            self._made = _with_subclasses(self._told, self._bases)
+            self._matter = _closure(callers, set(self.knowledge.event_names()) | self._made | clips)
         return self._matter
 
     def _clips(self, name: str) -> bool:
@@ -150,7 +156,10 @@ class Project:
         """Whether a function itself holds a call that may be a step or a clip, or makes a trainer and starts it."""
         if not self._decisive.isdisjoint(function.calls) or self.clips(function):
             return True
-        return not (self._told.isdisjoint(function.calls) or self._fits.isdisjoint(function.calls))
+        if self._fits.isdisjoint(function.calls):
+            return False
+        self._names_that_matter()
+        return not self._made.isdisjoint(function.calls)
 
 
 def _defines(module: ModuleFacts | None, name: str) -> bool:
@@ -188,6 +197,32 @@ def _collect(
             _collect(statement.body, statement.name, callers)
         elif isinstance(statement, (facts.Branch, facts.Try, facts.With)):
             _collect(statement.body, owner, callers)
+
+
+def _with_subclasses(names: frozenset[str], bases: list[tuple[str, frozenset[str]]]) -> frozenset[str]:
+    """Names of classes, and of those that have one of them among their bases, at any depth."""
+    found = set(names)
+    while grown := {name for name, above in bases if name not in found and not found.isdisjoint(above)}:
+        found |= grown
+    return frozenset(found)
+
+
+def _bases(body: tuple[facts.Statement, ...]) -> Iterator[tuple[str, frozenset[str]]]:
+    """Every class with the last names of its bases, those inside of functions included."""
+    for statement in body:
+        if isinstance(statement, facts.Class):
+            yield statement.name, frozenset(map(_last_name, statement.bases))
+        elif isinstance(statement, (facts.Function, facts.Branch, facts.Try, facts.With)):
+            yield from _bases(statement.body)
+
+
+def _last_name(base: facts.Expression) -> str:
+    """`Trainer` of `transformers.Trainer` and of `Trainer[Batch]`."""
+    if isinstance(base, facts.Subscript):
+        base = base.value
+    if isinstance(base, facts.Attribute):
+        return base.attr
+    return base.id if isinstance(base, facts.Name) else ""
 
 
 def segments(filename: str) -> list[str]:

@@ -99,6 +99,9 @@ class Assessor:
         if "diffusion" in anatomy.first:
             name, evidence = anatomy.first["diffusion"]
             return Assessment("medium", (evidence,), "diffusion", f"a diffusion network ({name})")
+        if "state-space" in anatomy.first:
+            name, evidence = anatomy.first["state-space"]
+            return Assessment("medium", (evidence,), "state-space", f"a state-space model ({name})")
         for family in _ATTENTION:
             # A name alone makes no Transformer of an image network: it may transform images.
             if family in anatomy.first and not (family == "attention-name" and _convolutional(anatomy)):

@@ -56,6 +56,19 @@ def test_usual_and_unusual_meet_as_usual():
     assert not met.unusual
 
 
+def test_paths_that_meet_in_every_turn_of_a_loop_name_each_test_once():
+    options = [
+        Guard(f"main:args.{name}", frozenset({"args", f".{name}"}), taken=True, usual=False)
+        for name in ("a", "b or c", "d")
+    ]
+    (met,) = merge([(world(FRESH, one),) for one in options])
+    for turn in range(60):
+        (met,) = merge([(met,), (world(FRESH, options[turn % 3]),)])
+    (guard,) = met.guards
+    assert guard.key == "either:args.a or args.b or c or args.d"
+    assert met.unusual
+
+
 def test_what_only_unusual_options_lead_to_stays_unusual():
     (met,) = merge([(world(FRESH, FAST),), (world(FRESH, DEBUG),)])
     assert met.unusual

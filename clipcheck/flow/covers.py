@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from clipcheck.flow.options import Options
+from clipcheck.flow.targets import Targets
 from clipcheck.flow.values import Elements, Items, Object, Parameters, Several, Table, Unknown, Value, choices
 from clipcheck.flow.worlds import ANY
 from clipcheck.protocol import PARTLY, Gradients, Phase
@@ -12,7 +12,7 @@ from clipcheck.protocol import PARTLY, Gradients, Phase
 DEPTH = 5  # modules inside modules
 
 
-class Covers(Options):
+class Covers(Targets):
     """Relates the parameters of clips and optimizers, model by model and part by part."""
 
     def partly(self, key: str, state: Gradients, cover: Parameters | None) -> Gradients:

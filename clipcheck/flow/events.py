@@ -682,6 +682,7 @@ _EVENTS = {
     "update-settings": "update_settings",
     "no-settings": "no_settings",
     "settings-file": "settings_file",
+    "instantiate": "from_settings",
     "settings-store": "settings_store",
     "store-settings": "store_settings",
     "clip": "clip",

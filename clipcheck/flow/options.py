@@ -9,6 +9,7 @@ from clipcheck.flow.values import (
     Arguments,
     ClassRef,
     Elements,
+    External,
     Frame,
     FunctionRef,
     Items,
@@ -140,6 +141,11 @@ class Options(Settings):
         if isinstance(cls, ClassRef):
             key = f"{frame.filename}:{call.span.row}.{call.span.column}:{cls.definition.name}"
             return self.make(cls, key, self.site(), Arguments(), call)
+        if isinstance(cls, External) and (library := self.knowledge.class_rule(cls.name)) is not None:
+            key = f"{frame.filename}:{call.span.row}.{call.span.column}:{cls.name}"
+            made = self.sightings.objects.setdefault(key, Object(key, self.site(), None, cls.name, library))
+            self.made(made, call)
+            return made
         return cls if isinstance(cls, Object) else self.unknown(frame, call, "settings")
 
     # -- parameters, flags, fields -----------------------------------------------------------------------

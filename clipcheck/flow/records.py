@@ -65,6 +65,8 @@ class Told:
     indirect: bool = False  # the arguments come from elsewhere (`Trainer.from_argparse_args(...)`)
     obstacle: str = ""  # why the argument cannot be written here
     doubt: str = ""  # why it is not certain that it can be
+    name: str = ""  # the class of what the call makes, where the call does not say it
+    handed: tuple[str, int] | None = None  # the settings file that `**` hands over, and a row of its entries
     value: Value | None = None  # of the clipping argument, where it has one
     fitted: list[Site] = field(default_factory=list)  # where the training is set going
     rows: list[tuple[str, int]] = field(default_factory=list)  # the same, by file and row of the called name

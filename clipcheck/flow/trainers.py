@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from clipcheck import facts
+from clipcheck.flow.options import written_as
 from clipcheck.flow.records import MAX_PATHS, Names, Step, StepContext, Told
 from clipcheck.flow.render import last_identifier, names_in, render
 from clipcheck.flow.steps import Steps
@@ -34,6 +35,7 @@ from clipcheck.flow.values import (
 from clipcheck.flow.worlds import ANY, World, merge, split
 from clipcheck.knowledge import CallRule, Clipping, Hooks
 from clipcheck.protocol import Event, Gradients, Phase
+from clipcheck.settingsfiles import SUFFIXES
 
 
 class Trainers(Steps):
@@ -49,7 +51,9 @@ class Trainers(Steps):
         indirect = last_identifier(call.function) in self.knowledge.constructors
         own = made.cls is not None and isinstance(self.class_member(made.cls, "__init__"), FunctionRef)
         obstacle = "its arguments go through a constructor of the project" if own else ""
-        self.told[made.key] = Told(self.site(), call, made.rule.clipping, indirect, obstacle)
+        name = made.cls.definition.name if made.cls is not None else made.name.rpartition(".")[2]
+        unsaid = "" if indirect or last_identifier(call.function) == name else name
+        self.told[made.key] = Told(self.site(), call, made.rule.clipping, indirect, obstacle, name=unsaid)
 
     def _rule(
         self, frame: Frame, function: Value, owner: Value | None, given: Arguments, call: facts.Call
@@ -236,9 +240,15 @@ class Trainers(Steps):
         clipping = told.clipping
         self._look_around(Arguments(trainer.arguments, trainer.keywords), arguments, told)
         value = next(
-            (found for name in clipping.arguments if (found := _told(teller, arguments, name))), None
+            (found for name in clipping.arguments if (found := self._threshold_of(teller, arguments, name))),
+            None,
         )
         told.value = value
+        told.handed = _handed(arguments) if value is None else None
+        if told.handed is not None:
+            told.obstacle = (
+                told.obstacle or "it belongs in the settings file: another one may have it as well"
+            )
         site = self.site()
 
         def clip(state: Gradients) -> Gradients:
@@ -259,6 +269,16 @@ class Trainers(Steps):
             self.worlds, off = split(before, key, names, False)
             self.change(clip)
             self.worlds = merge([self.worlds, off])
+
+    def _threshold_of(self, teller: Object, arguments: Arguments, name: str) -> Value | None:
+        """The value of a clipping argument: as it was assigned later on, as handed over, or the class's own default."""
+        given = teller.attributes.get(name) or arguments.get((name, -1))
+        if given is not None or teller.cls is None:
+            return given
+        own = self.class_member(teller.cls, name)
+        if isinstance(own, Option) and not own.name:  # `max_grad_norm: float = field(default=0.0)`
+            return Option(name, own.default, own.place, written_as(name, own.default))
+        return own
 
     def _acts(self, value: Value | None, arguments: Arguments, told: Told) -> bool | None:
         """Whether the framework clips with this value, options at their defaults; None where that is not known."""
@@ -320,14 +340,18 @@ def _optimizers(value: Value, depth: int = 4) -> Iterator[Value]:
                 yield from _optimizers(member, depth - 1)
 
 
-def _told(teller: Object, arguments: Arguments, name: str) -> Value | None:
-    """The value of a clipping argument: as it was assigned later on, else as it was handed over."""
-    return teller.attributes.get(name) or arguments.get((name, -1))
-
-
 def _complete(value: Value) -> bool:
     """Whether all entries of what `**` spreads are known."""
     return isinstance(value, Table) and not value.partial and all(key for key, _ in value.entries)
+
+
+def _handed(arguments: Arguments) -> tuple[str, int] | None:
+    """The settings file, and a row in it, whose entries `**` hands over."""
+    for name, value in arguments.keywords:
+        for _, entry in value.entries if name is None and isinstance(value, Table) else ():
+            if isinstance(entry, Option) and entry.place[0].endswith(SUFFIXES):
+                return entry.place
+    return None
 
 
 def _positive(value: Value) -> bool | None:

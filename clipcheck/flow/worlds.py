@@ -26,6 +26,7 @@ class Guard:
     taken: bool
     usual: bool | None = None  # the way it goes with every option at its default
     settings: tuple[Written, ...] = field(default=(), compare=False)  # the defaults that it hangs on
+    either: tuple[str, ...] = ()  # the tests of which one holds, where several paths have met in this guard
 
     @property
     def unusual(self) -> bool:
@@ -99,8 +100,9 @@ def _shared(left: frozenset[Guard], right: frozenset[Guard]) -> frozenset[Guard]
     if not both or any(guard in shared for guard in unusual):
         return shared
     names = frozenset().union(*(guard.names for guard in unusual))
-    key = " or ".join(sorted({guard.key.partition(":")[2] for guard in unusual}))
-    return shared | {Guard(f"either:{key}", names, True, False)}
+    tests = {test for guard in unusual for test in guard.either or (guard.key.partition(":")[2],)}
+    either = tuple(sorted(tests))  # each once: paths meet anew in every turn of a loop
+    return shared | {Guard(f"either:{' or '.join(either)}", names, True, False, either=either)}
 
 
 def _blurred(worlds: Worlds) -> World:

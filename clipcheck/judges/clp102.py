@@ -37,7 +37,7 @@ def _of_trainer(step: Step, told: Told, context: StepContext, assessed: Assessed
     """A framework that is told to clip by an option, which is off by default."""
     found = [one for one in choices(told.value) if isinstance(one, Option)] if told.value else []
     message = (
-        f"the only clipping of {words.quoted(step.call)} hangs on an option that is off by default; "
+        f"the only clipping of {words.teller(step)} hangs on an option that is off by default; "
         f"{words.model(assessed)}"
     )
     defaults = [Evidence(*one.place, f"the default of `{one.name}`") for one in found]

@@ -22,7 +22,7 @@ def judge(step: Step, docket: Docket) -> Verdict | None:
     none = any(literal(one) is None for one in choices(told.value)) if told.value is not None else False
     harm = f"; None {told.clipping.none}" if none and told.clipping.none else ""
     message = (
-        f"{words.quoted(step.call)} switches off the clipping that is on by default (`{name}`){harm}; "
+        f"{words.teller(step)} switches off the clipping that is on by default (`{name}`){harm}; "
         f"{words.model(assessed)}"
     )
     return Verdict("CLP105", message, step.site, assessed.risk, words.of_trainer(told, context, assessed))

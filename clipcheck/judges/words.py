@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from clipcheck.docket import Assessed, bare, optimizers
 from clipcheck.facts import Call
 from clipcheck.findings import Evidence, Site
-from clipcheck.flow.records import StepContext, Told
+from clipcheck.flow.records import Step, StepContext, Told
 from clipcheck.flow.render import render
 from clipcheck.flow.worlds import Guard
 
@@ -22,6 +22,12 @@ def quoted(call: Call) -> str:
     if len(text) > LONG or "<" in text:
         text = f"{render(call.function)}({'…' if call.arguments or call.keywords else ''})"
     return f"`{text}`"
+
+
+def teller(step: Step) -> str:
+    """What is told how to clip: the call, and the class that it makes where it does not say that itself."""
+    name = step.told.name if step.told is not None else ""
+    return f"the `{name}` of {quoted(step.call)}" if name else quoted(step.call)
 
 
 def model(assessed: Assessed) -> str:
@@ -50,6 +56,10 @@ def of_trainer(told: Told, context: StepContext, assessed: Assessed) -> tuple[Ev
     """The chain behind a verdict on a trainer: the risk first, then the optimizer, and where it is set going."""
     chain = [*assessed.evidence, *_optimizers(context)]
     chain += [at(site, "the training is set going here") for site in told.fitted if site != told.site]
+    if told.handed is not None:
+        chain.append(
+            Evidence(*told.handed, f"its settings; `{told.clipping.arguments[0]}` belongs beside them")
+        )
     return distinct(chain)
 
 
