@@ -1,4 +1,4 @@
-"""Give a call a keyword argument, in the manner in which the call is laid out."""
+"""Give a call a keyword argument, or a list one more member, in the manner in which they are laid out."""
 
 from __future__ import annotations
 
@@ -39,11 +39,39 @@ def argument_changes(text: str, start: int, end: int, name: str, value: str) -> 
     present = _value_of(source, name)
     if present is not None:
         return [Place(start + present[0], start + present[1], value)]
+    return _appended(source, start, tokens, f"{name}={value}")
+
+
+def member_changes(
+    text: str, start: int, end: int, name: str, value: str, *, alone: bool = False
+) -> list[Place]:
+    """The changes that add a member to the list which the call at `start` to `end` is handed as `name`.
+
+    Where it is handed none, it gets a list of this one; with `alone`, what is no list is one member.
+    Raises PlacementError where there is no call, and where what it is handed is neither.
+    """
+    source = text[start:end]
+    present = _value_of(source, name)
+    if present is None:
+        return argument_changes(text, start, end, name, value if alone else f"[{value}]")
+    given = source[present[0] : present[1]]
+    if given == "None":
+        return argument_changes(text, start, end, name, value if alone else f"[{value}]")
+    kind = ast.parse(given, mode="eval").body
+    if isinstance(kind, ast.List):
+        return _appended(given, start + present[0], _tokens(given), value)
+    if alone and isinstance(kind, ast.Call):
+        first, last = start + present[0], start + present[1]
+        return [Place(first, first, "["), Place(last, last, f", {value}]")]
+    raise PlacementError("no list there")
+
+
+def _appended(source: str, start: int, tokens: list[tokenize.TokenInfo], given: str) -> list[Place]:
+    """The changes that put `given` behind the last of what stands in brackets, which begins at `start`."""
     last, close = tokens[-2], tokens[-1]
     offset = _Offsets(source)
     after, closing = start + offset.of(last.end), start + offset.of(close.start)
-    given = f"{name}={value}"
-    if last.string == "(":
+    if last.string in ("(", "["):
         return [Place(closing, closing, given)]
     own_line = _line_of_its_own(offset, tokens)
     if own_line is None:

@@ -72,6 +72,11 @@ class Project:
             self._resolved[key] = self._find(importer, name, level)
         return self._resolved[key]
 
+    def file(self, path: str) -> str | None:
+        """A file of the project by its path, None where there is none."""
+        wanted = os.path.normpath(path)
+        return wanted if wanted in self._files.get(segments(wanted)[-1], ()) else None
+
     def _find(self, importer: str, name: str, level: int) -> str | None:
         folder = os.path.dirname(importer)
         wanted = name.split(".") if name else []
