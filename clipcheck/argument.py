@@ -7,6 +7,7 @@ import io
 import tokenize
 from typing import NamedTuple
 
+from clipcheck.findings import AddMember
 from clipcheck.statements import PlacementError
 
 _SPACE = (
@@ -42,27 +43,24 @@ def argument_changes(text: str, start: int, end: int, name: str, value: str) -> 
     return _appended(source, start, tokens, f"{name}={value}")
 
 
-def member_changes(
-    text: str, start: int, end: int, name: str, value: str, *, alone: bool = False
-) -> list[Place]:
-    """The changes that add a member to the list which the call at `start` to `end` is handed as `name`.
+def member_changes(text: str, start: int, end: int, wanted: AddMember) -> list[Place]:
+    """The changes that add a member to a list which the call at `start` to `end` is handed.
 
-    Where it is handed none, it gets a list of this one; with `alone`, what is no list is one member.
-    Raises PlacementError where there is no call, and where what it is handed is neither.
+    Where it is handed none, it gets a list of this one. Raises PlacementError where there is no call, and where what
+    it is handed is no list that can be seen.
     """
-    source = text[start:end]
-    present = _value_of(source, name)
-    if present is None:
-        return argument_changes(text, start, end, name, value if alone else f"[{value}]")
-    given = source[present[0] : present[1]]
-    if given == "None":
-        return argument_changes(text, start, end, name, value if alone else f"[{value}]")
+    source, value = text[start:end], wanted.value
+    present = _value_of(source, wanted.name)
+    given = source[slice(*present)] if present is not None else "None"
+    if present is None or given == "None":
+        return argument_changes(text, start, end, wanted.name, value if wanted.alone else f"[{value}]")
     kind = ast.parse(given, mode="eval").body
     if isinstance(kind, ast.List):
         return _appended(given, start + present[0], _tokens(given), value)
-    if alone and isinstance(kind, ast.Call):
-        first, last = start + present[0], start + present[1]
-        return [Place(first, first, "["), Place(last, last, f", {value}]")]
+    first, last = start + present[0], start + present[1]
+    listed = wanted.listed and isinstance(kind, (ast.Name, ast.Attribute))
+    if listed or (wanted.alone and isinstance(kind, ast.Call)):
+        return [Place(first, first, "[*" if listed else "["), Place(last, last, f", {value}]")]
     raise PlacementError("no list there")
 
 

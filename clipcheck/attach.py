@@ -9,6 +9,7 @@ from clipcheck.docket import Docket
 from clipcheck.findings import AddImport, AddMember, Applicability, InsertBefore, Repair, Site
 from clipcheck.flow.records import Told
 from clipcheck.flow.render import is_reference, render
+from clipcheck.flow.values import Items
 from clipcheck.knowledge import Member
 
 
@@ -21,7 +22,7 @@ def among_the_arguments(
     if member is None or spelled is None:
         return None
     text = member.value.format(member=spelled.text, threshold=threshold)
-    action = AddMember(told.call.span, name, text, member.alone)
+    action = AddMember(told.call.span, name, text, member.alone, isinstance(told.value, Items))
     return Repair(level, f"add `{text}` to `{name}`", (*spelled.imports, action))
 
 

@@ -70,8 +70,7 @@ def changes(tree: Tree, actions: Sequence[Action], limit: int) -> list[Change]:
             found.extend(Change(*place) for place in places)
         elif isinstance(action, AddMember):
             span = tree.lines.range(action.call)
-            members = member_changes(tree.text, *span, action.name, action.value, alone=action.alone)
-            found.extend(Change(*place) for place in members)
+            found.extend(Change(*place) for place in member_changes(tree.text, *span, action))
         elif isinstance(action, Wrap):
             start, end = tree.lines.range(action.span)
             found += [Change(start, start, action.before), Change(end, end, action.after)]

@@ -86,13 +86,14 @@ class SetArgument:
 class AddMember:
     """Give the call at `call` one more member in the list that its argument `name` takes, or that argument.
 
-    With `alone`, an argument that is no list is one member, and becomes a list of two.
+    With `alone`, an argument that is no list is one member, and becomes a list of two. `listed`: it surely is a list.
     """
 
     call: Span
     name: str
     value: str
     alone: bool = False
+    listed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,7 @@ class ClassRule:
     settings: Slot | None = None  # the object that tells a trainer how to clip
     callbacks: Slot | None = None  # objects whose hooks run beside the model's
     optimizers: Slot | None = None  # what a trainer steps, where it is handed over
+    holds: bool = False  # it sets going the trainer among its arguments
     model_arguments: str = ""  # the prefix of the arguments that go on to the class of the model
 
 
@@ -293,6 +294,7 @@ _KEYS = {
         "settings",
         "callbacks",
         "optimizers",
+        "holds",
         "model-arguments",
     },
     "call": {"names", "event", "kind", "kinds", "replaced-by", "unscales", *_SLOTS},
@@ -421,6 +423,7 @@ def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
             _slot(entry.get("settings")),
             _slot(entry.get("callbacks")),
             _slot(entry.get("optimizers")),
+            entry.get("holds", False),
             entry.get("model-arguments", ""),
         )
         for name in entry["names"]:

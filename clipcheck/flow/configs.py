@@ -10,7 +10,7 @@ from clipcheck.findings import Site
 from clipcheck.flow.records import Told
 from clipcheck.flow.statements import Statements
 from clipcheck.flow.trainers import argument_at
-from clipcheck.flow.values import Arguments, Frame, Items, Literal, Object, Table, Unknown, Value
+from clipcheck.flow.values import Arguments, Frame, Items, Literal, Object, Table, Unknown, Value, literal
 from clipcheck.flow.worlds import ANY, World
 from clipcheck.knowledge import Clipping, DictRule
 from clipcheck.protocol import Gradients, Phase
@@ -38,9 +38,11 @@ class Configs(Statements):
             return
         builds_on = bool(rule.bases) and rule.bases in frame.locals and own.get(rule.anew) is None
         if builds_on:
-            below = [self._described(base, rule, name) for base in bases or () for name in rule.names]
             if bases is None:
                 return  # what it builds upon is not in sight, and may clip
+            below = [self._described(base, rule, name) for base in bases for name in rule.names]
+            if any(self._judged(base, rule) for base in bases):
+                return  # this file only changes what is judged where it is whole
             own = _joined([_said(one, rule.clipping) for one in below if isinstance(one, Table)], own)
         if not own.entries:
             return
@@ -54,6 +56,11 @@ class Configs(Statements):
         around.keywords = tuple(frame.locals.items())
         model = self._described(frame, rule, rule.model)
         self._run(frame, told, teller, around, self.made_of(teller.key, site, model, rule.kind))
+
+    def _judged(self, base: Frame, rule: DictRule) -> bool:
+        """Whether a file that is built upon says by itself what is trained, and how it is stepped."""
+        described = [self._described(base, rule, name) for name in (rule.model, *rule.names)]
+        return isinstance(described[0], Table) and any(isinstance(one, Table) for one in described[1:])
 
     def _run(self, frame: Frame, told: Told, teller: Object, around: Object, model: Value) -> None:
         """One step of a training that nobody sees."""
@@ -120,17 +127,29 @@ class Configs(Statements):
     def made_of(self, key: str, site: Site, value: Value | None, kind: str, depth: int = DEPTH) -> Value:
         """The model that a framework makes of a dict, by the names in it."""
         name = value.get(kind) if isinstance(value, Table) else None
-        if not isinstance(value, Table) or not depth or name is None:
+        if not isinstance(value, Table) or not depth or name is None or self._is_frozen(value):
             return Unknown(f"{key}.model")
         named = self.model_handed(Object(key, _place(name, site), None, "", None), name)
         if not isinstance(named, Object) or named.cls is not None:
             return named
         for entry, inner in value.entries:
-            if isinstance(inner, Table):
+            if isinstance(inner, Table) and not self.knowledge.hinted("config-aside", entry):
                 part = self.made_of(f"{named.key}.{entry}", site, inner, kind, depth - 1)
                 if isinstance(part, Object):
                     named.attributes[entry] = part
         return named
+
+    def _is_frozen(self, described: Table) -> bool:
+        """Whether a part is not trained, or not all of it."""
+        return any(
+            self.knowledge.hinted("frozen", key) and not _off(value) for key, value in described.entries
+        )
+
+
+def _off(value: Value) -> bool:
+    """Whether a setting counts nothing: None, False, or a number of stages below one."""
+    constant = literal(value)
+    return not constant or (isinstance(constant, int) and constant < 0)
 
 
 def _assigned(body: tuple[facts.Statement, ...], name: str) -> facts.Assign | None:

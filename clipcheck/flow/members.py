@@ -146,9 +146,9 @@ class Members(Steps):
         if isinstance(value, FunctionRef):
             return self.value_of(value, Arguments(), None)
         if isinstance(value, External):
-            return self.known_by_name(value.name, key, trainer.site)
+            return self.known_by_name(value.name, value.name.rpartition(".")[2], key, trainer.site)
         if isinstance(value, (Literal, Option)) and isinstance(name := literal(value), str):
-            return self.known_by_name(name, key, trainer.site)
+            return self.known_by_name(name, name, key, trainer.site)
         return value
 
     def _passed_on(self, trainer: Object) -> Arguments:
@@ -161,10 +161,9 @@ class Members(Steps):
         )
         return Arguments((), given)
 
-    def known_by_name(self, name: str, key: str, site: Site) -> Object:
+    def known_by_name(self, name: str, last: str, key: str, site: Site) -> Object:
         """A model that is known by a name alone: what it is, as far as its class is known or its words tell."""
         rule = self.knowledge.class_rule(name)
-        last = name.rpartition(".")[2]
         if rule is None or rule.role != "module":
             hinted = self.knowledge.hinted
             families = {"recurrent-class": "recurrent", "attention-class": "transformer"}

@@ -102,7 +102,25 @@ class Trainers(Members):
             owner = given.get(rule.slot("trainer"))
         trainer = owner.receiver if isinstance(owner, Super) else owner
         found = [one for one in choices(trainer) if isinstance(one, Object)] if trainer is not None else []
+        if len(found) == 1 and found[0].rule is not None and found[0].rule.holds:
+            found = list(self._held_by(found[0]))
         return found[0] if len(found) == 1 else None
+
+    def _held_by(self, holder: Object, depth: int = 3) -> Iterator[Object]:
+        """The trainers that an object was made with, where it has no other settings for them: pipelines, searches."""
+        values = [*holder.arguments, *(value for _, value in holder.keywords)]
+        while values:
+            value = values.pop()
+            if isinstance(value, Table) and any("callbacks" in key for key, _ in value.entries):
+                yield from (holder, holder)  # it may try some that clip
+            for choice in choices(value):
+                rule = choice.rule if isinstance(choice, Object) else None
+                if isinstance(choice, Object) and choice.key in self.told:
+                    yield choice
+                elif isinstance(choice, Object) and rule is not None and rule.holds and depth:
+                    yield from self._held_by(choice, depth - 1)
+                elif isinstance(choice, Items):
+                    values += choice.members
 
     def _teller(self, trainer: Object, made: Arguments, held: Value | None) -> Object | None:
         """The object whose call carries the clipping argument: the trainer, or what it is given for that."""
@@ -374,6 +392,8 @@ def _positive(value: Value, clipping: Clipping) -> bool | None:
     constant = literal(value)
     if constant is None or constant is False:
         return False
+    if isinstance(value, External) and value.name.rpartition(".")[2] == "inf":  # `math.inf`
+        return False
     if isinstance(value, Table) and value.entries:  # `dict(max_norm=35, norm_type=2)`
         return True
     if not isinstance(constant, (int, float)):
@@ -386,7 +406,7 @@ def _text(value: Value) -> str:
     if isinstance(value, (Object, External)):
         return value.name
     if isinstance(value, Table):  # a dict in place of a call says in one entry what it makes
-        return next((_text(entry) for key, entry in value.entries if key == "type"), "")
+        return next((_text(entry) for key, entry in value.entries if key == "type"), "a dict")
     if isinstance(value, Unknown):  # its key ends in the name of the class, or in the expression
         return value.key.rpartition(":")[2]
     constant = literal(value)
