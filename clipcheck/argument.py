@@ -1,4 +1,4 @@
-"""Give a call a keyword argument, in the manner in which the call is laid out."""
+"""Give a call a keyword argument, or a list one more member, in the manner in which they are laid out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import tokenize
 from typing import NamedTuple
 
+from clipcheck.findings import AddMember
 from clipcheck.statements import PlacementError
 
 _SPACE = (
@@ -39,11 +40,36 @@ def argument_changes(text: str, start: int, end: int, name: str, value: str) -> 
     present = _value_of(source, name)
     if present is not None:
         return [Place(start + present[0], start + present[1], value)]
+    return _appended(source, start, tokens, f"{name}={value}")
+
+
+def member_changes(text: str, start: int, end: int, wanted: AddMember) -> list[Place]:
+    """The changes that add a member to a list which the call at `start` to `end` is handed.
+
+    Where it is handed none, it gets a list of this one. Raises PlacementError where there is no call, and where what
+    it is handed is no list that can be seen.
+    """
+    source, value = text[start:end], wanted.value
+    present = _value_of(source, wanted.name)
+    given = source[slice(*present)] if present is not None else "None"
+    if present is None or given == "None":
+        return argument_changes(text, start, end, wanted.name, value if wanted.alone else f"[{value}]")
+    kind = ast.parse(given, mode="eval").body
+    if isinstance(kind, ast.List):
+        return _appended(given, start + present[0], _tokens(given), value)
+    first, last = start + present[0], start + present[1]
+    listed = wanted.listed and isinstance(kind, (ast.Name, ast.Attribute))
+    if listed or (wanted.alone and isinstance(kind, ast.Call)):
+        return [Place(first, first, "[*" if listed else "["), Place(last, last, f", {value}]")]
+    raise PlacementError("no list there")
+
+
+def _appended(source: str, start: int, tokens: list[tokenize.TokenInfo], given: str) -> list[Place]:
+    """The changes that put `given` behind the last of what stands in brackets, which begins at `start`."""
     last, close = tokens[-2], tokens[-1]
     offset = _Offsets(source)
     after, closing = start + offset.of(last.end), start + offset.of(close.start)
-    given = f"{name}={value}"
-    if last.string == "(":
+    if last.string in ("(", "["):
         return [Place(closing, closing, given)]
     own_line = _line_of_its_own(offset, tokens)
     if own_line is None:

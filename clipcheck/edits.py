@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from clipcheck.argument import argument_changes
+from clipcheck.argument import argument_changes, member_changes
 from clipcheck.findings import (
     Action,
     AddImport,
+    AddMember,
     InsertBefore,
     MoveAfter,
     MoveBefore,
@@ -41,6 +42,7 @@ def first_use(tree: Tree, actions: Sequence[Action]) -> int:
         for action in actions
         if isinstance(action, (InsertBefore, MoveBefore, MoveAfter, Replace, Wrap))
     ]
+    spans += [action.call for action in actions if isinstance(action, AddMember)]
     return min((tree.lines.range(span)[0] for span in spans), default=len(tree.text))
 
 
@@ -66,6 +68,9 @@ def changes(tree: Tree, actions: Sequence[Action], limit: int) -> list[Change]:
         elif isinstance(action, SetArgument):
             places = argument_changes(tree.text, *tree.lines.range(action.call), action.name, action.value)
             found.extend(Change(*place) for place in places)
+        elif isinstance(action, AddMember):
+            span = tree.lines.range(action.call)
+            found.extend(Change(*place) for place in member_changes(tree.text, *span, action))
         elif isinstance(action, Wrap):
             start, end = tree.lines.range(action.span)
             found += [Change(start, start, action.before), Change(end, end, action.after)]

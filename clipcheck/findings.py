@@ -83,6 +83,20 @@ class SetArgument:
 
 
 @dataclass(frozen=True, slots=True)
+class AddMember:
+    """Give the call at `call` one more member in the list that its argument `name` takes, or that argument.
+
+    With `alone`, an argument that is no list is one member, and becomes a list of two. `listed`: it surely is a list.
+    """
+
+    call: Span
+    name: str
+    value: str
+    alone: bool = False
+    listed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Wrap:
     """Put `before` and `after` around the expression at `span`."""
 
@@ -105,7 +119,17 @@ class RemoveComment:
     span: Span
 
 
-Action = InsertBefore | MoveBefore | MoveAfter | Replace | SetArgument | Wrap | AddImport | RemoveComment
+Action = (
+    InsertBefore
+    | MoveBefore
+    | MoveAfter
+    | Replace
+    | SetArgument
+    | AddMember
+    | Wrap
+    | AddImport
+    | RemoveComment
+)
 
 
 @dataclass(frozen=True, slots=True)

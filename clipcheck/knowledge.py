@@ -58,6 +58,9 @@ class CallRule:
     replaced_by: str = ""
     unscales: bool = False
     framework: str = ""
+    kinds: tuple[tuple[str, str], ...] = ()  # the kind by the value of the argument in slot "mode"
+    clipping: Clipping | None = None  # how the call itself is told to clip
+    common: bool = False  # a name that means many other things: no reason to follow all that calls it
 
     def slot(self, name: str) -> Slot | None:
         """The keyword and position of the argument called `name` in the knowledge."""
@@ -65,8 +68,21 @@ class CallRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """An object that clips, where it is among those that an argument takes."""
+
+    name: str  # of its class
+    value: str  # how a fix makes it: "{member}(max_norm={threshold})"
+    alone: bool = False  # the argument takes one object as well as a list
+    starred: tuple[str, ...] = ()  # modules whose star import brings the class
+
+
+@dataclass(frozen=True, slots=True)
 class Clipping:
-    """How a class of a framework is told to clip: by an argument, which is on or off where it is not given."""
+    """How a class of a framework is told to clip: by an argument, which is on or off where it is not given.
+
+    Without arguments the framework has no clipping of its own: a fix then writes `hook` before the call.
+    """
 
     arguments: tuple[str, ...]  # the first is the one that a fix writes
     on_by_default: bool = False
@@ -75,6 +91,13 @@ class Clipping:
     elsewhere: re.Pattern[str] | None = None  # ... is another's affair, where they match this,
     refused: re.Pattern[str] | None = None  # ... or is refused with an error, where they match this
     none: str = ""  # what None does, where that is not the same as zero
+    position: int = -1  # of the first argument, where it is given without its name
+    zero_acts: bool = (
+        False  # a threshold of zero or less is used as it is, and does not switch the clipping off
+    )
+    beside: tuple[tuple[str, str], ...] = ()  # further arguments that the clipping needs
+    member: Member | None = None  # what the argument has to hold to clip
+    hook: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +128,22 @@ class ClassRule:
     model: Slot | None = None  # what a trainer is made for
     settings: Slot | None = None  # the object that tells a trainer how to clip
     callbacks: Slot | None = None  # objects whose hooks run beside the model's
+    optimizers: Slot | None = None  # what a trainer steps, where it is handed over
+    holds: bool = False  # it sets going the trainer among its arguments
+    model_arguments: str = ""  # the prefix of the arguments that go on to the class of the model
+
+
+@dataclass(frozen=True, slots=True)
+class DictRule:
+    """A dict in place of a call, by its name in a configuration file, which holds values and makes nothing."""
+
+    names: tuple[str, ...]
+    clipping: Clipping
+    model: str  # the name beside it of the dict that describes the model
+    kind: str  # the entry of such a dict that says what is made of it
+    beside: str = ""  # a name that has to be a dict as well
+    bases: str = ""  # names the files that this one builds upon
+    anew: str = ""  # the entry that says that a dict of theirs is not built upon
 
 
 @dataclass(slots=True)
@@ -132,6 +171,9 @@ class Knowledge:
     engines: dict[str, dict[str, str]] = field(default_factory=dict)  # by framework: how its object clips
     frameworks: dict[str, Framework] = field(default_factory=dict)
     own: dict[str, CallRule] = field(default_factory=dict)  # the project's own helpers, from its settings
+    dicts: list[DictRule] = field(default_factory=list)
+    called: set[str] = field(default_factory=set)  # names by which people call objects whose call is an event
+    named: set[str] = field(default_factory=set)  # packages whose files are found by the name of the package
     packages: set[str] = field(default_factory=set)  # top-level names the knowledge speaks of
     flags: set[str] = field(default_factory=set)  # what the flags of a command line are read from
     digest: str = ""
@@ -186,7 +228,9 @@ class Knowledge:
         """The last names of the events that are reported on: steps, clips, and optimizers handed to a model."""
         rules = [(name.rpartition(".")[2], rule) for name, rule in (*self.calls.items(), *self.own.items())]
         rules += [(name, rule) for (_, name), rule in self.methods.items()]
-        found = frozenset(name for name, rule in rules if rule.event in ("step", "clip"))
+        events = ("step", "clip", "told-step")
+        found = frozenset(name for name, rule in rules if rule.event in events and name != "__call__")
+        found |= self.called
         # `model.compile(optimizer="adam")` names no class: the call itself has to be looked for.
         return found | {name for name, rule in rules if rule.event == "fit" and rule.slot("optimizer")}
 
@@ -198,15 +242,21 @@ class Knowledge:
     @property
     def probes(self) -> frozenset[str]:
         """The words of which a file has one if it can hold such an event."""
-        return self.decisive - self.fits | self.told | self.words
+        dicts = {name for rule in self.dicts for name in rule.names}
+        told = self._told(self.words | self.named)
+        return self.decisive - self.fits | told | self.words | self.named | dicts
 
     @property
     def told(self) -> frozenset[str]:
         """The last names of the classes that clip only where an argument says so, or do so unless it does."""
+        return self._told(self.words)
+
+    def _told(self, without: set[str]) -> frozenset[str]:
+        """The last names of such classes of all packages but some."""
         return frozenset(
             name.rpartition(".")[2]
             for name, rule in self.classes.items()
-            if rule.clipping and name.partition(".")[0] not in self.words
+            if rule.clipping and name.partition(".")[0] not in without
         )
 
     def event_names(self) -> frozenset[str]:
@@ -214,17 +264,22 @@ class Knowledge:
         known = (*self.calls.items(), *self.own.items())
         names = {name.rpartition(".")[2] for name, rule in known if rule.event in _GRADIENT}
         names |= {name for (_, name), rule in self.methods.items() if rule.event in _GRADIENT}
+        names.discard("__call__")
         # What clips by itself is no reason to follow all that is called `train`.
         quiet = {
             rule.role for rule in self.classes.values() if rule.clipping and not rule.clipping.on_by_default
         }
-        names |= {
-            name for (role, name), rule in self.methods.items() if rule.event == "fit" and role in quiet
-        }
-        return frozenset(names | {".grad"} | self.told)
+        fits = ((role, name) for (role, name), rule in self.methods.items() if _is_telling(rule))
+        names |= {name for role, name in fits if role in quiet}
+        return frozenset(names | {".grad"} | self.told | self.called)
 
 
-_GRADIENT = frozenset({"clip", "step", "backward", "unscale", "zero-grad"})
+def _is_telling(rule: CallRule) -> bool:
+    """Whether a method sets a trainer going by a name that says so."""
+    return rule.event == "fit" and not rule.common
+
+
+_GRADIENT = frozenset({"clip", "step", "told-step", "backward", "unscale", "zero-grad"})
 _SLOTS = (
     "parameters",
     "threshold",
@@ -241,6 +296,10 @@ _SLOTS = (
     "factory",
     "settings",
     "target",
+    "trainer",
+    "callbacks",
+    "mode",
+    "update",
 )
 _FRAMEWORK = {"name": str, "checked": str, "recognised": str, "fixed": str, "tried": str}
 _ABOUT = {"shadowed": bool, "listed": bool}
@@ -264,10 +323,42 @@ _KEYS = {
         "model",
         "settings",
         "callbacks",
+        "optimizers",
+        "holds",
+        "model-arguments",
     },
-    "call": {"names", "former", "event", "kind", "replaced-by", "unscales", *_SLOTS},
-    "method": {"of", "names", "former", "event", "kind", "replaced-by", "unscales", *_SLOTS},
+    "call": {"names", "former", "event", "kind", "kinds", "replaced-by", "unscales", *_SLOTS},
+    "method": {
+        "of",
+        "names",
+        "former",
+        "called",
+        "event",
+        "kind",
+        "kinds",
+        "replaced-by",
+        "unscales",
+        "clipping",
+        "common",
+        *_SLOTS,
+    },
     "wrapper": {"names", "former", "argument", "sharded", "normalises"},
+    "dict": {"names", "clipping", "model", "kind", "beside", "bases", "anew"},
+}
+_CLIPPING = {
+    "arguments",
+    "former",
+    "default",
+    "value",
+    "looked-at",
+    "elsewhere",
+    "refused",
+    "none",
+    "position",
+    "zero",
+    "beside",
+    "member",
+    "hook",
 }
 _SECTIONS = {
     "framework",
@@ -355,6 +446,7 @@ def _read(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
     knowledge.aliases.update(data.get("aliases", {}))
     knowledge.packages.update(name.partition(".")[0] for name in data.get("aliases", {}))
     knowledge.words.update(data.get("libraries", {}).get("words", ()))
+    knowledge.named.update(data.get("libraries", {}).get("named", ()))
     knowledge.not_finite.update(data.get("checks", {}).get("not-finite", ()))
     knowledge.hints.update({key: re.compile(text) for key, text in data.get("hints", {}).items()})
     for key, text in data.get("fix", {}).items():
@@ -403,12 +495,20 @@ def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
             _slot(entry.get("model")),
             _slot(entry.get("settings")),
             _slot(entry.get("callbacks")),
+            _slot(entry.get("optimizers")),
+            entry.get("holds", False),
+            entry.get("model-arguments", ""),
         )
         for name in entry["names"]:
             if _is_pattern(name):
                 knowledge.class_patterns.append((_pattern(name), rule))
             else:
                 knowledge.classes[name] = rule
+    for entry in data.get("dict", ()):
+        told = _clipping(entry["clipping"])
+        assert told is not None
+        further = (entry.get(key, "") for key in ("model", "kind", "beside", "bases", "anew"))
+        knowledge.dicts.append(DictRule(tuple(entry["names"]), told, *further))
     for entry in data.get("wrapper", ()):
         if entry.get("sharded"):
             knowledge.sharding.update(entry["names"])
@@ -432,7 +532,11 @@ def _read_calls(knowledge: Knowledge, data: Mapping[str, Any], framework: str) -
                 entry.get("replaced-by", ""),
                 entry.get("unscales", False),
                 framework,
+                tuple(entry.get("kinds", {}).items()),
+                _clipping(entry.get("clipping")),
+                entry.get("common", False),
             )
+            knowledge.called.update(entry.get("called", ()))
             for name in entry["names"]:
                 if section == "call":
                     knowledge.calls[name] = rule
@@ -443,16 +547,7 @@ def _read_calls(knowledge: Knowledge, data: Mapping[str, Any], framework: str) -
 def _clipping(data: Mapping[str, Any] | None) -> Clipping | None:
     if data is None:
         return None
-    unknown = set(data) - {
-        "arguments",
-        "former",
-        "default",
-        "value",
-        "looked-at",
-        "elsewhere",
-        "refused",
-        "none",
-    }
+    unknown = set(data) - _CLIPPING
     if unknown:
         raise KnowledgeError(f"clipping has unknown keys {sorted(unknown)}")
     return Clipping(
@@ -463,7 +558,21 @@ def _clipping(data: Mapping[str, Any] | None) -> Clipping | None:
         re.compile(data["elsewhere"]) if "elsewhere" in data else None,
         re.compile(data["refused"]) if "refused" in data else None,
         data.get("none", ""),
+        data.get("position", -1),
+        {"off": False, "acts": True}[data.get("zero", "off")],
+        tuple(data.get("beside", {}).items()),
+        _member(data.get("member")),
+        data.get("hook", ""),
     )
+
+
+def _member(data: Mapping[str, Any] | None) -> Member | None:
+    if data is None:
+        return None
+    unknown = set(data) - {"name", "value", "alone", "starred"}
+    if unknown:
+        raise KnowledgeError(f"a member has unknown keys {sorted(unknown)}")
+    return Member(data["name"], data["value"], data.get("alone", False), tuple(data.get("starred", ())))
 
 
 def _hooks(data: Mapping[str, Any] | None) -> Hooks | None:

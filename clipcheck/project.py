@@ -104,6 +104,11 @@ class Project:
         nearest = max((_nearness(file, folder) for file in files), default=0)
         return sorted(file for file in files if _nearness(file, folder) == nearest)
 
+    def file(self, path: str) -> str | None:
+        """A file of the project by its path, None where there is none."""
+        wanted = os.path.normpath(path)
+        return wanted if wanted in self._files.get(segments(wanted)[-1], ()) else None
+
     def _find(self, importer: str, name: str, level: int) -> str | None:
         folder = os.path.dirname(importer)
         wanted = name.split(".") if name else []

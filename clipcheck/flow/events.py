@@ -62,6 +62,8 @@ class Events(Calls):
             return own
         if isinstance(function, External):
             return self.knowledge.call(function.name)
+        if isinstance(function, Object):
+            return self.knowledge.method(function.role, "__call__") if function.cls is None else None
         if not isinstance(call.function, facts.Attribute) or owner is None:
             return None
         name = call.function.attr
@@ -309,10 +311,10 @@ class Events(Calls):
             if given.positional and isinstance(owner, (Object, Unknown, Bound)):
                 known = isinstance(owner, Object) and rule.framework in self.knowledge.engines
                 self.engine = (owner.key, rule.framework) if known and isinstance(owner, Object) else ("", "")
-            self._refresh(tensor)
+            self.refresh(tensor)
         return Literal(None)
 
-    def _refresh(self, tensor: Tensor | None) -> None:
+    def refresh(self, tensor: Tensor | None) -> None:
         site = self.site()
         event = Event.SCALED_BACKWARD if tensor is not None and tensor.scaled else Event.BACKWARD
         cover = Parameters(tensor.models) if tensor is not None and tensor.models else None
@@ -694,6 +696,8 @@ _EVENTS = {
     "tensor": "tensor",
     "step-hook": "step_hook",
     "fit": "fit",
+    "told-step": "told_step",
+    "add-callbacks": "add_callbacks",
     "own-optimizers": "own_optimizers",
     "add-parameters": "add_parameters",
 }

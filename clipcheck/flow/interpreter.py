@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from clipcheck import facts
 from clipcheck.findings import Site
+from clipcheck.flow.configs import Configs
 from clipcheck.flow.core import ENTRY_FUEL, VALUE_FUEL, OutOfFuel
 from clipcheck.flow.records import Sightings
-from clipcheck.flow.statements import Statements
 from clipcheck.flow.values import (
     Arguments,
     ClassRef,
@@ -35,7 +35,7 @@ MAX_ROOTS = 3  # contexts that one step is first met in
 MAX_CALLERS = 12  # a name that more functions call says nothing about who calls this one
 
 
-class Interpreter(Statements):
+class Interpreter(Configs):
     """Runs modules and entry points, and gathers what was sighted."""
 
     def __init__(self, project: Project) -> None:
@@ -145,6 +145,7 @@ class Interpreter(Statements):
         frame.locals["__name__"] = Literal("__main__")
         self.worlds = (World(((ANY, Gradients(Phase.EMPTY)),)),)
         self.run_block(frame, module.body)
+        self.configure(frame, module)
         frame.locals["__name__"] = Literal("imported")
 
     def bind_import(self, frame: Frame, statement: facts.Import) -> None:

@@ -74,11 +74,13 @@ class Names(Iterators):
         return found if found is not None else Unknown(f"{value.filename}:{value.name}")
 
     def _starred(self, module: Frame, name: str) -> Value | None:
-        """A name that a star import of an unread library may have brought: unknown, but one thing."""
-        for key in module.locals:
-            if key.startswith("* "):
-                return External(f"{key[2:]}.{name}")
-        return None
+        """A name that a star import of an unread library may have brought: unknown, but one thing.
+
+        Of several such imports it is from the one in which it is known, if any.
+        """
+        found = [f"{key[2:]}.{name}" for key in module.locals if key.startswith("* ")]
+        known = (one for one in found if self.knowledge.class_rule(one) or self.knowledge.call(one))
+        return External(next(known, found[0])) if found else None
 
     def module_member(self, filename: str, name: str) -> Value | None:
         """What a module of the project calls `name`, or its submodule of that name."""

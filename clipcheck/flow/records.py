@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from clipcheck.facts import Call
+from clipcheck.facts import Call, Expression
 from clipcheck.findings import Evidence, Site, Span
 from clipcheck.flow.values import Object, Option, Value
 from clipcheck.flow.worlds import Guard
@@ -68,6 +68,8 @@ class Told:
     name: str = ""  # the class of what the call makes, where the call does not say it
     handed: tuple[str, int] | None = None  # the settings file that `**` hands over, and a row of its entries
     value: Value | None = None  # of the clipping argument, where it has one
+    optimizer: Expression | None = None  # what the call names as the optimizer
+    parameters: str = ""  # an expression for what that updates
     fitted: list[Site] = field(default_factory=list)  # where the training is set going
     rows: list[tuple[str, int]] = field(default_factory=list)  # the same, by file and row of the called name
 

@@ -9,7 +9,7 @@ from clipcheck import facts
 from clipcheck.facts import Expression, Statement
 from clipcheck.findings import Evidence
 from clipcheck.flow.render import last_identifier, names_in, render
-from clipcheck.flow.trainers import Trainers
+from clipcheck.flow.toldsteps import ToldSteps
 from clipcheck.flow.values import (
     ClassRef,
     Elements,
@@ -34,7 +34,7 @@ MAX_ROUNDS = 5  # of a loop, until its worlds are stable
 MAX_UNROLLED = 6  # members of a known sequence that a loop is run for one by one
 
 
-class Statements(Trainers):
+class Statements(ToldSteps):
     """Runs statements. A block ends by falling through (""), by a jump in a loop, or by leaving."""
 
     def run_block(self, frame: Frame, body: tuple[Statement, ...]) -> str:

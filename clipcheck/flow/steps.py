@@ -60,7 +60,7 @@ class Steps(Covers):
                 self._scaler_name(frame),
                 iterator=parameters.iterator if isinstance(parameters, Parameters) else "",
             )
-            self._clip(rule.kind or "norm", cover, context, call, rule.replaced_by)
+            self._clip(_kind(rule, given), cover, context, call, rule.replaced_by)
         self.use_up(parameters)
         return Tensor(frozenset(), True)
 
@@ -228,7 +228,7 @@ class Steps(Covers):
         if tensors:
             models = (Tensor(),)
         text = render(expression) if is_reference(expression) else None
-        names = Names(text, self._parameters_text(frame, held), scaler)
+        names = Names(text, self.parameters_text(frame, held), scaler)
         if _is_remote(optimizer) or self.engine == ("", ""):
             names = Names(None, None)  # an engine that nothing is known of clips in a way of its own
         elif self.engine is not None:
@@ -248,7 +248,7 @@ class Steps(Covers):
         known.paths = list(dict.fromkeys([*known.paths, *paths]))[:MAX_PATHS]
         known.loops = tuple(dict.fromkeys([*known.loops, *self.notes]))
 
-    def _parameters_text(self, frame: Frame, held: Parameters | None) -> str | None:
+    def parameters_text(self, frame: Frame, held: Parameters | None) -> str | None:
         """An expression, in the names in reach, for all that an optimizer updates and nothing else."""
         if held is None or held.part:
             return None
@@ -289,6 +289,14 @@ class Steps(Covers):
                     return name
             scope = scope.parent
         return ""
+
+
+def _kind(rule: CallRule, given: Arguments) -> str:
+    """The kind of a clip: that of its function, or what the argument for it says."""
+    mode = given.get(rule.slot("mode"))
+    if mode is None:
+        return rule.kind or "norm"
+    return dict(rule.kinds).get(str(literal(mode)), "library")
 
 
 def _unburdened(state: Gradients) -> Gradients:

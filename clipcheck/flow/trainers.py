@@ -6,14 +6,15 @@ that the framework calls are followed in the order that the knowledge gives, so 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
 from clipcheck import facts
+from clipcheck.flow.members import Members, complete
 from clipcheck.flow.options import written_as
 from clipcheck.flow.records import MAX_PATHS, Names, Step, StepContext, Told
 from clipcheck.flow.render import last_identifier, names_in, render
-from clipcheck.flow.steps import Steps
 from clipcheck.flow.values import (
     Arguments,
     Elements,
@@ -33,12 +34,12 @@ from clipcheck.flow.values import (
     members,
 )
 from clipcheck.flow.worlds import ANY, World, merge, split
-from clipcheck.knowledge import CallRule, Clipping, Hooks
+from clipcheck.knowledge import CallRule, Clipping, Hooks, Slot
 from clipcheck.protocol import Event, Gradients, Phase
 from clipcheck.settingsfiles import SUFFIXES
 
 
-class Trainers(Steps):
+class Trainers(Members):
     """What happens where a trainer is made, and where it is set going."""
 
     # -- the call that tells how to clip ---------------------------------------------------------------
@@ -53,7 +54,9 @@ class Trainers(Steps):
         obstacle = "its arguments go through a constructor of the project" if own else ""
         name = made.cls.definition.name if made.cls is not None else made.name.rpartition(".")[2]
         unsaid = "" if indirect or last_identifier(call.function) == name else name
-        self.told[made.key] = Told(self.site(), call, made.rule.clipping, indirect, obstacle, name=unsaid)
+        told = Told(self.site(), call, made.rule.clipping, indirect, obstacle, name=unsaid)
+        told.optimizer = argument_at(call, made.rule.optimizers)
+        self.told[made.key] = told
 
     def _rule(
         self, frame: Frame, function: Value, owner: Value | None, given: Arguments, call: facts.Call
@@ -70,36 +73,66 @@ class Trainers(Steps):
     def fit(
         self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
     ) -> Value | None:
-        trainer = owner.receiver if isinstance(owner, Super) else owner
-        if not isinstance(trainer, Object) or trainer.rule is None or trainer.rule.clipping is None:
+        trainer = self._set_going(rule, owner, given)
+        if trainer is None or trainer.rule is None or trainer.rule.clipping is None:
             return None
         if not self.following:
             return Literal(None)
         made = Arguments(trainer.arguments, trainer.keywords)
         model: Value | None
+        held: Value | None = None
         if rule.slot("optimizer") is not None:
             model = trainer
             teller = self._compiled(trainer, given.get(rule.slot("optimizer")), call)
         else:
             model = given.get(rule.slot("model")) or made.get(trainer.rule.model)
-            teller = self._teller(trainer, made)
+            if trainer.rule.clipping.member is not None:
+                held = self.callbacks_of(trainer, given.get(rule.slot("callbacks")))
+            teller = self._teller(trainer, made, held)
         if teller is None:
             return None
         worlds = self.worlds
         for one in choices(model) if model is not None else (Unknown(f"{trainer.key}.model"),):
             self.worlds = (World(((ANY, Gradients(Phase.EMPTY)),)),)
-            self._train(frame, trainer, teller, one)
+            self._train(frame, trainer, teller, self.model_handed(trainer, one), held)
             row = (frame.filename, call.name_span.row)
             told = self.told[teller.key]
             told.rows += [row] if row not in told.rows else []
         self.worlds = worlds
         return Literal(None)
 
-    def _teller(self, trainer: Object, made: Arguments) -> Object | None:
-        """The object whose call carries the clipping argument: the trainer, or the settings that it is given."""
+    def _set_going(self, rule: CallRule, owner: Value | None, given: Arguments) -> Object | None:
+        """The trainer that a call sets going: the one whose method it is, or one that it is handed."""
+        if rule.slot("trainer") is not None:
+            owner = given.get(rule.slot("trainer"))
+        trainer = owner.receiver if isinstance(owner, Super) else owner
+        found = [one for one in choices(trainer) if isinstance(one, Object)] if trainer is not None else []
+        if len(found) == 1 and found[0].rule is not None and found[0].rule.holds:
+            found = list(self._held_by(found[0]))
+        return found[0] if len(found) == 1 else None
+
+    def _held_by(self, holder: Object, depth: int = 3) -> Iterator[Object]:
+        """The trainers that an object was made with, where it has no other settings for them: pipelines, searches."""
+        values = [*holder.arguments, *(value for _, value in holder.keywords)]
+        while values:
+            value = values.pop()
+            if isinstance(value, Table) and any("callbacks" in key for key, _ in value.entries):
+                yield from (holder, holder)  # it may try some that clip
+            for choice in choices(value):
+                rule = choice.rule if isinstance(choice, Object) else None
+                if isinstance(choice, Object) and choice.key in self.told:
+                    yield choice
+                elif isinstance(choice, Object) and rule is not None and rule.holds and depth:
+                    yield from self._held_by(choice, depth - 1)
+                elif isinstance(choice, Items):
+                    values += choice.members
+
+    def _teller(self, trainer: Object, made: Arguments, held: Value | None) -> Object | None:
+        """The object whose call carries the clipping argument: the trainer, or what it is given for that."""
         assert trainer.rule is not None
         settings = made.get(trainer.rule.settings)
-        for choice in choices(settings) if settings is not None else ():
+        clips, _ = self.clip_members(held)
+        for choice in (*clips, *(choices(settings) if settings is not None else ())):
             if isinstance(choice, Object) and choice.key in self.told:
                 return choice
         return trainer if trainer.key in self.told else None
@@ -121,7 +154,7 @@ class Trainers(Steps):
                 return named
         return None
 
-    def _train(self, frame: Frame, trainer: Object, teller: Object, model: Value) -> None:
+    def _train(self, frame: Frame, trainer: Object, teller: Object, model: Value, held: Value | None) -> None:
         """One turn of training: the model's methods around backward, the trainer's clip, and the step."""
         hooks = model.rule.hooks if isinstance(model, Object) and model.rule is not None else None
         optimizers: list[Value] = []
@@ -137,18 +170,27 @@ class Trainers(Steps):
                 return  # its own steps were met on the way
             replaced = isinstance(self._method(model, hooks.clipping), FunctionRef)
         self.worlds = self.worlds or (World(((ANY, Gradients(Phase.EMPTY)),)),)
-        self._refresh(None)
+        self.refresh(None)
         if isinstance(model, Object) and hooks is not None:
             self._after_backward(trainer, model, hooks, optimizers)
             if manual is None:
-                self._doubt_all("whether the model runs the step by itself is not known")
+                self.doubt_all("whether the model runs the step by itself is not known")
         told = self.told[teller.key]
+        if trainer.cls is not None and (name := next(self.clipping_methods(trainer.cls), "")):
+            self.doubt_all(f"`{name}` of {trainer.name} may clip")
         if not replaced:
-            self._clip_as_told(frame, trainer, teller, told)
-        if not isinstance(model, Object) and trainer.rule is not None and trainer.rule.family:
+            self.clip_as_told(frame, trainer, teller, told, held)
+        if trainer.rule is not None and trainer.rule.family and not _is_found(model):
             model = trainer  # by what it trains, whatever the name of the model
-        for optimizer in optimizers or [Unknown(f"{trainer.key}.optimizers()")]:
-            self._trainer_step(optimizer, model, told)
+        for optimizer in optimizers or self._handed_optimizers(trainer):
+            self.trainer_step(optimizer, model, told)
+
+    def _handed_optimizers(self, trainer: Object) -> list[Value]:
+        """The optimizers that a trainer was made with, or one that nothing is known of."""
+        slot = trainer.rule.optimizers if trainer.rule is not None else None
+        value = Arguments(trainer.arguments, trainer.keywords).get(slot)
+        found = list(_optimizers(value)) if value is not None else []
+        return found or [Unknown(f"{trainer.key}.optimizers()")]
 
     def _hook(self, owner: Object, name: str, given: Arguments = Arguments()) -> Value | None:  # noqa: B008
         """Run a method that the framework calls, if the project has it."""
@@ -177,19 +219,12 @@ class Trainers(Steps):
                 self._hook(callback, name, Arguments((trainer, model, *first)))
             self._hook(model, name, Arguments(first))
         if self._method(model, hooks.clipping) is not None:
-            self._doubt_all(f"{model.name} has a `{hooks.clipping}` of its own")
-        for name in self._clipping_methods(model):
+            self.doubt_all(f"{model.name} has a `{hooks.clipping}` of its own")
+        for name in self.clipping_methods(model.cls) if model.cls is not None else ():
             if name not in followed:
-                self._doubt_all(f"`{name}` of {model.name} may clip")
+                self.doubt_all(f"`{name}` of {model.name} may clip")
 
-    def _clipping_methods(self, model: Object) -> Iterator[str]:
-        """The methods of a model's class, and of its bases, that call something that clips by its name."""
-        for ancestor in self.ancestors(model.cls) if model.cls is not None else ():
-            for name, value in getattr(ancestor, "frame", Frame("", "", None)).locals.items():
-                if isinstance(value, FunctionRef) and self.project.clips(value.definition):
-                    yield name
-
-    def _doubt_all(self, reason: str) -> None:
+    def doubt_all(self, reason: str) -> None:
         def doubted(state: Gradients) -> Gradients:
             return state if state.phase is Phase.CLIPPED else replace(state, unsure=state.unsure or reason)
 
@@ -234,16 +269,14 @@ class Trainers(Steps):
 
     # -- the clip ----------------------------------------------------------------------------------------
 
-    def _clip_as_told(self, frame: Frame, trainer: Object, teller: Object, told: Told) -> None:
+    def clip_as_told(
+        self, frame: Frame, trainer: Object, teller: Object, told: Told, held: Value | None = None
+    ) -> None:
         """The framework's own clip, as far as the arguments say whether it takes place."""
         arguments = Arguments(teller.arguments, teller.keywords)
         clipping = told.clipping
         self._look_around(Arguments(trainer.arguments, trainer.keywords), arguments, told)
-        value = next(
-            (found for name in clipping.arguments if (found := self._threshold_of(teller, arguments, name))),
-            None,
-        )
-        told.value = value
+        value = told.value = self._value_told(teller, arguments, clipping)
         told.handed = _handed(arguments) if value is None else None
         if told.handed is not None:
             told.obstacle = (
@@ -255,10 +288,15 @@ class Trainers(Steps):
             return state.after(Event.CLIP, site)[0]
 
         acts = self._acts(value, arguments, told)
+        clips, doubt = self.clip_members(held)
+        if doubt:
+            self.doubt_all(doubt)
+        if clipping.member is not None:
+            acts = bool(clips)
         if acts is True:
             self.change(clip)
         elif acts is None:
-            self._doubt_all(f"`{clipping.arguments[0]}` has a value that is not known")
+            self.doubt_all(f"`{clipping.arguments[0]}` has a value that is not known")
         elif isinstance(value, Option) or any(
             isinstance(one, Option) for one in choices(value or Literal(None))
         ):
@@ -270,24 +308,29 @@ class Trainers(Steps):
             self.change(clip)
             self.worlds = merge([self.worlds, off])
 
-    def _threshold_of(self, teller: Object, arguments: Arguments, name: str) -> Value | None:
+    def _value_told(self, teller: Object, arguments: Arguments, clipping: Clipping) -> Value | None:
         """The value of a clipping argument: as it was assigned later on, as handed over, or the class's own default."""
-        given = teller.attributes.get(name) or arguments.get((name, -1))
-        if given is not None or teller.cls is None:
-            return given
-        own = self.class_member(teller.cls, name)
-        if isinstance(own, Option) and not own.name:  # `max_grad_norm: float = field(default=0.0)`
-            return Option(name, own.default, own.place, written_as(name, own.default))
-        return own
+        for number, name in enumerate(clipping.arguments):
+            slot = (name, clipping.position if not number else -1)
+            found = teller.attributes.get(name) or arguments.get(slot)
+            if found is None and teller.cls is not None:
+                found = self.class_member(teller.cls, name)
+                if (
+                    isinstance(found, Option) and not found.name
+                ):  # `max_grad_norm: float = field(default=0.0)`
+                    found = Option(name, found.default, found.place, written_as(name, found.default))
+            if found is not None:
+                return found
+        return None
 
     def _acts(self, value: Value | None, arguments: Arguments, told: Told) -> bool | None:
         """Whether the framework clips with this value, options at their defaults; None where that is not known."""
         if value is None:
-            unseen = any(name is None and not _complete(one) for name, one in arguments.keywords)
+            unseen = any(name is None and not complete(one) for name, one in arguments.keywords)
             if told.indirect or unseen:
                 return True if told.clipping.on_by_default else None
             return told.clipping.on_by_default
-        found = {_positive(choice) for choice in choices(value)}
+        found = {_positive(choice, told.clipping) for choice in choices(value)}
         return found.pop() if len(found) == 1 else None
 
     def _look_around(self, trainer: Arguments, arguments: Arguments, told: Told) -> None:
@@ -297,7 +340,7 @@ class Trainers(Steps):
             for one in choices(value) if value is not None else ():
                 text = _text(one)
                 if told.clipping.elsewhere is not None and told.clipping.elsewhere.search(text):
-                    self._doubt_all(f"`{name}` has a configuration of its own, which may clip")
+                    self.doubt_all(f"`{name}` has a configuration of its own, which may clip")
                 elif told.clipping.refused is not None and told.clipping.refused.search(text):
                     told.obstacle = f"it is refused with this `{name}`"
                 elif isinstance(one, Unknown) and not self.knowledge.is_harmless(text):
@@ -305,9 +348,12 @@ class Trainers(Steps):
 
     # -- the step ----------------------------------------------------------------------------------------
 
-    def _trainer_step(self, optimizer: Value, model: Value, told: Told) -> None:
+    def trainer_step(self, optimizer: Value, model: Value, told: Told) -> None:
+        """The step of a framework, which stands at the call that tells it how to clip."""
         key = optimizer.key if isinstance(optimizer, (Object, Unknown)) else ""
         fitted = self.site()
+        if key in self.by_hand:
+            self.doubt_all("the code changes these gradients by itself")
         paths, self.worlds = self.paths_of(self.worlds, key, Event.STEP, told.site)
         held = self.updated(optimizer)
         known = [self.sightings.objects.get(one) for one in sorted(held.models)] if held is not None else []
@@ -340,11 +386,6 @@ def _optimizers(value: Value, depth: int = 4) -> Iterator[Value]:
                 yield from _optimizers(member, depth - 1)
 
 
-def _complete(value: Value) -> bool:
-    """Whether all entries of what `**` spreads are known."""
-    return isinstance(value, Table) and not value.partial and all(key for key, _ in value.entries)
-
-
 def _handed(arguments: Arguments) -> tuple[str, int] | None:
     """The settings file, and a row in it, whose entries `**` hands over."""
     for name, value in arguments.keywords:
@@ -354,18 +395,42 @@ def _handed(arguments: Arguments) -> tuple[str, int] | None:
     return None
 
 
-def _positive(value: Value) -> bool | None:
-    """Whether a threshold switches clipping on: None, False, zero and less do not; None where nobody knows."""
+def argument_at(call: facts.Call, slot: Slot | None) -> facts.Expression | None:
+    """The argument of a call at a slot of the knowledge, as it is written."""
+    if slot is None:
+        return None
+    named = next((value for name, value in call.keywords if name == slot[0]), None)
+    return named or (call.arguments[slot[1]] if 0 <= slot[1] < len(call.arguments) else None)
+
+
+def _is_found(model: Value) -> bool:
+    """Whether a model is more than a name or an unknown value."""
+    return isinstance(model, Object) and (model.cls is not None or bool(model.rule and model.rule.family))
+
+
+def _positive(value: Value, clipping: Clipping) -> bool | None:
+    """Whether a threshold switches clipping on: None, False and infinity do not, nor does zero as a rule.
+
+    None where nobody knows.
+    """
     constant = literal(value)
-    if constant is None:
+    if constant is None or constant is False:
         return False
-    return bool(constant > 0) if isinstance(constant, (int, float)) else None
+    if isinstance(value, External) and value.name.rpartition(".")[2] == "inf":  # `math.inf`
+        return False
+    if isinstance(value, Table) and value.entries:  # `dict(max_norm=35, norm_type=2)`
+        return True
+    if not isinstance(constant, (int, float)):
+        return None
+    return not math.isinf(constant) and (constant > 0 or clipping.zero_acts)
 
 
 def _text(value: Value) -> str:
     """What names a strategy or a plugin: a string, the class that makes it, or how the code puts it."""
     if isinstance(value, (Object, External)):
         return value.name
+    if isinstance(value, Table):  # a dict in place of a call says in one entry what it makes
+        return next((_text(entry) for key, entry in value.entries if key == "type"), "a dict")
     if isinstance(value, Unknown):  # its key ends in the name of the class, or in the expression
         return value.key.rpartition(":")[2]
     constant = literal(value)

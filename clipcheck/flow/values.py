@@ -235,6 +235,7 @@ class Object(Value):
         "external",
         "key",
         "keywords",
+        "named",
         "rule",
         "site",
     )
@@ -252,6 +253,7 @@ class Object(Value):
         self.keywords: tuple[tuple[str | None, Value], ...] = ()
         self.count: int = 1
         self.annotated = False  # known from an annotation, nobody in sight made it
+        self.named = False  # known by a name alone, that a framework makes it from
 
     @property
     def role(self) -> str:
@@ -264,8 +266,8 @@ class Object(Value):
 
     @property
     def origin(self) -> str:
-        """How it is known to be at its place: "made" there, or "expected" by an annotation."""
-        return "expected" if self.annotated else "made"
+        """How it is known to be at its place: "made" there, "named", or "expected" by an annotation."""
+        return "expected" if self.annotated else "named" if self.named else "made"
 
     def place(self) -> tuple[str, int]:
         return self.site.filename, self.site.span.row

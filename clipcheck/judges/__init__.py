@@ -36,6 +36,7 @@ STEPS: Mapping[str, Callable[[Step, Docket], Verdict | None]] = {
     "CLP103": clp103.judge,
     "CLP104": clp104.judge,
     "CLP105": clp105.judge,
+    "CLP302": clp302.of_trainer,
 }
 CLIPS: Mapping[str, Callable[[Clip, Docket], Verdict | None]] = {
     "CLP201": clp201.judge,

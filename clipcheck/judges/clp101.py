@@ -10,8 +10,8 @@ from clipcheck.judges import words
 
 
 def judge(step: Step, docket: Docket) -> Verdict | None:
-    if step.told is not None:
-        return None  # the framework's own step: CLP104, or CLP105
+    if step.told is not None and step.told.clipping.arguments:
+        return None  # the framework's own step, which it clips when told: CLP104, or CLP105
     worst = bare_at_all(step, docket)
     if worst is None:
         return None
@@ -20,7 +20,8 @@ def judge(step: Step, docket: Docket) -> Verdict | None:
     message = (
         f"{words.quoted(step.call)} uses gradients that nothing has clipped{where}; {words.model(assessed)}"
     )
-    chain = words.distinct((*words.of_step(context, assessed), *evidence, *unread(step, context, docket)))
+    known = words.of_trainer(step.told, context, assessed) if step.told else words.of_step(context, assessed)
+    chain = words.distinct((*known, *evidence, *unread(step, context, docket)))
     return Verdict("CLP101", message, step.site, assessed.risk, chain)
 
 

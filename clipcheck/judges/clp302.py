@@ -6,12 +6,28 @@ import math
 
 from clipcheck.docket import Docket
 from clipcheck.findings import Evidence, Verdict
-from clipcheck.flow.records import Clip, ClipContext
-from clipcheck.flow.values import Literal, Option, literal
+from clipcheck.flow.records import Clip, ClipContext, Step
+from clipcheck.flow.values import Literal, Option, Value, literal
 from clipcheck.judges import words
 
 NEVER_ACTS = 1e4
 STOPS = 1e-4
+
+
+def of_trainer(step: Step, docket: Docket) -> Verdict | None:
+    """The same of the threshold that a framework is told."""
+    told = step.told
+    value = literal(told.value) if told is not None else None
+    if told is None or isinstance(value, bool) or not isinstance(value, (int, float)) or math.isinf(value):
+        return None
+    harm = harm_of(value) if value > 0 or told.clipping.zero_acts else ""
+    worst = docket.worst(step.contexts)
+    if not harm or worst is None:
+        return None
+    context, assessed = worst
+    message = f"{words.quoted(told.call)} has a threshold of {value!r}, which {harm}; start at 1.0"
+    evidence = words.distinct((*_written(told.value), *words.of_trainer(told, context, assessed)))
+    return Verdict("CLP302", message, step.site, assessed.risk, evidence)
 
 
 def judge(clip: Clip, docket: Docket) -> Verdict | None:
@@ -47,7 +63,10 @@ def harm_of(threshold: float, kind: str = "norm") -> str:
 
 def _origin(context: ClipContext) -> tuple[Evidence, ...]:
     """Where the threshold is written, if elsewhere than in the call."""
-    value = context.threshold
+    return _written(context.threshold)
+
+
+def _written(value: Value | None) -> tuple[Evidence, ...]:
     if isinstance(value, Option):
         return (Evidence(*value.place, f"the default of `{value.name}`"),)
     if isinstance(value, Literal) and value.place[0]:
