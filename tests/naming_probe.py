@@ -46,34 +46,34 @@ class Probe:
             self.method(entry)
         for name in self.data.get("checks", {}).get("not-finite", ()):
             self.named(name)
-        if "clip" in self.data.get("fix", {}):
-            self.named(self.data["fix"]["clip"])
+        for section in ("fix", "values"):
+            if "clip" in self.data.get(section, {}):
+                self.named(self.data[section]["clip"])
 
     def entry(self, section: str, entry: dict[str, Any]) -> None:
         """A class, call or wrapper: its names, and for each the arguments that the entry speaks of."""
         former = set(entry.get("former", ()))
+        together: list[Any] = []
         for name in entry["names"]:
             if name in former:
                 continue
             found = self.named(name)
+            together += found
             if section == "class":
                 self.class_arguments(name, found, entry)
             for one in found if section == "call" else ():
                 self.slots(name, one, entry, ("names", "former"))
             if "replaced-by" in entry:
                 self.named(f"{name.rpartition('.')[0]}.{entry['replaced-by']}")
+        if section == "class":
+            self.clipping(entry, together)
 
     def class_arguments(self, name: str, found: list[Any], entry: dict[str, Any]) -> None:
         """The arguments of a class that the knowledge reads or writes, and the methods that a trainer calls."""
-        pattern = "*" in name or "[" in name
-        for one in found if not pattern else ():
+        for one in found if not is_pattern(name) else ():
             self.slots(name, one, entry, ("names", "former", "clipping", "hooks"))
-        clipping = entry.get("clipping")
-        if clipping and found and not self.told_elsewhere(entry):
-            former = clipping.get("former", ())
-            for argument in (*clipping["arguments"], *clipping.get("looked-at", ())):
-                if argument not in former and not any(takes(one, argument) for one in found):
-                    self.problems.append(f"{name}: it has no argument `{argument}`")
+        if found and "clipping" in entry and not self.told_elsewhere(entry):
+            self.arguments(name, found, entry["clipping"])
         for key in HOOKS:
             hooks = entry.get("hooks", {})
             methods = hooks.get(key, ())
@@ -82,6 +82,27 @@ class Probe:
                     continue
                 if found and not any(hasattr(one, method) for one in found):
                     self.problems.append(f"{name}: it has no `{method}`, which is one of its hooks")
+
+    def arguments(self, name: str, found: list[Any], clipping: dict[str, Any]) -> None:
+        """The arguments that say whether something clips, and what a fix writes beside them."""
+        if "within" in clipping or "named-by" in clipping:
+            return  # they are entries of a table
+        for argument in (*clipping.get("arguments", ()), *clipping.get("beside", ())):
+            if argument not in clipping.get("former", ()) and not any(takes(one, argument) for one in found):
+                self.problems.append(f"{name}: it has no argument `{argument}`")
+
+    def clipping(self, entry: dict[str, Any], found: list[Any]) -> None:
+        """What a fix makes, and the further arguments that are looked at: some of the names have each."""
+        clipping = entry.get("clipping", {})
+        for name in (clipping.get("member", {}).get("name"), clipping.get("around"), clipping.get("first")):
+            if name:
+                self.named(name)
+        if found and not self.told_elsewhere(entry):
+            for argument in clipping.get("looked-at", ()):
+                if argument not in clipping.get("former", ()) and not any(
+                    takes(one, argument) for one in found
+                ):
+                    self.problems.append(f"{entry['names'][0]}: no name here has an argument `{argument}`")
 
     def told_elsewhere(self, entry: dict[str, Any]) -> bool:
         """Whether the arguments that say how to clip are those of another object, which is handed over."""
@@ -104,6 +125,8 @@ class Probe:
             if not having:
                 self.problems.append(f"{name}: no class of the role {entry['of']} has such a method")
                 continue
+            if "clipping" in entry:
+                self.arguments(name, [getattr(one, name) for one in having], entry["clipping"])
             for one in having[:1]:
                 self.slots(f"{one.__name__}.{name}", getattr(one, name), entry, ("names", "of", "former"), 1)
 
