@@ -69,19 +69,11 @@ class Probe:
             self.clipping(entry, together)
 
     def class_arguments(self, name: str, found: list[Any], entry: dict[str, Any]) -> None:
-        """The arguments of a class that the knowledge reads or writes, and the methods that a trainer calls."""
+        """The arguments of a class that the knowledge reads or writes."""
         for one in found if not is_pattern(name) else ():
             self.slots(name, one, entry, ("names", "former", "clipping", "hooks"))
         if found and "clipping" in entry and not self.told_elsewhere(entry):
             self.arguments(name, found, entry["clipping"])
-        for key in HOOKS:
-            hooks = entry.get("hooks", {})
-            methods = hooks.get(key, ())
-            for method in [methods] if isinstance(methods, str) else methods:
-                if method in hooks.get("former", ()):
-                    continue
-                if found and not any(hasattr(one, method) for one in found):
-                    self.problems.append(f"{name}: it has no `{method}`, which is one of its hooks")
 
     def arguments(self, name: str, found: list[Any], clipping: dict[str, Any]) -> None:
         """The arguments that say whether something clips, and what a fix writes beside them."""
@@ -92,17 +84,20 @@ class Probe:
                 self.problems.append(f"{name}: it has no argument `{argument}`")
 
     def clipping(self, entry: dict[str, Any], found: list[Any]) -> None:
-        """What a fix makes, and the further arguments that are looked at: some of the names have each."""
+        """What a fix makes, and what is looked at beside: some name of the entry has each argument and each hook."""
         clipping = entry.get("clipping", {})
         for name in (clipping.get("member", {}).get("name"), clipping.get("around"), clipping.get("first")):
             if name:
                 self.named(name)
-        if found and not self.told_elsewhere(entry):
-            for argument in clipping.get("looked-at", ()):
-                if argument not in clipping.get("former", ()) and not any(
-                    takes(one, argument) for one in found
-                ):
-                    self.problems.append(f"{entry['names'][0]}: no name here has an argument `{argument}`")
+        for argument in clipping.get("looked-at", ()) if found and not self.told_elsewhere(entry) else ():
+            if argument not in clipping.get("former", ()) and not any(takes(one, argument) for one in found):
+                self.problems.append(f"{entry['names'][0]}: no name here has an argument `{argument}`")
+        hooks = entry.get("hooks", {})
+        for key in HOOKS if found else ():
+            methods = hooks.get(key, ())
+            for method in [methods] if isinstance(methods, str) else methods:
+                if method not in hooks.get("former", ()) and not any(hasattr(one, method) for one in found):
+                    self.problems.append(f"{entry['names'][0]}: no name here has the hook `{method}`")
 
     def told_elsewhere(self, entry: dict[str, Any]) -> bool:
         """Whether the arguments that say how to clip are those of another object, which is handed over."""
@@ -114,9 +109,11 @@ class Probe:
     def method(self, entry: dict[str, Any]) -> None:
         """A method: one class of its role has it, or one of the wrappers that stand for what they are handed."""
         owners = [one for one in self.data.get("class", ()) if one["role"] == entry["of"]]
+        if not owners:
+            return  # a role of what only the engine makes, or of classes in another file
         owners += self.data.get("wrapper", ())
-        exact = [name for owner in owners for name in owner["names"] if name not in owner.get("former", ())]
-        classes = [one for name in exact if not is_pattern(name) for one in self.resolved(name)]
+        names = [name for owner in owners for name in owner["names"] if name not in owner.get("former", ())]
+        classes = [one for name in names for one in self.resolved(name) if inspect.isclass(one)]
         for name in entry["names"] if classes else ():
             if name in entry.get("former", ()):
                 continue
@@ -226,13 +223,18 @@ def parameters_of(found: Any) -> dict[str, inspect.Parameter] | None:
 
 def takes(found: Any, argument: str) -> bool:
     """Whether a class has an argument of this name, of its own or of a base that it hands it on to."""
-    for one in inspect.getmro(found) if inspect.isclass(found) else (found,):
+    makers = (
+        [one for one in inspect.getmro(found) if "__init__" in vars(one)]
+        if inspect.isclass(found)
+        else [found]
+    )
+    for one in makers:
         parameters = parameters_of(one)
         if parameters is None or argument in parameters:
             return True
         if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
             return False
-    return False
+    return True  # all are handed on, to where nobody can tell
 
 
 if __name__ == "__main__":
