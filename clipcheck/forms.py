@@ -40,50 +40,84 @@ FLAG: Form = (lambda value: isinstance(value, bool), "true or false")
 NUMBER: Form = (lambda value: isinstance(value, int) and not isinstance(value, bool), "a whole number")
 SLOT: Form = (_slot, 'a keyword and a position, such as ["max_norm", 1]')
 TABLE: Form = (lambda value: isinstance(value, dict), "a table")
+TEXT_TABLE: Form = (
+    lambda value: isinstance(value, dict) and all(isinstance(item, str) for item in value.values()),
+    "a table of texts",
+)
 
 _SLOTS = dict.fromkeys(
     (
         "parameters", "threshold", "norm-type", "loss", "optimizer", "closure", "scaler", "model", "function",
-        "arguments", "keywords", "default", "factory",
+        "arguments", "keywords", "default", "factory", "gradients", "variables", "auxiliary", "trained", "trainer",
+        "callbacks", "mode", "update",
     ),
     SLOT,
 )  # fmt: skip
 _CALL = {
-    "names": TEXTS, "former": TEXTS, "event": TEXT, "kind": TEXT, "replaced-by": TEXT, "unscales": FLAG, **_SLOTS,
+    "names": TEXTS, "former": TEXTS, "event": TEXT, "kind": TEXT, "kinds": TEXT_TABLE, "replaced-by": TEXT,
+    "unscales": FLAG, "result": TEXT, "common": FLAG, **_SLOTS,
 }  # fmt: skip
-# By section; of a table inside an entry by "section.key". A key that is not here is not looked at.
+# By section. A key that is not here is not looked at; which keys there are, knowledge.py says.
 FORMS: dict[str, dict[str, Form]] = {
     "class": {
-        "names": TEXTS, "former": TEXTS, "role": TEXT, "family": TEXT, "parameters": SLOT, "line-search": FLAG, "clips": FLAG,
-        "normalised": FLAG, "remote": FLAG, "clipping": TABLE, "hooks": TABLE, "model": SLOT, "settings": SLOT,
-        "callbacks": SLOT,
-    },
-    "class.clipping": {
-        "arguments": TEXTS, "former": TEXTS, "default": (lambda value: value in ("on", "off"), "'on' or 'off'"), "value": TEXT,
-        "looked-at": TEXTS, "elsewhere": TEXT, "refused": TEXT, "none": TEXT,
-    },
-    "class.hooks": {
-        "before": TEXTS, "former": TEXTS, "optimizers": TEXT, "step": TEXTS, "after-backward": TEXTS, "clipping": TEXT,
-        "automatic": TEXT,
+        "names": TEXTS, "former": TEXTS, "role": TEXT, "also": TEXT, "family": TEXT, "parameters": SLOT,
+        "line-search": FLAG, "clips": FLAG, "normalised": FLAG, "remote": FLAG, "clipping": TABLE, "hooks": TABLE,
+        "model": SLOT, "settings": SLOT, "callbacks": SLOT, "optimizers": SLOT, "holds": FLAG,
+        "model-arguments": TEXT, "transforms": TABLE, "transformation": SLOT, "trained": SLOT, "computes": TEXT,
+        "builds": TEXTS,
     },
     "call": _CALL,
-    "method": {"of": TEXT, **_CALL},
+    "method": {"of": TEXT, "called": TEXTS, "clipping": TABLE, **_CALL},
     "wrapper": {"names": TEXTS, "former": TEXTS, "argument": NUMBER, "sharded": FLAG, "normalises": FLAG},
+    "dict": {
+        "names": TEXTS, "clipping": TABLE, "model": TEXT, "kind": TEXT, "beside": TEXT, "bases": TEXT, "anew": TEXT,
+    },
     "passthrough": {"methods": TEXTS, "attributes": TEXTS, "constructors": TEXTS, "true-at-a-step": TEXTS},
-    "libraries": {"harmless": TEXTS, "words": TEXTS},
+    "libraries": {"harmless": TEXTS, "words": TEXTS, "named": TEXTS, "packages": TEXTS},
     "checks": {"not-finite": TEXTS},
     "options": {"flags": TEXTS},
+    "parameters": {"attributes": TEXTS, "methods": TEXTS},
+    "values": {"clip": TEXT, "import": TEXT, "statement": TEXT},
+}  # fmt: skip
+# Of the tables inside an entry, by the key that they stand under.
+TABLES: dict[str, dict[str, Form]] = {
+    "clipping": {
+        "arguments": TEXTS, "former": TEXTS, "default": (lambda value: value in ("on", "off"), "'on' or 'off'"),
+        "value": TEXT, "looked-at": TEXTS, "elsewhere": TEXT, "refused": TEXT, "none": TEXT, "position": NUMBER,
+        "zero": (lambda value: value in ("off", "acts"), "'off' or 'acts'"), "beside": TEXT_TABLE, "member": TABLE,
+        "hook": TEXT, "around": TEXT, "first": TEXT, "default-since": TABLE,
+        "within": (
+            lambda value: isinstance(value, list) and all(map(_slot, value)), "a list of keywords with positions",
+        ),
+        "named-by": (
+            lambda value: isinstance(value, list) and _slot(value[:2]) and _texts(value[2:]),
+            "a keyword, a position and an attribute",
+        ),
+        "idle": TEXTS,
+    },
+    "hooks": {
+        "before": TEXTS, "former": TEXTS, "optimizers": TEXT, "step": TEXTS, "after-backward": TEXTS,
+        "clipping": TEXT, "automatic": TEXT,
+    },
+    "member": {"name": TEXT, "value": TEXT, "alone": FLAG, "starred": TEXTS},
+    "transforms": {"does": TEXT, "kind": TEXT, "threshold": SLOT, "members": SLOT},
+    "default-since": {"package": TEXT, "before": TEXT, "version": TEXT, "default": TEXT},
 }  # fmt: skip
 _NEEDED = {
     "class": ("names", "role"),
-    "class.clipping": ("arguments", "default"),
     "call": ("names", "event"),
     "method": ("names", "of", "event"),
     "wrapper": ("names", "argument"),
+    "dict": ("names", "clipping"),
+    "clipping": ("default",),
+    "member": ("name", "value"),
+    "transforms": ("does",),
+    "default-since": ("package", "before", "version", "default"),
 }
-_ENTRIES = ("class", "call", "method", "wrapper")
-_TABLES = tuple(section for section in FORMS if section not in _ENTRIES and "." not in section)
+_ENTRIES = ("class", "call", "method", "wrapper", "dict")
+_PLAIN = tuple(section for section in FORMS if section not in _ENTRIES)
 _REGULAR = frozenset({"elsewhere", "refused"})
+_ACTED_ON = frozenset({"clipping", "hooks", "transforms", "holds"})  # in whatever role
 
 
 @dataclass(slots=True)
@@ -107,7 +141,7 @@ class Words:
         for entry in (*data.get("call", ()), *data.get("method", ())):
             self.kinds.setdefault(entry["event"], {""}).add(entry.get("kind", ""))
         self.owners.update(entry["of"] for entry in data.get("method", ()))
-        for section in _TABLES:
+        for section in _PLAIN:
             self.keys.setdefault(section, set(FORMS[section])).update(data.get(section, ()))
         for _, key, text in _templates(data):
             self.places.setdefault(key, set()).update(_places(text))
@@ -118,7 +152,7 @@ class Words:
         own.learn(data)
         for number, entry in enumerate(data.get("class", ()), 1):
             title = f"[[class]] {_title(entry, number)}: "
-            if "clipping" not in entry and "hooks" not in entry:  # these are acted on in any role
+            if not _ACTED_ON.intersection(entry):
                 _check_word(title, "role =", entry["role"], self.roles | self.owners | own.owners)
             _check_word(title, "family =", entry.get("family", ""), self.families)
         for section in ("call", "method"):
@@ -128,7 +162,7 @@ class Words:
                 _check_word(title, "kind =", entry.get("kind", ""), self.kinds[entry["event"]])
                 if section == "method":
                     _check_word(title, "of =", entry["of"], self.roles | self.owners | own.roles)
-        for section in _TABLES:
+        for section in _PLAIN:
             for key in data.get(section, ()):
                 _check_word(f"[{section}] ", "the key", key, self.keys[section])
         for owner in data.get("engine", ()):
@@ -145,9 +179,9 @@ def check_form(data: Mapping[str, Any]) -> None:
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise FormError(f"[[{section}]] has to be a list of entries, each under [[{section}]]")
         for number, entry in enumerate(entries, 1):
-            _check_entry(section, f"[[{section}]] {_title(entry, number)}: ", "", entry)
-    for section in _TABLES:
-        _check_entry(section, f"[{section}] ", "", _table(data, section))
+            _check_keys(section, FORMS[section], f"[[{section}]] {_title(entry, number)}: ", "", entry)
+    for section in _PLAIN:
+        _check_keys(section, FORMS[section], f"[{section}] ", "", _table(data, section))
     for section in ("aliases", "fix", "hints"):
         for key, value in _table(data, section).items():
             _check_value(f"[{section}] ", key, value, TEXT, regular=section == "hints")
@@ -161,21 +195,22 @@ def check_form(data: Mapping[str, Any]) -> None:
             raise FormError(f"{where} = {text!r} is no template: {error}") from None
 
 
-def _check_entry(section: str, title: str, prefix: str, entry: Mapping[str, Any]) -> None:
-    for key in _NEEDED.get(section, ()):
+def _check_keys(
+    name: str, forms: Mapping[str, Form], title: str, prefix: str, entry: Mapping[str, Any]
+) -> None:
+    """Look at the keys of an entry, a section or a table, and at those of the tables inside."""
+    for key in _NEEDED.get(name, ()):
         if key not in entry:
             raise FormError(f"{title}there is no key '{prefix}{key}'")
     for key, value in entry.items():
-        form = FORMS[section].get(key)
-        if form is None:
-            continue
-        _check_value(title, prefix + key, value, form, regular=key in _REGULAR)
-        if form is TABLE:
-            _check_entry(f"{section}.{key}", title, f"{prefix}{key}.", value)
+        if key in forms:
+            _check_value(title, prefix + key, value, forms[key], regular=key in _REGULAR)
+            if forms[key] is TABLE:
+                _check_keys(key, TABLES[key], title, f"{prefix}{key}.", value)
     named = [name for key, value in entry.items() if key != "former" for name in _named(value)]
-    for name in entry.get("former", ()):
-        if name not in named:
-            raise FormError(f"{title}{prefix}former names {name!r}, which no other key of the entry does")
+    for former in entry.get("former", ()):
+        if former not in named:
+            raise FormError(f"{title}{prefix}former names {former!r}, which no other key of the entry does")
 
 
 def _check_value(title: str, key: str, value: Any, form: Form, *, regular: bool = False) -> None:
@@ -219,10 +254,18 @@ def _templates(data: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     for owner, templates in data.get("engine", {}).items():
         for key, text in templates.items():
             yield f"[engine.{owner}] {key}", "engine", text
-    for number, entry in enumerate(data.get("class", ()), 1):
-        if "value" in entry.get("clipping", {}):
-            title = f"[[class]] {_title(entry, number)}: clipping.value"
-            yield title, "value", entry["clipping"]["value"]
+    if "statement" in data.get("values", {}):
+        yield "[values] statement", "statement", data["values"]["statement"]
+    for section in ("class", "method", "dict"):
+        for number, entry in enumerate(data.get(section, ()), 1):
+            title, clipping = f"[[{section}]] {_title(entry, number)}: clipping.", entry.get("clipping", {})
+            for key in ("value", "hook"):
+                if key in clipping:
+                    yield title + key, key, clipping[key]
+            if "member" in clipping:
+                yield title + "member.value", "member", clipping["member"]["value"]
+            for key, text in clipping.get("beside", {}).items():
+                yield f"{title}beside.{key}", "beside", text
 
 
 def _places(template: str) -> set[str]:

@@ -46,42 +46,58 @@ class Probe:
             self.method(entry)
         for name in self.data.get("checks", {}).get("not-finite", ()):
             self.named(name)
-        if "clip" in self.data.get("fix", {}):
-            self.named(self.data["fix"]["clip"])
+        for section in ("fix", "values"):
+            if "clip" in self.data.get(section, {}):
+                self.named(self.data[section]["clip"])
 
     def entry(self, section: str, entry: dict[str, Any]) -> None:
         """A class, call or wrapper: its names, and for each the arguments that the entry speaks of."""
         former = set(entry.get("former", ()))
+        together: list[Any] = []
         for name in entry["names"]:
             if name in former:
                 continue
             found = self.named(name)
+            together += found
             if section == "class":
                 self.class_arguments(name, found, entry)
             for one in found if section == "call" else ():
                 self.slots(name, one, entry, ("names", "former"))
             if "replaced-by" in entry:
                 self.named(f"{name.rpartition('.')[0]}.{entry['replaced-by']}")
+        if section == "class":
+            self.clipping(entry, together)
 
     def class_arguments(self, name: str, found: list[Any], entry: dict[str, Any]) -> None:
-        """The arguments of a class that the knowledge reads or writes, and the methods that a trainer calls."""
-        pattern = "*" in name or "[" in name
-        for one in found if not pattern else ():
+        """The arguments of a class that the knowledge reads or writes."""
+        for one in found if not is_pattern(name) else ():
             self.slots(name, one, entry, ("names", "former", "clipping", "hooks"))
-        clipping = entry.get("clipping")
-        if clipping and found and not self.told_elsewhere(entry):
-            former = clipping.get("former", ())
-            for argument in (*clipping["arguments"], *clipping.get("looked-at", ())):
-                if argument not in former and not any(takes(one, argument) for one in found):
-                    self.problems.append(f"{name}: it has no argument `{argument}`")
-        for key in HOOKS:
-            hooks = entry.get("hooks", {})
+        if found and "clipping" in entry and not self.told_elsewhere(entry):
+            self.arguments(name, found, entry["clipping"])
+
+    def arguments(self, name: str, found: list[Any], clipping: dict[str, Any]) -> None:
+        """The arguments that say whether something clips, and what a fix writes beside them."""
+        if "within" in clipping or "named-by" in clipping:
+            return  # they are entries of a table
+        for argument in (*clipping.get("arguments", ()), *clipping.get("beside", ())):
+            if argument not in clipping.get("former", ()) and not any(takes(one, argument) for one in found):
+                self.problems.append(f"{name}: it has no argument `{argument}`")
+
+    def clipping(self, entry: dict[str, Any], found: list[Any]) -> None:
+        """What a fix makes, and what is looked at beside: some name of the entry has each argument and each hook."""
+        clipping = entry.get("clipping", {})
+        for name in (clipping.get("member", {}).get("name"), clipping.get("around"), clipping.get("first")):
+            if name:
+                self.named(name)
+        for argument in clipping.get("looked-at", ()) if found and not self.told_elsewhere(entry) else ():
+            if argument not in clipping.get("former", ()) and not any(takes(one, argument) for one in found):
+                self.problems.append(f"{entry['names'][0]}: no name here has an argument `{argument}`")
+        hooks = entry.get("hooks", {})
+        for key in HOOKS if found else ():
             methods = hooks.get(key, ())
             for method in [methods] if isinstance(methods, str) else methods:
-                if method in hooks.get("former", ()):
-                    continue
-                if found and not any(hasattr(one, method) for one in found):
-                    self.problems.append(f"{name}: it has no `{method}`, which is one of its hooks")
+                if method not in hooks.get("former", ()) and not any(hasattr(one, method) for one in found):
+                    self.problems.append(f"{entry['names'][0]}: no name here has the hook `{method}`")
 
     def told_elsewhere(self, entry: dict[str, Any]) -> bool:
         """Whether the arguments that say how to clip are those of another object, which is handed over."""
@@ -93,9 +109,11 @@ class Probe:
     def method(self, entry: dict[str, Any]) -> None:
         """A method: one class of its role has it, or one of the wrappers that stand for what they are handed."""
         owners = [one for one in self.data.get("class", ()) if one["role"] == entry["of"]]
+        if not owners:
+            return  # a role of what only the engine makes, or of classes in another file
         owners += self.data.get("wrapper", ())
-        exact = [name for owner in owners for name in owner["names"] if name not in owner.get("former", ())]
-        classes = [one for name in exact if not is_pattern(name) for one in self.resolved(name)]
+        names = [name for owner in owners for name in owner["names"] if name not in owner.get("former", ())]
+        classes = [one for name in names for one in self.resolved(name) if inspect.isclass(one)]
         for name in entry["names"] if classes else ():
             if name in entry.get("former", ()):
                 continue
@@ -104,6 +122,8 @@ class Probe:
             if not having:
                 self.problems.append(f"{name}: no class of the role {entry['of']} has such a method")
                 continue
+            if "clipping" in entry:
+                self.arguments(name, [getattr(one, name) for one in having], entry["clipping"])
             for one in having[:1]:
                 self.slots(f"{one.__name__}.{name}", getattr(one, name), entry, ("names", "of", "former"), 1)
 
@@ -203,13 +223,18 @@ def parameters_of(found: Any) -> dict[str, inspect.Parameter] | None:
 
 def takes(found: Any, argument: str) -> bool:
     """Whether a class has an argument of this name, of its own or of a base that it hands it on to."""
-    for one in inspect.getmro(found) if inspect.isclass(found) else (found,):
+    makers = (
+        [one for one in inspect.getmro(found) if "__init__" in vars(one)]
+        if inspect.isclass(found)
+        else [found]
+    )
+    for one in makers:
         parameters = parameters_of(one)
         if parameters is None or argument in parameters:
             return True
         if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
             return False
-    return False
+    return True  # all are handed on, to where nobody can tell
 
 
 if __name__ == "__main__":

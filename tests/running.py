@@ -26,6 +26,13 @@ def needs(*packages: str) -> None:
 
 def norm(folder: Path, environment: Mapping[str, str] | None = None, program: str = "train.py") -> float:
     """Run a program, whose last word on standard output is the norm that its optimizer used."""
+    return words(folder, environment, program)[-1]
+
+
+def words(
+    folder: Path, environment: Mapping[str, str] | None = None, program: str = "train.py"
+) -> list[float]:
+    """Run a program, whose last line on standard output is what it measured."""
     done = subprocess.run(
         [sys.executable, program],
         cwd=folder,
@@ -36,7 +43,11 @@ def norm(folder: Path, environment: Mapping[str, str] | None = None, program: st
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return float(done.stdout.split()[-1])
+    return _words(done.stdout.splitlines()[-1])
+
+
+def _words(line: str) -> list[float]:
+    return [float(word) for word in line.split()]
 
 
 def fixed(folder: Path, *, unsafe: bool = False) -> str:
@@ -45,7 +56,26 @@ def fixed(folder: Path, *, unsafe: bool = False) -> str:
     return (folder / "train.py").read_text(encoding="utf-8")
 
 
-def verified(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def verified(
+    folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run `clipcheck verify` on a folder's `train.py`."""
     command = [sys.executable, "-m", "clipcheck", "verify", *arguments, "--", sys.executable, "train.py"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
+    environment = {**os.environ, **(environment or {})}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+
+
+def watched(folder: Path, verdicts: str, environment: Mapping[str, str] | None = None) -> list[float]:
+    """Run `train.py` under the verifier, which must come to these verdicts, and give what the program measured.
+
+    `verdicts` begins the line that counts them: "1 confirmed, 0 refuted".
+    """
+    done = verified(folder, environment=environment)
+    report = done.stdout.split("clipcheck verify: ", 1)
+    assert len(report) == 2, done.stdout + done.stderr
+    assert f"\n{verdicts}" in report[1], done.stdout + done.stderr
+    confirmed = ", 0 refuted" in verdicts and ", 0 not measurable, 0 not reached" in report[1]
+    assert done.returncode == (0 if confirmed else 1), done.stdout + done.stderr
+    return _words(report[0].splitlines()[-1])

@@ -183,6 +183,9 @@ METHOD = CLASS + 'names = ["invented.Step"]\n[[method]]\nof = "module"\nevent = 
         pytest.param(CALL + 'names = ["invented.clip"]\nthreshold = ["kind", 99]', id="keyword only"),
         pytest.param(CALL + 'names = ["invented.clips"]\nthreshold = ["most", 1]', id="handed on"),
         pytest.param(METHOD + 'names = ["run"]\nclosure = ["closure", 1]', id="method"),
+        pytest.param(METHOD.replace("invented.Step", "invented.Ste*") + 'names = ["run"]', id="method of a pattern"),
+        pytest.param('[[method]]\nof = "optimizer"\nevent = "step"\nnames = ["walk"]', id="method of a role from elsewhere"),
+        pytest.param(CLASS + 'names = ["invented.clips"]\nclipping = { arguments = ["limit"], default = "off" }', id="argument handed on"),
         pytest.param(METHOD + 'names = ["run", "walk"]\nformer = ["walk"]', id="former method"),
     ],
 )  # fmt: skip
@@ -202,7 +205,7 @@ def test_no_problem(tmp_path, text):
         pytest.param(CLASS + 'names = ["invented.*.Norm*"]', "invented.*.Norm*: there is no such name", id="pattern in the middle"),
         pytest.param(CLASS + 'names = ["invented.Trainer"]\nmodel = ["net", 0]', "invented.Trainer: `net` (model) is none of its parameters", id="slot of a class"),
         pytest.param(CLASS + 'names = ["invented.Trainer"]\nclipping = { arguments = ["most"], default = "off" }', "invented.Trainer: it has no argument `most`", id="argument"),
-        pytest.param(CLASS + 'names = ["invented.Trainer"]\nhooks = { step = ["steps"] }', "invented.Trainer: it has no `steps`", id="hook"),
+        pytest.param(CLASS + 'names = ["invented.Trainer"]\nhooks = { step = ["steps"] }', "invented.Trainer: no name here has the hook `steps`", id="hook"),
         pytest.param(CALL + 'names = ["invented.clip"]\nthreshold = ["least", 1]', "invented.clip: `least` (threshold) is none of its parameters", id="keyword"),
         pytest.param(CALL + 'names = ["invented.clip"]\nthreshold = ["most", 2]', "invented.clip: `most` (threshold) is at 1, not at 2", id="position"),
         pytest.param(CALL + 'names = ["invented.clip"]\nreplaced-by = "clip_"', "invented.clip_: there is no such name", id="replaced by"),

@@ -9,80 +9,13 @@ import json
 from pathlib import Path
 
 import pytest
+import test_contributing
 from click.testing import CliRunner
 
 from clipcheck.cli import clipcheck, main
 
-HEAD = """\
-[framework]
-name = "Greenhouse"
-checked = "greenhouse 3.1"
-recognised = "a `Gardener` that is not told to prune, and loops by hand"
-fixed = "`prune_at=1.0` on the `Gardener`; the clip before the step in loops by hand"
-tried = "read"
-"""
-KNOWN = (
-    HEAD
-    + """
-[[class]]
-role = "optimizer"
-names = ["greenhouse.optim.Grow"]
-parameters = ["weights", 1]
-
-[[class]]
-role = "module"
-family = "recurrent"
-names = ["greenhouse.layers.Vine*"]
-
-[[class]]
-role = "gardener"
-names = ["greenhouse.Gardener"]
-clipping = { arguments = ["prune_at"], default = "off" }
-
-[[method]]
-of = "gardener"
-names = ["tend"]
-event = "fit"
-model = ["plant", 0]
-
-[[call]]
-names = ["greenhouse.prune"]
-event = "clip"
-kind = "norm"
-parameters = ["weights", 0]
-threshold = ["limit", 1]
-
-[[call]]
-names = ["greenhouse.water"]
-event = "step"
-optimizer = ["optimizer", 0]
-
-# An object that runs the backward, and whose own method has to clip.
-[engine.Greenhouse]
-clip = "{engine}.prune({parameters}, limit={threshold})"
-
-[[class]]
-role = "bed"
-names = ["greenhouse.Bed"]
-
-[[method]]
-of = "bed"
-names = ["backward"]
-event = "backward"
-loss = ["loss", 0]
-
-[[method]]
-of = "bed"
-names = ["prune"]
-event = "clip"
-kind = "norm"
-parameters = ["weights", 0]
-threshold = ["limit", 1]
-
-[libraries]
-harmless = ["greenhouse"]
-"""
-)
+# The file that CONTRIBUTING shows.
+KNOWN = test_contributing.BLOCKS[0]
 
 START = """\
 from greenhouse.layers import Vine2
