@@ -18,6 +18,8 @@ def to_clip(code: str, told: Told, site: Site, docket: Docket) -> Repair | None:
         level: Applicability = "unsafe" if told.doubt else "safe"
         compose = attach.among_the_arguments if clipping.member is not None else attach.before_the_call
         return compose(told, site, threshold, level, docket)
+    if not clipping.arguments:
+        return None
     name = clipping.arguments[0]
     value = clipping.value.format(threshold=threshold)
     if told.value is not None and not any(key == name for key, _ in told.call.keywords):
@@ -58,5 +60,7 @@ def doubts(told: Told) -> str:
         return "its arguments come from elsewhere"
     if told.obstacle or told.doubt:
         return told.obstacle or told.doubt
+    if not told.clipping.arguments and not told.clipping.hook:
+        return "the framework has no place for a clip there"
     on_purpose = told.value is not None and told.clipping.member is None
     return "it was switched off on purpose" if on_purpose else ""

@@ -7,7 +7,8 @@ from textwrap import dedent
 
 import pytest
 
-from clipcheck.argument import argument_changes
+from clipcheck.argument import argument_changes, member_changes
+from clipcheck.findings import AddMember, Span
 from clipcheck.statements import PlacementError
 
 
@@ -73,3 +74,48 @@ def test_what_is_no_call_has_no_place() -> None:
 
 def test_a_call_of_a_call_is_given_it_last() -> None:
     assert given(dedent("make(1)(\n    a,\n)\n")) == "make(1)(\n    a,\n    clip=1.0,\n)\n"
+
+
+# -- one more member of a list ------------------------------------------------------------------------
+
+
+def with_member(text: str, **flags: bool) -> str:
+    wanted = AddMember(Span(1, 0, 1, len(text)), "cbs", "c", **flags)
+    for place in reversed(member_changes(text, 0, len(text), wanted)):
+        text = text[: place.start] + place.content + text[place.end :]
+    return text
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("f(x)", "f(x, cbs=[c])"),
+        ("f()", "f(cbs=[c])"),
+        ("f(cbs=None)", "f(cbs=[c])"),
+        ("f(cbs=[])", "f(cbs=[c])"),
+        ("f(cbs=[a])", "f(cbs=[a, c])"),
+        ("f(cbs=[a,], y=1)", "f(cbs=[a, c], y=1)"),
+        (
+            "f(\n    cbs=[\n        a,\n        b(1),\n    ],\n)",
+            "f(\n    cbs=[\n        a,\n        b(1),\n        c,\n    ],\n)",
+        ),
+        ("f(cbs=[a,\n       b])", "f(cbs=[a,\n       b,\n       c])"),
+    ],
+)
+def test_a_list_gets_one_more_member(before, after):
+    assert with_member(before) == after
+
+
+def test_one_object_becomes_a_list_of_two_where_one_is_enough():
+    assert with_member("f(cbs=a())", alone=True) == "f(cbs=[a(), c])"
+    assert with_member("f(x)", alone=True) == "f(x, cbs=c)"
+
+
+def test_a_name_that_surely_is_a_list_is_spread():
+    assert with_member("f(cbs=watchers)", listed=True) == "f(cbs=[*watchers, c])"
+
+
+@pytest.mark.parametrize("text", ["f(cbs=watchers)", "f(cbs=a())", "f(cbs=(a, b))", "f(cbs='disable')"])
+def test_what_is_no_list_that_can_be_seen_gets_no_member(text):
+    with pytest.raises(PlacementError):
+        with_member(text)
