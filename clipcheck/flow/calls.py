@@ -185,6 +185,7 @@ class Calls(Expressions):
         for name, value in given.keywords:
             if name is None and isinstance(value, Table):
                 keywords.update(value.entries)
+        unseen = any(not isinstance(v, Table) or v.partial for name, v in given.keywords if name is None)
         for parameter in function.definition.parameters:
             name = parameter.name
             if parameter.kind == "star":
@@ -197,7 +198,8 @@ class Calls(Expressions):
             elif name in keywords:
                 frame.locals[name] = keywords.pop(name)
             else:
-                frame.locals[name] = self._missing(frame, function, parameter)
+                missing = self._missing(frame, function, parameter)
+                frame.locals[name] = self.in_doubt(name, missing) if unseen else missing
 
     def _missing(self, frame: Frame, function: FunctionRef, parameter: facts.Parameter) -> Value:
         """A parameter that the call does not give: its default, or what its annotation says it is."""
@@ -509,6 +511,9 @@ class Calls(Expressions):
         raise NotImplementedError
 
     def handed_functions(self, given: Arguments) -> None:
+        raise NotImplementedError
+
+    def in_doubt(self, name: str, value: Value) -> Value:
         raise NotImplementedError
 
     def noticed_check(self, frame: Frame, name: str, call: facts.Call) -> None:

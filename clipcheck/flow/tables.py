@@ -133,6 +133,10 @@ class Tables(Events):
                 table = loosened(self.table_of(made) or Table(()))
             made.attributes.update(table.entries)
 
+    def in_doubt(self, name: str, value: Value) -> Value:
+        """The default of a parameter that `**settings` may give as well: of a clip it is not sure."""
+        return _in_doubt(name, value) if self.knowledge.hinted("clip-option", name) else value
+
     def member_at(self, frame: Frame, value: Value, index: Value, expression: facts.Expression) -> Value:
         """`config["clip"]` of a class of the project that says itself what that is."""
         if isinstance(value, Object) and value.cls is not None and value.role not in _FRAMEWORK:
