@@ -6,13 +6,15 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from clipcheck.argument import argument_changes
+from clipcheck.argument import argument_changes, first_changes, moved_changes
 from clipcheck.findings import (
     Action,
+    AddFirst,
     AddImport,
     InsertBefore,
     MoveAfter,
     MoveBefore,
+    MoveFirst,
     RemoveComment,
     Replace,
     SetArgument,
@@ -65,6 +67,12 @@ def changes(tree: Tree, actions: Sequence[Action], limit: int) -> list[Change]:
             found.append(Change(start, end, _LINE_END.sub(newline, action.text)))
         elif isinstance(action, SetArgument):
             places = argument_changes(tree.text, *tree.lines.range(action.call), action.name, action.value)
+            found.extend(Change(*place) for place in places)
+        elif isinstance(action, AddFirst):
+            places = first_changes(tree.text, *tree.lines.range(action.call), action.text)
+            found.extend(Change(*place) for place in places)
+        elif isinstance(action, MoveFirst):
+            places = moved_changes(tree.text, *tree.lines.range(action.call), action.index)
             found.extend(Change(*place) for place in places)
         elif isinstance(action, Wrap):
             start, end = tree.lines.range(action.span)

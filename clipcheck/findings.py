@@ -83,6 +83,22 @@ class SetArgument:
 
 
 @dataclass(frozen=True, slots=True)
+class AddFirst:
+    """Give the call at `call` a first positional argument, before those it has."""
+
+    call: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoveFirst:
+    """Move the positional argument number `index` of the call at `call` to the front of the others."""
+
+    call: Span
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
 class Wrap:
     """Put `before` and `after` around the expression at `span`."""
 
@@ -105,7 +121,18 @@ class RemoveComment:
     span: Span
 
 
-Action = InsertBefore | MoveBefore | MoveAfter | Replace | SetArgument | Wrap | AddImport | RemoveComment
+Action = (
+    InsertBefore
+    | MoveBefore
+    | MoveAfter
+    | Replace
+    | SetArgument
+    | AddFirst
+    | MoveFirst
+    | Wrap
+    | AddImport
+    | RemoveComment
+)
 
 
 @dataclass(frozen=True, slots=True)

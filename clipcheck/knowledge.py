@@ -37,6 +37,7 @@ class CallRule:
     replaced_by: str = ""
     unscales: bool = False
     framework: str = ""
+    common: bool = False  # its name is everybody's: no reason to look into what calls it
 
     def slot(self, name: str) -> Slot | None:
         """The keyword and position of the argument called `name` in the knowledge."""
@@ -54,6 +55,10 @@ class Clipping:
     elsewhere: re.Pattern[str] | None = None  # ... is another's affair, where they match this,
     refused: re.Pattern[str] | None = None  # ... or is refused with an error, where they match this
     none: str = ""  # what None does, where that is not the same as zero
+    around: str = (
+        ""  # where no argument does it: the call that a fix puts around this one ("": it takes it itself)
+    )
+    first: str = ""  # ... with a call of this, of the threshold, as its first argument
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,20 @@ class Hooks:
     after_backward: tuple[str, ...] = ()
     clipping: str = ""  # takes the place of the trainer's own clipping
     automatic: str = ""  # false: the model runs backward and step by itself
+
+
+@dataclass(frozen=True, slots=True)
+class Transforms:
+    """What a transformation of gradients does: "step", "nothing", "clip", or how the members it is made of act.
+
+    These are "sequence" (one after the other), "apart" (each on gradients of its own), "inner" (the one that it
+    wraps) and "accumulation" (the one that it wraps, on the sum of several gradients).
+    """
+
+    does: str
+    kind: str = ""  # of a clip
+    threshold: Slot | None = None
+    members: Slot | None = None  # where they stand; None: each positional argument is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +103,11 @@ class ClassRule:
     model: Slot | None = None  # what a trainer is made for
     settings: Slot | None = None  # the object that tells a trainer how to clip
     callbacks: Slot | None = None  # objects whose hooks run beside the model's
+    transforms: Transforms | None = None
+    transformation: Slot | None = None  # what turns the gradients of a training state into its updates
+    trained: Slot | None = None  # the parameters that it is made with
+    computes: str = ""  # the method behind a call of a model
+    builds: tuple[str, ...] = ()  # the methods in which a model makes its layers, beside its constructor
 
 
 @dataclass(slots=True)
@@ -164,8 +188,8 @@ class Knowledge:
     def decisive(self) -> frozenset[str]:
         """The last names of the events that are reported on: steps, clips, and optimizers handed to a model."""
         rules = [(name.rpartition(".")[2], rule) for name, rule in (*self.calls.items(), *self.own.items())]
-        rules += [(name, rule) for (_, name), rule in self.methods.items()]
-        found = frozenset(name for name, rule in rules if rule.event in ("step", "clip"))
+        rules += [(name, rule) for (_, name), rule in self.methods.items() if not rule.common]
+        found = frozenset(name for name, rule in rules if rule.event in _DECISIVE)
         # `model.compile(optimizer="adam")` names no class: the call itself has to be looked for.
         return found | {name for name, rule in rules if rule.event == "fit" and rule.slot("optimizer")}
 
@@ -191,8 +215,12 @@ class Knowledge:
     def event_names(self) -> frozenset[str]:
         """The last names of all event calls: what a function must call to matter."""
         known = (*self.calls.items(), *self.own.items())
-        names = {name.rpartition(".")[2] for name, rule in known if rule.event in _GRADIENT}
-        names |= {name for (_, name), rule in self.methods.items() if rule.event in _GRADIENT}
+        names = {
+            name.rpartition(".")[2] for name, rule in known if rule.event in _GRADIENT and not rule.common
+        }
+        names |= {
+            name for (_, name), rule in self.methods.items() if rule.event in _GRADIENT and not rule.common
+        }
         # What clips by itself is no reason to follow all that is called `train`.
         quiet = {
             rule.role for rule in self.classes.values() if rule.clipping and not rule.clipping.on_by_default
@@ -203,7 +231,8 @@ class Knowledge:
         return frozenset(names | {".grad"} | self.told)
 
 
-_GRADIENT = frozenset({"clip", "step", "backward", "unscale", "zero-grad"})
+_DECISIVE = frozenset({"step", "clip", "transform", "updates"})
+_GRADIENT = _DECISIVE | {"backward", "gradient", "unscale", "zero-grad"}
 _SLOTS = (
     "parameters",
     "threshold",
@@ -218,6 +247,8 @@ _SLOTS = (
     "keywords",
     "default",
     "factory",
+    "gradients",
+    "trained",
 )
 _KEYS = {
     "class": {
@@ -234,9 +265,14 @@ _KEYS = {
         "model",
         "settings",
         "callbacks",
+        "transforms",
+        "transformation",
+        "trained",
+        "computes",
+        "builds",
     },
-    "call": {"names", "event", "kind", "replaced-by", "unscales", *_SLOTS},
-    "method": {"of", "names", "event", "kind", "replaced-by", "unscales", *_SLOTS},
+    "call": {"names", "event", "kind", "replaced-by", "unscales", "common", *_SLOTS},
+    "method": {"of", "names", "event", "kind", "replaced-by", "unscales", "common", *_SLOTS},
     "wrapper": {"names", "argument", "sharded", "normalises"},
 }
 _SECTIONS = {
@@ -332,6 +368,11 @@ def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
             _slot(entry.get("model")),
             _slot(entry.get("settings")),
             _slot(entry.get("callbacks")),
+            _transforms(entry.get("transforms")),
+            _slot(entry.get("transformation")),
+            _slot(entry.get("trained")),
+            entry.get("computes", ""),
+            tuple(entry.get("builds", ())),
         )
         for name in entry["names"]:
             if _is_pattern(name):
@@ -361,6 +402,7 @@ def _read_calls(knowledge: Knowledge, data: Mapping[str, Any], framework: str) -
                 entry.get("replaced-by", ""),
                 entry.get("unscales", False),
                 framework,
+                entry.get("common", False),
             )
             for name in entry["names"]:
                 if section == "call":
@@ -372,17 +414,29 @@ def _read_calls(knowledge: Knowledge, data: Mapping[str, Any], framework: str) -
 def _clipping(data: Mapping[str, Any] | None) -> Clipping | None:
     if data is None:
         return None
-    unknown = set(data) - {"arguments", "default", "value", "looked-at", "elsewhere", "refused", "none"}
-    if unknown:
+    known = {"arguments", "default", "value", "looked-at", "elsewhere", "refused", "none", "around", "first"}
+    if unknown := set(data) - known:
         raise KnowledgeError(f"clipping has unknown keys {sorted(unknown)}")
     return Clipping(
-        tuple(data["arguments"]),
+        tuple(data.get("arguments", ())),
         {"on": True, "off": False}[data["default"]],
         data.get("value", "{threshold}"),
         tuple(data.get("looked-at", ())),
         re.compile(data["elsewhere"]) if "elsewhere" in data else None,
         re.compile(data["refused"]) if "refused" in data else None,
         data.get("none", ""),
+        data.get("around", ""),
+        data.get("first", ""),
+    )
+
+
+def _transforms(data: Mapping[str, Any] | None) -> Transforms | None:
+    if data is None:
+        return None
+    if unknown := set(data) - {"does", "kind", "threshold", "members"}:
+        raise KnowledgeError(f"transforms has unknown keys {sorted(unknown)}")
+    return Transforms(
+        data["does"], data.get("kind", ""), _slot(data.get("threshold")), _slot(data.get("members"))
     )
 
 

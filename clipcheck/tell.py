@@ -10,7 +10,7 @@ from clipcheck.flow.records import Told
 
 def to_clip(code: str, told: Told, site: Site, docket: Docket) -> Repair | None:
     """Give the call its clipping argument; None where it cannot be written there."""
-    if code not in ("CLP104", "CLP105") or told.obstacle or told.indirect:
+    if code not in ("CLP104", "CLP105") or told.obstacle or told.indirect or not told.clipping.arguments:
         return None
     name = told.clipping.arguments[0]
     if told.value is not None and not any(key == name for key, _ in told.call.keywords):

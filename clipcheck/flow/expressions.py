@@ -10,7 +10,7 @@ from clipcheck import facts
 from clipcheck.facts import Expression
 from clipcheck.flow.names import Names
 from clipcheck.flow.paths import joined_text
-from clipcheck.flow.render import render
+from clipcheck.flow.render import guard_of, names_in, render
 from clipcheck.flow.values import (
     Arguments,
     Bound,
@@ -29,6 +29,7 @@ from clipcheck.flow.values import (
     Tensor,
     Unknown,
     Value,
+    Written,
     choices,
     derived,
     literal,
@@ -36,6 +37,7 @@ from clipcheck.flow.values import (
     reread,
     several,
 )
+from clipcheck.flow.worlds import Guard
 
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,
@@ -225,7 +227,8 @@ class Expressions(Names):
         test = self.truth(asked)
         if test is not None:
             return self.evaluate(frame, expression.body if test else expression.orelse)
-        body, orelse = self.evaluate(frame, expression.body), self.evaluate(frame, expression.orelse)
+        body = self._where(frame, expression, asked, expression.body)
+        orelse = self._where(frame, expression, asked, expression.orelse)
         if all(isinstance(value, (Literal, Option)) for value in (body, orelse)) and isinstance(
             asked, Option
         ):
@@ -233,6 +236,22 @@ class Expressions(Names):
             if usual is not None:
                 return derived(asked, body if usual else orelse)
         return several([body, orelse])
+
+    def _where(self, frame: Frame, whole: facts.Conditional, asked: Value, part: Expression) -> Value:
+        """One side of a conditional expression, evaluated under its guard."""
+        key, positive = guard_of(whole.test)
+        taken = (part is whole.body) is positive
+        usual = self.usual_truth(asked)
+        usual = usual if usual is None or positive else not usual
+        settings = self.settings_in(frame, whole.test, asked) if usual is not None else ()
+        guard = Guard(f"{frame.label}:{key}", names_in(whole.test), taken, usual, settings)
+        self.conditions.append(guard)
+        value = self.evaluate(frame, part)
+        self.conditions.pop()
+        return value
+
+    def settings_in(self, frame: Frame, expression: Expression, value: Value) -> tuple[Written, ...]:
+        raise NotImplementedError
 
     def comprehension(self, frame: Frame, expression: facts.Comprehension) -> Value:
         inner = Frame(frame.filename, frame.label, frame, frame.globals)

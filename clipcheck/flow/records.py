@@ -68,6 +68,7 @@ class Told:
     value: Value | None = None  # of the clipping argument, where it has one
     fitted: list[Site] = field(default_factory=list)  # where the training is set going
     rows: list[tuple[str, int]] = field(default_factory=list)  # the same, by file and row of the called name
+    inner: Told | None = None  # the call that has to be told in its place: what this one wraps
 
 
 @dataclass(slots=True)
@@ -106,6 +107,7 @@ class Clip:
     replaced_by: str = ""
     function: str = ""  # the name of the function it stands in
     contexts: list[ClipContext] = field(default_factory=list)
+    told: Told | None = None  # the chain that it is a link of
 
 
 @dataclass(slots=True)

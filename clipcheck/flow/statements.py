@@ -8,8 +8,8 @@ from typing import Any
 from clipcheck import facts
 from clipcheck.facts import Expression, Statement
 from clipcheck.findings import Evidence
-from clipcheck.flow.render import last_identifier, names_in, render
-from clipcheck.flow.trainers import Trainers
+from clipcheck.flow.render import guard_of, last_identifier, names_in, render
+from clipcheck.flow.states import States
 from clipcheck.flow.values import (
     ClassRef,
     Elements,
@@ -34,7 +34,7 @@ MAX_ROUNDS = 5  # of a loop, until its worlds are stable
 MAX_UNROLLED = 6  # members of a known sequence that a loop is run for one by one
 
 
-class Statements(Trainers):
+class Statements(States):
     """Runs statements. A block ends by falling through (""), by a jump in a loop, or by leaving."""
 
     def run_block(self, frame: Frame, body: tuple[Statement, ...]) -> str:
@@ -215,6 +215,8 @@ class Statements(Trainers):
             for choice in choices(value):
                 if isinstance(choice, Items) and len(choice.members) == len(target.items):
                     parts.append(choice.members[number])
+                elif isinstance(choice, Object) and (method := self.method_at(choice, number)):
+                    parts.append(method)
                 elif isinstance(choice, (Tensor, Object)):
                     parts.append(choice if isinstance(choice, Tensor) else Unknown(f"{choice.key}[{number}]"))
                 elif isinstance(choice, Elements):
@@ -286,7 +288,7 @@ class Statements(Trainers):
                 return (self.worlds, ()) if truth else ((), self.worlds)
         if truth is not None and self._settled(frame, expression, value):
             return (self.worlds, ()) if truth else ((), self.worlds)
-        key, positive = _guard(expression)
+        key, positive = guard_of(expression)
         names = names_in(expression)
         usual = self.usual_truth(value)
         if usual is not None and not positive:
@@ -538,16 +540,6 @@ def _collects(body: tuple[Statement, ...]) -> bool:
         )
         for statement in body
     )
-
-
-def _guard(expression: Expression) -> tuple[str, bool]:
-    """A test as a key and its sense, so that `x is None` and `x is not None` are one guard."""
-    if isinstance(expression, facts.Operation) and len(expression.operands) == 2:
-        opposite = {"!=": "==", "is not": "is", "not in": "in", ">=": "<", "<=": ">"}
-        positive = opposite.get(expression.operator)
-        if positive is not None:
-            return render(facts.Operation(positive, expression.operands, expression.row)), False
-    return render(expression), True
 
 
 def _joined(scopes: list[dict[str, Value]]) -> dict[str, Value]:

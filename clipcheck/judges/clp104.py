@@ -17,7 +17,6 @@ def judge(step: Step, docket: Docket) -> Verdict | None:
     if worst is None:
         return None
     context, assessed = worst
-    name = told.clipping.arguments[0]
-    how = "is not told to" if told.value is None else f"has its `{name}` switched off"
+    how = "is not told to" if told.value is None else f"has its `{told.clipping.arguments[0]}` switched off"
     message = f"{words.quoted(step.call)} clips only when told, and {how}; {words.model(assessed)}"
     return Verdict("CLP104", message, step.site, assessed.risk, words.of_trainer(told, context, assessed))

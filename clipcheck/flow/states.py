@@ -1,0 +1,282 @@
+"""Training as functions: states that hold parameters and a transformation, and what makes a new one of an old one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from clipcheck import facts
+from clipcheck.findings import Site
+from clipcheck.flow.calls import model_of
+from clipcheck.flow.chains import ROLE, Chains
+from clipcheck.flow.render import render
+from clipcheck.flow.values import (
+    Arguments,
+    Bound,
+    ClassRef,
+    Elements,
+    External,
+    Frame,
+    FunctionRef,
+    Items,
+    Object,
+    Parameters,
+    Partial,
+    Several,
+    Table,
+    Tensor,
+    Unknown,
+    Value,
+    choices,
+    members,
+    several,
+)
+from clipcheck.flow.worlds import Guard, World
+from clipcheck.knowledge import CallRule, Slot
+from clipcheck.project import Project
+from clipcheck.protocol import Gradients, Phase
+
+TRAINED = "(trained)"  # what a transformation was made ready for, or its updates were handed
+MAX_PARTS = 200
+
+
+class States(Chains):
+    """Models that are called by their parameters, training states, and the steps on both."""
+
+    def __init__(self, project: Project) -> None:
+        super().__init__(project)
+        self.building: list[Object] = []  # the models whose layers are being made, innermost last
+        self.built: set[str] = set()
+
+    # -- events ------------------------------------------------------------------------------------------
+
+    def event_of(
+        self, frame: Frame, function: Value, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value | None:
+        """As before; and methods under a name of their own (`state.apply_fn`, `opt_update`), or of a class."""
+        if isinstance(function, External) and (rule := self.knowledge.call(function.name)) is not None:
+            handler = _CALLS.get(rule.event)
+            return (
+                handler(self, frame, rule, function, given, call)
+                if handler
+                else self._usual(frame, function, owner, given, call)
+            )
+        if isinstance(function, Bound) and isinstance(function.owner, (Object, ClassRef)):
+            role = self._role(function.owner)
+            method = self.knowledge.method(role, function.name) if role else None
+            handler = _METHODS.get(method.event) if method is not None else None
+            if method is not None and handler is not None:
+                return handler(self, frame, method, function.owner, given, call)
+        return self._usual(frame, function, owner, given, call)
+
+    def _apply_any(
+        self, frame: Frame, function: Several, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        """As before; one of several transformations is stepped as one thing, made in one way or another."""
+        methods = [one for one in function.choices if isinstance(one, Bound)]
+        owners = [one.owner for one in methods if isinstance(one.owner, Object) and one.owner.role == ROLE]
+        names = {one.name for one in methods}
+        if len(owners) == len(function.choices) and len(names) == 1:
+            rule = self.knowledge.method(ROLE, names.pop())
+            if rule is not None and rule.event == "transform":
+                found = self.transformed(frame, rule, several(owners), given, call)
+                return found if found is not None else self.unknown(frame, call)
+        return super()._apply_any(frame, function, owner, given, call)
+
+    def _usual(
+        self, frame: Frame, function: Value, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value | None:
+        return super().event_of(frame, function, owner, given, call)
+
+    def _role(self, owner: Object | ClassRef) -> str:
+        if isinstance(owner, Object):
+            return owner.role
+        rule = self.knowledge.class_rule(self.framework_base(owner))
+        return rule.role if rule is not None else ""
+
+    def method_at(self, made: Object, number: int) -> Value | None:
+        """`init, update = optax.adam(1e-3)`: a transformation is a pair of its methods."""
+        if made.role != ROLE:
+            return None
+        order = ("transform-state", "transform")
+        methods = self.knowledge.methods.items()
+        named = {rule.event: name for (role, name), rule in methods if role == ROLE}
+        return Bound(made, named[order[number]]) if number < len(order) and order[number] in named else None
+
+    # -- models ------------------------------------------------------------------------------------------
+
+    def made(self, made: Object, call: facts.Call | None = None) -> None:
+        """A layer is a part of the model that is being built; a model that makes its layers when called is built."""
+        super().made(made, call)
+        if self.building and made.role == "module" and made is not self.building[-1]:
+            inside = self.building[-1].attributes
+            if made not in inside.values() and len(inside) < MAX_PARTS:
+                inside[f"(part {len(inside)})"] = made
+        builds = made.rule.builds if made.rule is not None else ()
+        if made.cls is not None and builds and made.key not in self.built:
+            self.built.add(made.key)
+            self._build(made, builds)
+
+    def _build(self, made: Object, methods: tuple[str, ...]) -> None:
+        """Run, for what they make alone, the methods in which a model makes its layers."""
+        saved = self.stack, self.frames, self.chain, self.following, self.worlds, self.statement
+        self.stack, self.frames, self.chain, self.following = [], [], [made.key], False
+        self.worlds = (World(),)
+        self.building.append(made)
+        try:
+            for name in methods:
+                method = self._method(made, name)
+                if method is not None:
+                    self.follow(method, Arguments(), None)
+        finally:
+            self.building.pop()
+            self.stack, self.frames, self.chain, self.following, self.worlds, self.statement = saved
+
+    def initial(
+        self, frame: Frame, rule: CallRule, owner: Value, given: Arguments, call: facts.Call
+    ) -> Value | None:
+        """`model.init(key, x)`: the parameters of a model, as a value of their own."""
+        if not isinstance(owner, Object):
+            return None
+        return Unknown(f"{owner.key}.{rule.event}", frozenset({owner.key}))
+
+    def applied(
+        self, frame: Frame, rule: CallRule, owner: Value, given: Arguments, call: facts.Call
+    ) -> Value | None:
+        """`model.apply(variables, x)`: what a model computes; another library's `apply` takes a function."""
+        callables = (FunctionRef, External, ClassRef, Partial)
+        if not isinstance(owner, Object) or (given.positional and isinstance(given.positional[0], callables)):
+            return None
+        inner = self.tensor_of(given.all())
+        models = inner.models if inner is not None else frozenset[str]()
+        return Tensor(models | {owner.key}, inner is None or inner.complete)
+
+    # -- training states ---------------------------------------------------------------------------------
+
+    def make_state(
+        self, frame: Frame, rule: CallRule, owner: Value, given: Arguments, call: facts.Call
+    ) -> Value | None:
+        """`TrainState.create(apply_fn=…, params=…, tx=…)`: an instance, with its keywords as attributes."""
+        if isinstance(owner, ClassRef):
+            made = self.make(owner, self.origin(frame, call), Site(frame.filename, call.span), given, call)
+        elif isinstance(owner, External):
+            name = owner.name.rpartition(".")[0]
+            key = self.origin(frame, call)
+            known = self.knowledge.class_rule(name)
+            fresh = Object(key, Site(frame.filename, call.span), None, name, known)
+            made = self.sightings.objects.setdefault(key, fresh)
+            self.made(made, call)
+        else:
+            return None
+        made.arguments, made.keywords = given.positional, given.keywords
+        made.attributes.update({name: value for name, value in given.keywords if name})
+        return made
+
+    def ready(
+        self, frame: Frame, rule: CallRule, owner: Value, given: Arguments, call: facts.Call
+    ) -> Value | None:
+        """`tx.init(params)`: the state of a transformation; whose parameters it is for is remembered."""
+        if isinstance(owner, Object):
+            self._trains(owner, given.get(rule.slot("trained")))
+            return Unknown(f"{owner.key}.{rule.event}")
+        return None
+
+    def _trains(self, transformation: Object, parameters: Value | None) -> None:
+        known = transformation.attributes.get(TRAINED)
+        found = frozenset(keys_behind(parameters)) if parameters is not None else frozenset[str]()
+        before = known.models if isinstance(known, Parameters) else frozenset[str]()
+        transformation.attributes[TRAINED] = Parameters(before | found)
+
+    def transformed(
+        self, frame: Frame, rule: CallRule, owner: Value, given: Arguments, call: facts.Call
+    ) -> Value | None:
+        """`tx.update(grads, state, params)`, `state.apply_gradients(grads=grads)`: a step, by a transformation."""
+        if isinstance(owner, Object) and owner.role != ROLE:
+            transformation = self._handed(owner, owner.rule.transformation if owner.rule else None)
+            if self.following and transformation is not None:
+                self._stepped(transformation, self._models(owner))
+            return owner
+        made = [one for one in choices(owner) if isinstance(one, Object)]
+        for one in made:
+            self._trains(one, given.get(rule.slot("trained")))
+        if self.following:
+            held = [one.attributes.get(TRAINED) for one in made]
+            self._stepped(owner, self._found([value for value in held if value is not None]))
+        key = made[0].key if made else render(call.function)
+        return Items((Unknown(f"{key}.updates"), Unknown(f"{key}.state")))
+
+    def _stepped(self, transformation: Value, models: tuple[Value, ...]) -> None:
+        state = Gradients(Phase.FRESH, backward=self.site())
+        before: list[tuple[Gradients, frozenset[Guard]]] = [(state, world.guards) for world in self.worlds]
+        self.step_through(transformation, before, models)
+
+    def _handed(self, owner: Object, slot: Slot | None) -> Value | None:
+        """What an instance holds, by the place where it was handed over."""
+        if slot is None:
+            return None
+        return owner.attributes.get(slot[0]) or Arguments(owner.arguments, owner.keywords).get(slot)
+
+    def _models(self, owner: Object) -> tuple[Value, ...]:
+        """The models that a step of a training state trains, as far as the state was handed them."""
+        rule = owner.rule
+        held = [self._handed(owner, slot) for slot in (rule.model, rule.trained)] if rule is not None else []
+        return self._found([value for value in held if value is not None])
+
+    def _found(self, held: list[Value]) -> tuple[Value, ...]:
+        keys = {key for value in held for key in keys_behind(value)} or self.blamed
+        found = [self.sightings.objects[key] for key in sorted(keys) if key in self.sightings.objects]
+        return tuple(found)
+
+    # -- loops that are calls ----------------------------------------------------------------------------
+
+    def fold(
+        self, frame: Frame, rule: CallRule, owner: Value, given: Arguments, call: facts.Call
+    ) -> Value | None:
+        """`scan(body, carry, xs)`, `fori_loop(low, high, body, carry)`: one turn of the loop."""
+        body, carry = given.get(rule.slot("function")), given.get(rule.slot("default"))
+        if body is None or carry is None:
+            return None
+        inputs = given.get(rule.slot("arguments"))
+        turn = self.unknown(frame, call, "turn") if inputs is None else self.element(frame, inputs, call)
+        counted = rule.kind == "counted"
+        self.loop_depth += 1
+        result = self.apply(frame, body, None, Arguments((turn, carry) if counted else (carry, turn)), call)
+        self.loop_depth -= 1
+        if counted:
+            return result
+        after = [
+            one.members[0] for one in choices(result) if isinstance(one, Items) and len(one.members) == 2
+        ]
+        return Items((after[0] if len(after) == 1 else carry, self.unknown(frame, call, "outputs")))
+
+    def applied_updates(
+        self, frame: Frame, rule: CallRule, owner: Value, given: Arguments, call: facts.Call
+    ) -> Value | None:
+        """`optax.apply_updates(params, updates)`: the parameters, changed."""
+        return given.positional[0] if given.positional else None
+
+
+def keys_behind(value: Value, depth: int = 4) -> Iterator[str]:
+    """The keys of the models that a value is, came from, or is a method of."""
+    for choice in choices(value):
+        if isinstance(choice, Object) and choice.role == "module":
+            yield choice.key
+        elif isinstance(choice, Bound):
+            whole = model_of(choice)
+            if whole is not None:
+                yield whole.key
+        elif isinstance(choice, (Unknown, Tensor, Parameters)):
+            yield from choice.holds if isinstance(choice, Unknown) else choice.models
+        elif isinstance(choice, FunctionRef) and choice.receiver is not None and depth:
+            yield from keys_behind(choice.receiver, depth - 1)
+        elif isinstance(choice, Partial) and depth:
+            yield from keys_behind(choice.function, depth - 1)
+        elif isinstance(choice, (Items, Table, Elements)) and depth:
+            for member in members(choice):
+                yield from keys_behind(member, depth - 1)
+
+
+_CALLS = {"make": States.make_state, "fold": States.fold, "updates": States.applied_updates}
+_METHODS = {
+    "initial": States.initial, "applied": States.applied, "make": States.make_state,
+    "transform-state": States.ready, "transform": States.transformed,
+}  # fmt: skip
