@@ -126,7 +126,8 @@ class Calls(Expressions):
         definition = function.definition
         if any(active.definition is definition for active in self.stack):
             return Unknown(f"{function.filename}:{definition.name}()", self.models_in(given))
-        if self.following and len(self.stack) < MAX_DEPTH and self.project.matters(definition):
+        matters = self.project.matters(definition) or self._hands_on(given)
+        if self.following and len(self.stack) < MAX_DEPTH and matters:
             self.visited.add(id(definition))
             known = (id(definition), function.frame, function.receiver, given, self.worlds)
             if known not in self.known_effects:
@@ -148,6 +149,11 @@ class Calls(Expressions):
         else:
             self.born(self.known_births.get(key, ()))
         return self.known_values[key]
+
+    def _hands_on(self, given: Arguments) -> bool:
+        """Whether a function is handed another that may bring in an event, by whatever name it calls it."""
+        handed = [one.function if isinstance(one, Partial) else one for one in given.all()]
+        return any(isinstance(one, FunctionRef) and self.project.matters(one.definition) for one in handed)
 
     def value_of(self, function: FunctionRef, given: Arguments, call: facts.Call | None) -> Value:
         """What a function returns, its events left aside."""

@@ -181,22 +181,20 @@ class Chains(Trainers):
     ) -> Iterator[Path]:
         """Send gradients through the links of a chain; the step that they come to, on its path."""
         stepped = False
+        if any(link.does == "unknown" for link in reading.links):
+            state = replace(state, unsure=state.unsure or "a part of the chain is not known")
         for link in reading.links:
             if link.does == "clip" and link.made is not None:
                 state = self._clip_link(link.made, told, state, guards, stepped=stepped)
-            elif link.does == "unknown":
-                state = replace(state, unsure=state.unsure or "a part of the chain is not known")
             elif link.does == "accumulation":  # a clip that came before has cut each micro-batch
                 state = replace(state, partial=state.partial | state.clips)
-            elif not stepped:
+            elif link.does == "step" and not stepped:
                 after, code = state.after(Event.STEP, told.site)
                 yield Path(state, guards, code)
                 state, stepped = after, True
         if not stepped:
-            after, code = replace(state, unsure="no part of the chain is known to step").after(
-                Event.STEP, told.site
-            )
-            yield Path(replace(state, unsure="no part of the chain is known to step"), guards, code)
+            state = replace(state, unsure=state.unsure or "no part of the chain is known to step")
+            yield Path(state, guards, state.after(Event.STEP, told.site)[1])
 
     def _clip_link(
         self, made: Object, told: Told, state: Gradients, guards: frozenset[Guard], *, stepped: bool

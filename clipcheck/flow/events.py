@@ -420,9 +420,11 @@ class Events(Calls):
         known = given.get(rule.slot("keywords"))
         keywords = known.entries if isinstance(known, Table) else ()
         handed = Arguments(((front,) if front is not None else ()) + arguments, keywords)
+        before = self.worlds
         for choice in choices(function) if function is not None else ():
             if isinstance(choice, (FunctionRef, Partial)):
                 self.apply(frame, choice, None, handed, call)
+        self.worlds = self.worlds or before  # it may run for ever, but who launched it goes on
         return self.unknown(frame, call)
 
     def tensor(

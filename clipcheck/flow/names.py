@@ -194,12 +194,18 @@ class Names(Iterators):
     # -- classes -------------------------------------------------------------------------------------
 
     def bases(self, cls: ClassRef) -> list[Value]:
-        """The base classes, as values."""
-        return [
+        """The base classes, as values; one of the class's own name is what had that name before."""
+        found = [
             choice
             for base in cls.definition.bases
             for choice in choices(self.evaluate(cls.frame.parent or cls.frame, base))
         ]
+        before = cls.frame.shadowed
+        own = [isinstance(one, ClassRef) and one.definition is cls.definition for one in found]
+        if before is None or not any(own):
+            return found
+        kept = [one for one, itself in zip(found, own, strict=True) if not itself]
+        return [*kept, *(self._imported(one) for one in choices(before))]
 
     def ancestors(self, cls: ClassRef) -> list[Value]:
         """The class and all its bases, nearest first; a class that inherits from itself ends the chain."""

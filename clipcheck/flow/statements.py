@@ -167,6 +167,9 @@ class Statements(States):
     def run_class(self, frame: Frame, definition: facts.Class) -> str:
         inner = Frame(frame.filename, definition.name, frame, frame.globals)
         cls = ClassRef(frame.filename, definition, inner)
+        shadowed = frame.locals.get(definition.name)
+        if shadowed is not None:
+            inner.shadowed = shadowed
         frame.locals[definition.name] = cls
         statement, following = self.statement, self.following
         self.following = False

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from clipcheck import facts
 from clipcheck.findings import Site
 from clipcheck.flow.calls import model_of
 from clipcheck.flow.chains import ROLE, Chains
-from clipcheck.flow.render import render
+from clipcheck.flow.render import last_identifier, render
 from clipcheck.flow.values import (
     Arguments,
     Bound,
@@ -35,6 +36,7 @@ from clipcheck.knowledge import CallRule, Slot
 from clipcheck.project import Project
 from clipcheck.protocol import Gradients, Phase
 
+Before = tuple[Gradients, frozenset[Guard]]  # gradients as a step meets them, and the guards on the way
 TRAINED = "(trained)"  # what a transformation was made ready for, or its updates were handed
 MAX_PARTS = 200
 
@@ -46,6 +48,9 @@ class States(Chains):
         super().__init__(project)
         self.building: list[Object] = []  # the models whose layers are being made, innermost last
         self.built: set[str] = set()
+        self.holders: dict[str, Object] = {}  # training states whose transformation is known, by key
+        self.stepped: set[str] = set()  # those of them that a step was seen of
+        self.loose: dict[Site, list[Before]] = {}  # steps of training states that nobody in sight made
 
     # -- events ------------------------------------------------------------------------------------------
 
@@ -66,7 +71,16 @@ class States(Chains):
             handler = _METHODS.get(method.event) if method is not None else None
             if method is not None and handler is not None:
                 return handler(self, frame, method, function.owner, given, call)
+        if isinstance(owner, Unknown) and (rule := self._unmistakable(call)) is not None:
+            self._step_loosely(owner)
+            return owner
         return self._usual(frame, function, owner, given, call)
+
+    def _unmistakable(self, call: facts.Call) -> CallRule | None:
+        """The step that a method of an unknown receiver is by its name alone."""
+        name = last_identifier(call.function) if isinstance(call.function, facts.Attribute) else ""
+        rules = [rule for (_, one), rule in self.knowledge.methods.items() if one == name]
+        return rules[0] if rules and rules[0].event == "transform" and not rules[0].common else None
 
     def _apply_any(
         self, frame: Frame, function: Several, owner: Value | None, given: Arguments, call: facts.Call
@@ -107,6 +121,7 @@ class States(Chains):
     def made(self, made: Object, call: facts.Call | None = None) -> None:
         """A layer is a part of the model that is being built; a model that makes its layers when called is built."""
         super().made(made, call)
+        self._hold(made)
         if self.building and made.role == "module" and made is not self.building[-1]:
             inside = self.building[-1].attributes
             if made not in inside.values() and len(inside) < MAX_PARTS:
@@ -119,7 +134,9 @@ class States(Chains):
     def _build(self, made: Object, methods: tuple[str, ...]) -> None:
         """Run, for what they make alone, the methods in which a model makes its layers."""
         saved = self.stack, self.frames, self.chain, self.following, self.worlds, self.statement
+        loops, times = self.loop_depth, self.multiplicity
         self.stack, self.frames, self.chain, self.following = [], [], [made.key], False
+        self.loop_depth, self.multiplicity = 0, 1
         self.worlds = (World(),)
         self.building.append(made)
         try:
@@ -130,6 +147,7 @@ class States(Chains):
         finally:
             self.building.pop()
             self.stack, self.frames, self.chain, self.following, self.worlds, self.statement = saved
+            self.loop_depth, self.multiplicity = loops, times
 
     def initial(
         self, frame: Frame, rule: CallRule, owner: Value, given: Arguments, call: facts.Call
@@ -169,7 +187,12 @@ class States(Chains):
             return None
         made.arguments, made.keywords = given.positional, given.keywords
         made.attributes.update({name: value for name, value in given.keywords if name})
+        self._hold(made)
         return made
+
+    def _hold(self, made: Object) -> None:
+        if made.rule is not None and made.rule.transformation is not None and self.transformation_of(made):
+            self.holders[made.key] = made
 
     def ready(
         self, frame: Frame, rule: CallRule, owner: Value, given: Arguments, call: facts.Call
@@ -191,23 +214,50 @@ class States(Chains):
     ) -> Value | None:
         """`tx.update(grads, state, params)`, `state.apply_gradients(grads=grads)`: a step, by a transformation."""
         if isinstance(owner, Object) and owner.role != ROLE:
-            transformation = self._handed(owner, owner.rule.transformation if owner.rule else None)
-            if self.following and transformation is not None:
-                self._stepped(transformation, self._models(owner))
+            transformation = self.transformation_of(owner)
+            if transformation is None:
+                self._step_loosely(owner)
+            elif self.following:
+                self.stepped.add(owner.key)
+                self.step_through(transformation, self._before(), self._models(owner))
             return owner
         made = [one for one in choices(owner) if isinstance(one, Object)]
         for one in made:
             self._trains(one, given.get(rule.slot("trained")))
         if self.following:
             held = [one.attributes.get(TRAINED) for one in made]
-            self._stepped(owner, self._found([value for value in held if value is not None]))
+            models = self._found([value for value in held if value is not None])
+            self.step_through(owner, self._before(), models)
         key = made[0].key if made else render(call.function)
         return Items((Unknown(f"{key}.updates"), Unknown(f"{key}.state")))
 
-    def _stepped(self, transformation: Value, models: tuple[Value, ...]) -> None:
+    def _before(self) -> list[Before]:
+        """The gradients that a step meets, in every world."""
         state = Gradients(Phase.FRESH, backward=self.site())
-        before: list[tuple[Gradients, frozenset[Guard]]] = [(state, world.guards) for world in self.worlds]
-        self.step_through(transformation, before, models)
+        return [(state, world.guards) for world in self.worlds]
+
+    def transformation_of(self, holder: Object) -> Value | None:
+        """What turns the gradients of a training state into its updates."""
+        return self._handed(holder, holder.rule.transformation) if holder.rule is not None else None
+
+    # -- steps of states that nobody in sight made --------------------------------------------------------
+
+    def _step_loosely(self, owner: Object | Unknown) -> None:
+        if self.following:
+            known = self.loose.setdefault(self.site(), [])
+            known += [one for one in self._before() if one not in known]
+
+    def settle(self) -> None:
+        """Steps of states that nobody made, and states that nobody stepped: in one folder, they mean each other."""
+        for key, holder in self.holders.items():
+            transformation = self.transformation_of(holder)
+            near = [site for site in self.loose if _folder(site) == _folder(holder.site)]
+            if key in self.stepped or transformation is None or not near:
+                continue
+            self.chain, self.entry_label, self.entry_file = [], near[0].filename, near[0].filename
+            for site in near:
+                self.statement = (site.filename, site.span)
+                self.step_through(transformation, self.loose[site], self._models(holder))
 
     def _handed(self, owner: Object, slot: Slot | None) -> Value | None:
         """What an instance holds, by the place where it was handed over."""
@@ -273,6 +323,10 @@ def keys_behind(value: Value, depth: int = 4) -> Iterator[str]:
         elif isinstance(choice, (Items, Table, Elements)) and depth:
             for member in members(choice):
                 yield from keys_behind(member, depth - 1)
+
+
+def _folder(site: Site) -> str:
+    return os.path.dirname(site.filename)
 
 
 _CALLS = {"make": States.make_state, "fold": States.fold, "updates": States.applied_updates}

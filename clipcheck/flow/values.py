@@ -277,7 +277,18 @@ class Object(Value):
 class Frame:
     """The names of one call (or module or class body) while it runs."""
 
-    __slots__ = ("filename", "globals", "label", "locals", "nested", "owner", "parent", "receiver", "shared")
+    __slots__ = (
+        "filename",
+        "globals",
+        "label",
+        "locals",
+        "nested",
+        "owner",
+        "parent",
+        "receiver",
+        "shadowed",
+        "shared",
+    )
 
     def __init__(
         self, filename: str, label: str, parent: Frame | None, globals_: Frame | None = None
@@ -291,6 +302,7 @@ class Frame:
         self.nested: list[FunctionRef] = []
         self.receiver: Value | None = None
         self.owner: ClassRef | None = None
+        self.shadowed: Value | None = None  # of a class body: what had the name of the class before it
 
     def find(self, name: str) -> Frame | None:
         """The frame in which a name is bound, from here outwards."""
