@@ -59,12 +59,14 @@ def _target(binding: facts.Import) -> str:
 
 
 def call_rule(call: facts.Call, knowledge: Knowledge) -> CallRule | None:
-    """What is known of a clip function, by its last name."""
+    """What is known of a clip function, by its last name; one that changes gradients in place comes first."""
     name = last_identifier(call.function)
-    for qualified, rule in knowledge.calls.items():
-        if rule.event == "clip" and qualified.rpartition(".")[2] == name:
-            return rule
-    return None
+    found = [
+        rule
+        for qualified, rule in knowledge.calls.items()
+        if rule.event == "clip" and qualified.rpartition(".")[2] == name
+    ]
+    return min(found, key=lambda rule: rule.slot("gradients") is not None, default=None)
 
 
 def clip_rule(clip: Clip, knowledge: Knowledge) -> CallRule | None:

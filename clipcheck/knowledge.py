@@ -37,7 +37,8 @@ class CallRule:
     replaced_by: str = ""
     unscales: bool = False
     framework: str = ""
-    common: bool = False  # its name is everybody's: no reason to look into what calls it
+    result: str = ""  # of what works on values: "pair" (the value and more) or "owner"; "": the value
+    common: bool = False  # its name is one that means something else in programs of other frameworks
 
     def slot(self, name: str) -> Slot | None:
         """The keyword and position of the argument called `name` in the knowledge."""
@@ -135,13 +136,24 @@ class Knowledge:
     engines: dict[str, dict[str, str]] = field(default_factory=dict)  # by framework: how its object clips
     frameworks: dict[str, str] = field(default_factory=dict)
     own: dict[str, CallRule] = field(default_factory=dict)  # the project's own helpers, from its settings
+    values: dict[str, dict[str, str]] = field(default_factory=dict)  # by framework: how a gradient is clipped
+    parameter_attributes: set[str] = field(default_factory=set)  # of a model: its parameters
+    parameter_methods: set[str] = field(default_factory=set)
+    common: dict[str, set[str]] = field(default_factory=dict)  # by package: events with everyday names
     packages: set[str] = field(default_factory=set)  # top-level names the knowledge speaks of
     flags: set[str] = field(default_factory=set)  # what the flags of a command line are read from
     digest: str = ""
 
     def call(self, qualified: str) -> CallRule | None:
         """The event that a call of this qualified name is, if any."""
-        return self.calls.get(qualified)
+        return self.calls.get(self.named(qualified))
+
+    def named(self, qualified: str) -> str:
+        """A qualified name by the package's own name, where it has another one."""
+        for alias, name in self.aliases.items():
+            if qualified.startswith(alias + "."):
+                return self.named(name + qualified[len(alias) :])
+        return qualified
 
     def method(self, role: str, name: str) -> CallRule | None:
         """The event that this method of an object of this role is, if any."""
@@ -149,9 +161,7 @@ class Knowledge:
 
     def class_rule(self, qualified: str) -> ClassRule | None:
         """What is known of a class by its qualified name, exact names before patterns."""
-        for alias, name in self.aliases.items():
-            if qualified.startswith(alias + "."):
-                qualified = name + qualified[len(alias) :]
+        qualified = self.named(qualified)
         if qualified in self.classes:
             return self.classes[qualified]
         for pattern, rule in self.class_patterns:
@@ -188,8 +198,8 @@ class Knowledge:
     def decisive(self) -> frozenset[str]:
         """The last names of the events that are reported on: steps, clips, and optimizers handed to a model."""
         rules = [(name.rpartition(".")[2], rule) for name, rule in (*self.calls.items(), *self.own.items())]
-        rules += [(name, rule) for (_, name), rule in self.methods.items() if not rule.common]
-        found = frozenset(name for name, rule in rules if rule.event in _DECISIVE)
+        rules += [(name, rule) for (_, name), rule in self.methods.items()]
+        found = frozenset(name for name, rule in rules if rule.event in _DECISIVE and not rule.common)
         # `model.compile(optimizer="adam")` names no class: the call itself has to be looked for.
         return found | {name for name, rule in rules if rule.event == "fit" and rule.slot("optimizer")}
 
@@ -215,11 +225,9 @@ class Knowledge:
     def event_names(self) -> frozenset[str]:
         """The last names of all event calls: what a function must call to matter."""
         known = (*self.calls.items(), *self.own.items())
+        known = (*known, *((name, rule) for (_, name), rule in self.methods.items()))
         names = {
             name.rpartition(".")[2] for name, rule in known if rule.event in _GRADIENT and not rule.common
-        }
-        names |= {
-            name for (_, name), rule in self.methods.items() if rule.event in _GRADIENT and not rule.common
         }
         # What clips by itself is no reason to follow all that is called `train`.
         quiet = {
@@ -231,8 +239,8 @@ class Knowledge:
         return frozenset(names | {".grad"} | self.told)
 
 
-_DECISIVE = frozenset({"step", "clip", "transform", "updates"})
-_GRADIENT = _DECISIVE | {"backward", "gradient", "unscale", "zero-grad"}
+_DECISIVE = frozenset({"step", "clip", "transform"})
+_GRADIENT = _DECISIVE | {"backward", "unscale", "zero-grad", "gradient", "gradient-function", "bound"}
 _SLOTS = (
     "parameters",
     "threshold",
@@ -248,6 +256,8 @@ _SLOTS = (
     "default",
     "factory",
     "gradients",
+    "variables",
+    "auxiliary",
     "trained",
 )
 _KEYS = {
@@ -271,13 +281,15 @@ _KEYS = {
         "computes",
         "builds",
     },
-    "call": {"names", "event", "kind", "replaced-by", "unscales", "common", *_SLOTS},
-    "method": {"of", "names", "event", "kind", "replaced-by", "unscales", "common", *_SLOTS},
+    "call": {"names", "event", "kind", "replaced-by", "unscales", "result", "common", *_SLOTS},
+    "method": {"of", "names", "event", "kind", "replaced-by", "unscales", "result", "common", *_SLOTS},
     "wrapper": {"names", "argument", "sharded", "normalises"},
 }
 _SECTIONS = {
     "framework",
     "engine",
+    "values",
+    "parameters",
     "aliases",
     "fix",
     "passthrough",
@@ -350,6 +362,10 @@ def _read(knowledge: Knowledge, name: str, data: Mapping[str, Any]) -> None:
         knowledge.fixes.setdefault(key, text)
     for owner, templates in data.get("engine", {}).items():
         knowledge.engines[owner] = dict(templates)
+    if "values" in data:
+        knowledge.values[framework["name"]] = dict(data["values"])
+    knowledge.parameter_attributes.update(data.get("parameters", {}).get("attributes", ()))
+    knowledge.parameter_methods.update(data.get("parameters", {}).get("methods", ()))
 
 
 def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
@@ -402,8 +418,13 @@ def _read_calls(knowledge: Knowledge, data: Mapping[str, Any], framework: str) -
                 entry.get("replaced-by", ""),
                 entry.get("unscales", False),
                 framework,
+                entry.get("result", ""),
                 entry.get("common", False),
             )
+            if rule.common and (rule.event in _GRADIENT):
+                last = {name.rpartition(".")[2] for name in entry["names"]}
+                for package in data["libraries"]["packages"]:
+                    knowledge.common.setdefault(package, set()).update(last)
             for name in entry["names"]:
                 if section == "call":
                     knowledge.calls[name] = rule

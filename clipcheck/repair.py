@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from clipcheck import chained, clipcall, defaults, engines, moves, renames, tell
+from clipcheck import chained, clipcall, defaults, engines, moves, rebind, renames, tell
 from clipcheck.blocks import locate
 from clipcheck.clipcall import Spelling
 from clipcheck.docket import Docket, bare, imports, in_part, optimizers
@@ -28,6 +28,8 @@ def of_step(code: str, step: Step, docket: Docket) -> Repair | None:
 
 def of_clip(code: str, clip: Clip, docket: Docket) -> Repair | None:
     """The fix of a verdict on a clip."""
+    if clip.maker:
+        return None
     compose = (_LINKS if clip.told is not None else _CLIPS).get(code)
     return compose(clip, docket) if compose else None
 
@@ -60,6 +62,8 @@ class _Draft:
 
 
 def _clip_the_step(step: Step, docket: Docket) -> Repair | None:
+    if rebind.concerns(step):
+        return rebind.clip_first(step, docket)
     contexts = docket.accused(step)
     anchor = _anchor(step, contexts)
     draft = _draft(contexts, docket)
@@ -176,6 +180,8 @@ def doubts(step: Step, docket: Docket) -> str:
         return chained.doubts(step, docket)
     if step.told is not None:
         return tell.doubts(step.told)
+    if rebind.concerns(step):
+        return rebind.doubts(step, docket)
     contexts = docket.accused(step)
     if _anchor(step, contexts) is None:
         return "its closure offers no single place for the clip"

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from clipcheck import facts
 from clipcheck.findings import Site
+from clipcheck.flow.functional import Functional
 from clipcheck.flow.records import MAX_PATHS, Clip, ClipContext, Names, Path, Step, StepContext, Told
-from clipcheck.flow.trainers import Trainers
 from clipcheck.flow.values import (
     Arguments,
     Items,
@@ -51,7 +51,7 @@ class Reading:
         return Reading(self.links + other.links, self.guards | other.guards)
 
 
-class Chains(Trainers):
+class Chains(Functional):
     """Reads transformations, and records their steps and clips."""
 
     def __init__(self, project: Project) -> None:
@@ -128,6 +128,11 @@ class Chains(Trainers):
         if any(link.does in ("unknown", "clip") for link in links) or not links:
             return [Reading((Link("unknown"),))]
         return [Reading(inside[0].links or (links[0],))]
+
+    def only_clips(self, transformation: Value) -> bool:
+        """Whether a transformation gives back gradients, clipped or as they were, and no updates."""
+        links = [link for one in self.readings(transformation) for link in one.links]
+        return all(link.does == "clip" for link in links)
 
     # -- the outermost transformation --------------------------------------------------------------------
 

@@ -697,4 +697,9 @@ _EVENTS = {
     "fit": "fit",
     "own-optimizers": "own_optimizers",
     "add-parameters": "add_parameters",
+    "gradient": "gradient",
+    "gradient-function": "gradient_function",
+    "gradients-kept": "gradients_kept",
+    "bound": "bound_by_hand",
+    "tree-map": "tree_map",
 }

@@ -14,6 +14,7 @@ from clipcheck.flow.values import (
     External,
     Frame,
     FunctionRef,
+    Gradient,
     Items,
     Literal,
     ModuleRef,
@@ -283,7 +284,7 @@ class Names(Iterators):
                     out.append(
                         Parameters(choice.models, True, choice.holder, True, choice.named, choice.gradient)
                     )
-            elif isinstance(choice, Tensor):
+            elif isinstance(choice, (Gradient, Tensor)):
                 out.append(choice)
             elif isinstance(choice, Unknown):
                 label = index.value if isinstance(index, Literal) else "?"

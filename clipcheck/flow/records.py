@@ -37,6 +37,8 @@ class Names:
     scaler: str | None = None
     engine: str | None = None  # the object whose own method has to clip
     framework: str = ""  # of that object; "": the plain function clips
+    gradients: str | None = None  # the gradients that the step is handed, where they are a value with a name
+    maker: str = ""  # the framework that made those; "": gradients are attributes of the parameters
 
 
 @dataclass(slots=True)
@@ -106,6 +108,7 @@ class Clip:
     kind: str  # norm, value, hand-written, library …
     replaced_by: str = ""
     function: str = ""  # the name of the function it stands in
+    maker: str = ""  # as of a step's names: the framework whose gradients are values
     contexts: list[ClipContext] = field(default_factory=list)
     told: Told | None = None  # the chain that it is a link of
 

@@ -15,6 +15,7 @@ from clipcheck.flow.values import (
     Elements,
     Frame,
     FunctionRef,
+    Gradient,
     Items,
     Literal,
     Object,
@@ -25,6 +26,7 @@ from clipcheck.flow.values import (
     Unknown,
     Value,
     choices,
+    gradients_in,
     literal,
     several,
 )
@@ -103,6 +105,13 @@ class Statements(States):
         if isinstance(before, Parameters) and before.gradient:
             self._changed_gradient(before, statement.operator, statement.value)
             return ""
+        operation = facts.Operation(
+            statement.operator, (statement.target, statement.value), statement.span.row
+        )
+        changed = self.of_gradients(operation, [before, added])
+        if changed is not None:
+            self.assign(frame, statement.target, changed)
+            return ""
         result: Value
         if isinstance(before, Items) and isinstance(added, Items):
             fresh = tuple(value for value in added.members if value not in before.members)
@@ -159,8 +168,8 @@ class Statements(States):
         function = FunctionRef(frame.filename, definition, frame, frame.owner)
         frame.locals[definition.name] = function
         if definition.decorators and self.following:
-            for decorator in definition.decorators:
-                self.evaluate(frame, decorator)
+            decorators = [self.evaluate(frame, decorator) for decorator in definition.decorators]
+            frame.locals[definition.name] = self.decorated(function, decorators)
         frame.nested.append(function)
         return ""
 
@@ -220,8 +229,10 @@ class Statements(States):
                     parts.append(choice.members[number])
                 elif isinstance(choice, Object) and (method := self.method_at(choice, number)):
                     parts.append(method)
-                elif isinstance(choice, (Tensor, Object)):
-                    parts.append(choice if isinstance(choice, Tensor) else Unknown(f"{choice.key}[{number}]"))
+                elif isinstance(choice, (Gradient, Tensor, Object)):
+                    parts.append(
+                        choice if not isinstance(choice, Object) else Unknown(f"{choice.key}[{number}]")
+                    )
                 elif isinstance(choice, Elements):
                     parts.append(choice.member)
                 elif isinstance(choice, Unknown):
@@ -269,6 +280,8 @@ class Statements(States):
             self.assign(frame, _entry_of(target.value), table.having(key, value))
         elif isinstance(owner, Object) and isinstance(index, Literal):
             owner.attributes[str(index.value)] = value
+        elif any(gradients_in(owner)) or any(gradients_in(value)):
+            self.assign(frame, target.value, self.with_entry(owner, value))
 
     # -- control flow --------------------------------------------------------------------------------
 
@@ -311,7 +324,7 @@ class Statements(States):
             return True
         if isinstance(expression, facts.Operation) and expression.operator in ("is", "is not"):
             operand = self.evaluate(frame, expression.operands[0])
-            return isinstance(operand, (Object, FunctionRef, Items, Table, Elements, Parameters))
+            return isinstance(operand, (Object, FunctionRef, Items, Table, Elements, Parameters, Gradient))
         return False
 
     def _given(self, names: frozenset[str]) -> bool:
@@ -508,7 +521,9 @@ class Statements(States):
 
 
 def _never_empty(source: Value) -> bool:
-    """Parameters, and an optimizer's groups of them: there is always one."""
+    """Parameters, their gradients, and an optimizer's groups of them: there is always one."""
+    if any(gradients_in(source)):
+        return True
     if isinstance(source, Elements) and isinstance(source.member, Table):
         return source.member.get("params") is not None
     return isinstance(source, Parameters)

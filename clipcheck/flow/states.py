@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 from clipcheck import facts
 from clipcheck.findings import Site
 from clipcheck.flow.calls import model_of
 from clipcheck.flow.chains import ROLE, Chains
+from clipcheck.flow.functional import THEN, combined, state_of
 from clipcheck.flow.render import last_identifier, render
 from clipcheck.flow.values import (
     Arguments,
@@ -18,6 +19,7 @@ from clipcheck.flow.values import (
     External,
     Frame,
     FunctionRef,
+    Gradient,
     Items,
     Object,
     Parameters,
@@ -34,7 +36,7 @@ from clipcheck.flow.values import (
 from clipcheck.flow.worlds import Guard, World
 from clipcheck.knowledge import CallRule, Slot
 from clipcheck.project import Project
-from clipcheck.protocol import Gradients, Phase
+from clipcheck.protocol import Event, Gradients, Phase
 
 Before = tuple[Gradients, frozenset[Guard]]  # gradients as a step meets them, and the guards on the way
 TRAINED = "(trained)"  # what a transformation was made ready for, or its updates were handed
@@ -50,6 +52,7 @@ class States(Chains):
         self.built: set[str] = set()
         self.holders: dict[str, Object] = {}  # training states whose transformation is known, by key
         self.stepped: set[str] = set()  # those of them that a step was seen of
+        self._imports: dict[str, frozenset[str]] = {}  # by file: those that it imports
         self.loose: dict[Site, list[Before]] = {}  # steps of training states that nobody in sight made
 
     # -- events ------------------------------------------------------------------------------------------
@@ -71,16 +74,31 @@ class States(Chains):
             handler = _METHODS.get(method.event) if method is not None else None
             if method is not None and handler is not None:
                 return handler(self, frame, method, function.owner, given, call)
-        if isinstance(owner, Unknown) and (rule := self._unmistakable(call)) is not None:
-            self._step_loosely(owner)
-            return owner
+        if isinstance(owner, (Unknown, Bound)) and self._steps_unseen(call, given):
+            self._step_loosely(given)
+            return owner if self._unmistakable(call) else self.unknown(frame, call)
         return self._usual(frame, function, owner, given, call)
 
-    def _unmistakable(self, call: facts.Call) -> CallRule | None:
-        """The step that a method of an unknown receiver is by its name alone."""
+    def _steps_unseen(self, call: facts.Call, given: Arguments) -> bool:
+        """Whether a method of an unknown receiver is a step of what holds a transformation, which may clip."""
+        if not isinstance(call.function, facts.Attribute):
+            return False
+        found = combined(given.all())
+        if found is None or found.framework in self.knowledge.values:
+            return self._unmistakable(call)
+        names = {name for (_, name), rule in self.knowledge.methods.items() if rule.event == "transform"}
+        return call.function.attr in names
+
+    def _unmistakable(self, call: facts.Call) -> bool:
+        """Whether a method of an unknown receiver is the step of a training state by its name and its keyword."""
         name = last_identifier(call.function) if isinstance(call.function, facts.Attribute) else ""
-        rules = [rule for (_, one), rule in self.knowledge.methods.items() if one == name]
-        return rules[0] if rules and rules[0].event == "transform" and not rules[0].common else None
+        given = {keyword for keyword, _ in call.keywords}
+        slots = [
+            rule.slot("gradients")
+            for (_, one), rule in self.knowledge.methods.items()
+            if one == name and rule.event == "transform" and not rule.common
+        ]
+        return any(slot is not None and slot[0] in given for slot in slots)
 
     def _apply_any(
         self, frame: Frame, function: Several, owner: Value | None, given: Arguments, call: facts.Call
@@ -216,48 +234,95 @@ class States(Chains):
         if isinstance(owner, Object) and owner.role != ROLE:
             transformation = self.transformation_of(owner)
             if transformation is None:
-                self._step_loosely(owner)
+                self._step_loosely(given)
             elif self.following:
                 self.stepped.add(owner.key)
-                self.step_through(transformation, self._before(), self._models(owner))
+                self.step_through(transformation, self._before(given), self._models(owner, given))
             return owner
         made = [one for one in choices(owner) if isinstance(one, Object)]
         for one in made:
             self._trains(one, given.get(rule.slot("trained")))
+        gradients = combined(given.all())
+        if gradients is not None and self.only_clips(owner):
+            return Items((self._clipped_by(owner, gradients, call), self.unknown(frame, call, "state")))
         if self.following:
             held = [one.attributes.get(TRAINED) for one in made]
-            models = self._found([value for value in held if value is not None])
-            self.step_through(owner, self._before(), models)
+            models = self._found([value for value in held if value is not None], given)
+            self.step_through(owner, self._before(given), models)
         key = made[0].key if made else render(call.function)
         return Items((Unknown(f"{key}.updates"), Unknown(f"{key}.state")))
 
-    def _before(self) -> list[Before]:
-        """The gradients that a step meets, in every world."""
-        state = Gradients(Phase.FRESH, backward=self.site())
-        return [(state, world.guards) for world in self.worlds]
+    def _before(self, given: Arguments) -> list[Before]:
+        """The gradients that a step is handed, in every world; of what is no gradient, nothing is sure."""
+        found = combined(given.all())
+        if found is None:
+            strange = Gradients(Phase.FRESH, unsure="where these gradients come from is not known")
+            return [(strange, world.guards) for world in self.worlds]
+        roots = sorted({key.partition(THEN)[0] for key in found.keys})
+        return [(state_of(world, found.keys, root), world.guards) for world in self.worlds for root in roots]
 
     def transformation_of(self, holder: Object) -> Value | None:
         """What turns the gradients of a training state into its updates."""
         return self._handed(holder, holder.rule.transformation) if holder.rule is not None else None
 
+    def _clipped_by(self, transformation: Value, gradients: Gradient, call: facts.Call) -> Gradient:
+        """`clip.update(grads, state)`: what a transformation that only clips gives back."""
+        readings = self.readings(transformation)
+        clips = [any(link.does == "clip" for link in reading.links) for reading in readings]
+        site = self.site()
+
+        def clip(state: Gradients) -> Gradients:
+            if not all(clips):
+                return replace(state, unsure=state.unsure or "a transformation may clip it")
+            return replace(state.after(Event.CLIP, site)[0], phase=Phase.CLIPPED)
+
+        if not any(clips):
+            return gradients
+        return self._version(gradients, f"{call.span.row}.{call.span.column}", clip)
+
     # -- steps of states that nobody in sight made --------------------------------------------------------
 
-    def _step_loosely(self, owner: Object | Unknown) -> None:
+    def _step_loosely(self, given: Arguments) -> None:
         if self.following:
             known = self.loose.setdefault(self.site(), [])
-            known += [one for one in self._before() if one not in known]
+            known += [one for one in self._before(given) if one not in known]
 
     def settle(self) -> None:
-        """Steps of states that nobody made, and states that nobody stepped: in one folder, they mean each other."""
+        """Steps of states that nobody made, and states that nobody stepped: in one program, they mean each other."""
         for key, holder in self.holders.items():
             transformation = self.transformation_of(holder)
-            near = [site for site in self.loose if _folder(site) == _folder(holder.site)]
-            if key in self.stepped or transformation is None or not near:
+            near = [site for site in self.loose if self._together(site.filename, holder.site.filename)]
+            states = [state for site in near for state, _ in self.loose[site]]
+            bare = states and all(one.phase is Phase.FRESH and not one.unsure for one in states)
+            if key in self.stepped or transformation is None or not bare:
                 continue
             self.chain, self.entry_label, self.entry_file = [], near[0].filename, near[0].filename
             for site in near:
                 self.statement = (site.filename, site.span)
-                self.step_through(transformation, self.loose[site], self._models(holder))
+                self.step_through(transformation, self.loose[site], self._models(holder, Arguments()))
+
+    def _together(self, one: str, other: str) -> bool:
+        """Whether two files are of one program: the same, or one imports the other, or a third one both."""
+        if one == other:
+            return True
+        pairs = [(file, self._imported_by(file)) for file, _ in self.project.loaded()]
+        return any({one, other} <= {file, *imported} for file, imported in pairs)
+
+    def _imported_by(self, filename: str) -> frozenset[str]:
+        """The files of the project that a file imports at its top level."""
+        if filename not in self._imports:
+            module = self.project.facts(filename)
+            named = (
+                [one for one in module.body if isinstance(one, facts.Import)] if module is not None else []
+            )
+            found = [self.project.module(filename, one.module, one.level) for one in named]
+            found += [
+                self.project.module(filename, f"{one.module}.{one.name}".lstrip("."), one.level)
+                for one in named
+                if one.name
+            ]
+            self._imports[filename] = frozenset(one for one in found if one is not None)
+        return self._imports[filename]
 
     def _handed(self, owner: Object, slot: Slot | None) -> Value | None:
         """What an instance holds, by the place where it was handed over."""
@@ -265,14 +330,17 @@ class States(Chains):
             return None
         return owner.attributes.get(slot[0]) or Arguments(owner.arguments, owner.keywords).get(slot)
 
-    def _models(self, owner: Object) -> tuple[Value, ...]:
+    def _models(self, owner: Object, given: Arguments) -> tuple[Value, ...]:
         """The models that a step of a training state trains, as far as the state was handed them."""
         rule = owner.rule
         held = [self._handed(owner, slot) for slot in (rule.model, rule.trained)] if rule is not None else []
-        return self._found([value for value in held if value is not None])
+        return self._found([value for value in held if value is not None], given)
 
-    def _found(self, held: list[Value]) -> tuple[Value, ...]:
-        keys = {key for value in held for key in keys_behind(value)} or self.blamed
+    def _found(self, held: list[Value], given: Arguments) -> tuple[Value, ...]:
+        """The models that these values lead to, else those that the gradients are of."""
+        keys = {key for value in held for key in keys_behind(value)}
+        if not keys and (gradients := combined(given.all())) is not None:
+            keys = set(gradients.models)
         found = [self.sightings.objects[key] for key in sorted(keys) if key in self.sightings.objects]
         return tuple(found)
 
@@ -323,10 +391,6 @@ def keys_behind(value: Value, depth: int = 4) -> Iterator[str]:
         elif isinstance(choice, (Items, Table, Elements)) and depth:
             for member in members(choice):
                 yield from keys_behind(member, depth - 1)
-
-
-def _folder(site: Site) -> str:
-    return os.path.dirname(site.filename)
 
 
 _CALLS = {"make": States.make_state, "fold": States.fold, "updates": States.applied_updates}
