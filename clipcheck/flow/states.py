@@ -2,54 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from clipcheck import facts
 from clipcheck.findings import Site
-from clipcheck.flow.calls import model_of
-from clipcheck.flow.chains import ROLE, Chains
+from clipcheck.flow.chains import ROLE
 from clipcheck.flow.functional import THEN, combined, state_of
+from clipcheck.flow.models import Models, keys_behind
 from clipcheck.flow.render import last_identifier, render
 from clipcheck.flow.values import (
     Arguments,
     Bound,
     ClassRef,
-    Elements,
     External,
     Frame,
-    FunctionRef,
     Gradient,
     Items,
     Object,
     Parameters,
-    Partial,
     Several,
-    Table,
-    Tensor,
     Unknown,
     Value,
     choices,
-    members,
     several,
 )
-from clipcheck.flow.worlds import Guard, World
+from clipcheck.flow.worlds import Guard
 from clipcheck.knowledge import CallRule, Slot
 from clipcheck.project import Project
 from clipcheck.protocol import Event, Gradients, Phase
 
 Before = tuple[Gradients, frozenset[Guard]]  # gradients as a step meets them, and the guards on the way
 TRAINED = "(trained)"  # what a transformation was made ready for, or its updates were handed
-MAX_PARTS = 200
 
 
-class States(Chains):
+class States(Models):
     """Models that are called by their parameters, training states, and the steps on both."""
 
     def __init__(self, project: Project) -> None:
         super().__init__(project)
-        self.building: list[Object] = []  # the models whose layers are being made, innermost last
-        self.built: set[str] = set()
         self.holders: dict[str, Object] = {}  # training states whose transformation is known, by key
         self.stepped: set[str] = set()  # those of them that a step was seen of
         self._imports: dict[str, frozenset[str]] = {}  # by file: those that it imports
@@ -134,58 +124,6 @@ class States(Chains):
         named = {rule.event: name for (role, name), rule in methods if role == ROLE}
         return Bound(made, named[order[number]]) if number < len(order) and order[number] in named else None
 
-    # -- models ------------------------------------------------------------------------------------------
-
-    def made(self, made: Object, call: facts.Call | None = None) -> None:
-        """A layer is a part of the model that is being built; a model that makes its layers when called is built."""
-        super().made(made, call)
-        self._hold(made)
-        if self.building and made.role == "module" and made is not self.building[-1]:
-            inside = self.building[-1].attributes
-            if made not in inside.values() and len(inside) < MAX_PARTS:
-                inside[f"(part {len(inside)})"] = made
-        builds = made.rule.builds if made.rule is not None else ()
-        if made.cls is not None and builds and made.key not in self.built:
-            self.built.add(made.key)
-            self._build(made, builds)
-
-    def _build(self, made: Object, methods: tuple[str, ...]) -> None:
-        """Run, for what they make alone, the methods in which a model makes its layers."""
-        saved = self.stack, self.frames, self.chain, self.following, self.worlds, self.statement
-        loops, times = self.loop_depth, self.multiplicity
-        self.stack, self.frames, self.chain, self.following = [], [], [made.key], False
-        self.loop_depth, self.multiplicity = 0, 1
-        self.worlds = (World(),)
-        self.building.append(made)
-        try:
-            for name in methods:
-                method = self._method(made, name)
-                if method is not None:
-                    self.follow(method, Arguments(), None)
-        finally:
-            self.building.pop()
-            self.stack, self.frames, self.chain, self.following, self.worlds, self.statement = saved
-            self.loop_depth, self.multiplicity = loops, times
-
-    def initial(
-        self, frame: Frame, rule: CallRule, owner: Value, given: Arguments, call: facts.Call
-    ) -> Value | None:
-        """`model.init(key, x)`: the parameters of a model, as a value of their own."""
-        if not isinstance(owner, Object):
-            return None
-        return Unknown(f"{owner.key}.{rule.event}", frozenset({owner.key}))
-
-    def applied(
-        self, frame: Frame, rule: CallRule, owner: Value, given: Arguments, call: facts.Call
-    ) -> Value | None:
-        """`model.apply(variables, x)`: what a model computes; another library's `apply` takes a function."""
-        callables = (FunctionRef, External, ClassRef, Partial)
-        if not isinstance(owner, Object) or (given.positional and isinstance(given.positional[0], callables)):
-            return None
-        inner = self.tensor_of(given.all())
-        models = inner.models if inner is not None else frozenset[str]()
-        return Tensor(models | {owner.key}, inner is None or inner.complete)
-
     # -- training states ---------------------------------------------------------------------------------
 
     def make_state(
@@ -207,6 +145,11 @@ class States(Chains):
         made.attributes.update({name: value for name, value in given.keywords if name})
         self._hold(made)
         return made
+
+    def made(self, made: Object, call: facts.Call | None = None) -> None:
+        """A training state that is made with its transformation."""
+        super().made(made, call)
+        self._hold(made)
 
     def _hold(self, made: Object) -> None:
         if made.rule is not None and made.rule.transformation is not None and self.transformation_of(made):
@@ -344,56 +287,13 @@ class States(Chains):
         found = [self.sightings.objects[key] for key in sorted(keys) if key in self.sightings.objects]
         return tuple(found)
 
-    # -- loops that are calls ----------------------------------------------------------------------------
 
-    def fold(
-        self, frame: Frame, rule: CallRule, owner: Value, given: Arguments, call: facts.Call
-    ) -> Value | None:
-        """`scan(body, carry, xs)`, `fori_loop(low, high, body, carry)`: one turn of the loop."""
-        body, carry = given.get(rule.slot("function")), given.get(rule.slot("default"))
-        if body is None or carry is None:
-            return None
-        inputs = given.get(rule.slot("arguments"))
-        turn = self.unknown(frame, call, "turn") if inputs is None else self.element(frame, inputs, call)
-        counted = rule.kind == "counted"
-        self.loop_depth += 1
-        result = self.apply(frame, body, None, Arguments((turn, carry) if counted else (carry, turn)), call)
-        self.loop_depth -= 1
-        if counted:
-            return result
-        after = [
-            one.members[0] for one in choices(result) if isinstance(one, Items) and len(one.members) == 2
-        ]
-        return Items((after[0] if len(after) == 1 else carry, self.unknown(frame, call, "outputs")))
-
-    def applied_updates(
-        self, frame: Frame, rule: CallRule, owner: Value, given: Arguments, call: facts.Call
-    ) -> Value | None:
-        """`optax.apply_updates(params, updates)`: the parameters, changed."""
-        return given.positional[0] if given.positional else None
-
-
-def keys_behind(value: Value, depth: int = 4) -> Iterator[str]:
-    """The keys of the models that a value is, came from, or is a method of."""
-    for choice in choices(value):
-        if isinstance(choice, Object) and choice.role == "module":
-            yield choice.key
-        elif isinstance(choice, Bound):
-            whole = model_of(choice)
-            if whole is not None:
-                yield whole.key
-        elif isinstance(choice, (Unknown, Tensor, Parameters)):
-            yield from choice.holds if isinstance(choice, Unknown) else choice.models
-        elif isinstance(choice, FunctionRef) and choice.receiver is not None and depth:
-            yield from keys_behind(choice.receiver, depth - 1)
-        elif isinstance(choice, Partial) and depth:
-            yield from keys_behind(choice.function, depth - 1)
-        elif isinstance(choice, (Items, Table, Elements)) and depth:
-            for member in members(choice):
-                yield from keys_behind(member, depth - 1)
-
-
-_CALLS = {"make": States.make_state, "fold": States.fold, "updates": States.applied_updates}
+_CALLS = {
+    "make": States.make_state,
+    "fold": States.fold,
+    "functional-model": States.functional_model,
+    "updates": States.applied_updates,
+}
 _METHODS = {
     "initial": States.initial, "applied": States.applied, "make": States.make_state,
     "transform-state": States.ready, "transform": States.transformed,
