@@ -1,4 +1,4 @@
-"""Give a call a keyword argument, or a list one more member, in the manner in which they are laid out."""
+"""Change the arguments of a call, or the members of a list, in the manner in which they are laid out."""
 
 from __future__ import annotations
 
@@ -87,6 +87,56 @@ def _appended(source: str, start: int, tokens: list[tokenize.TokenInfo], given: 
     return [Place(after, after, ","), Place(line_end, line_end, added)]
 
 
+def first_changes(text: str, start: int, end: int, written: str) -> list[Place]:
+    """The change that puts `written` before the arguments of the call at `start` to `end` of `text`.
+
+    Raises PlacementError where there is no call.
+    """
+    source = text[start:end]
+    tokens = _tokens(source)
+    spans = _positional(source)
+    if len(tokens) < 2 or tokens[-1].string != ")" or not spans:
+        raise PlacementError("no call with arguments there")
+    own_line = _line_of_its_own(_Offsets(source), tokens)
+    first = start + spans[0][0]
+    before = text[:first].rpartition("\n")[2]
+    behind = f",{own_line[0]}{own_line[1]}" if own_line is not None and not before.strip() else ", "
+    return [Place(first, first, written + behind)]
+
+
+def moved_changes(text: str, start: int, end: int, index: int) -> list[Place]:
+    """The changes that move one positional argument of a call to the front; the others keep their places' layout.
+
+    Raises PlacementError where there is no such argument.
+    """
+    source = text[start:end]
+    spans = _positional(source)
+    if not 0 < index < len(spans):
+        raise PlacementError("no such argument there")
+    texts = [source[first:last] for first, last in spans]
+    order = [texts[index], *texts[:index], *texts[index + 1 :]]
+    pairs = zip(spans, order, strict=True)
+    return [Place(start + first, start + last, new) for (first, last), new in pairs]
+
+
+def _positional(source: str) -> list[tuple[int, int]]:
+    """Where the positional arguments of a call stand."""
+    call = ast.parse(source, mode="eval").body
+    if not isinstance(call, ast.Call):
+        raise PlacementError("no call there")
+    return [_extent(source, argument) for argument in call.args]
+
+
+def _extent(source: str, node: ast.expr) -> tuple[int, int]:
+    """Where an expression stands, in code points."""
+    rows = source.encode().splitlines(keepends=True)
+
+    def offset(row: int, column: int) -> int:
+        return len((b"".join(rows[: row - 1]) + rows[row - 1][:column]).decode())
+
+    return offset(node.lineno, node.col_offset), offset(node.end_lineno or 1, node.end_col_offset or 0)
+
+
 class _Offsets:
     """Offsets of token positions, which count rows from 1 and columns in code points."""
 
@@ -124,16 +174,9 @@ def _value_of(source: str, name: str) -> tuple[int, int] | None:
     call = ast.parse(source, mode="eval").body
     if not isinstance(call, ast.Call):
         raise PlacementError("no call there")
-    rows = source.encode().splitlines(keepends=True)
-
-    def offset(row: int, column: int) -> int:
-        return len((b"".join(rows[: row - 1]) + rows[row - 1][:column]).decode())
-
     for keyword in call.keywords:
-        if keyword.arg == name and keyword.value.end_lineno and keyword.value.end_col_offset is not None:
-            value = keyword.value
-            first = offset(value.lineno, value.col_offset)
-            return first, offset(keyword.value.end_lineno, keyword.value.end_col_offset)
+        if keyword.arg == name:
+            return _extent(source, keyword.value)
     return None
 
 

@@ -59,6 +59,27 @@ def _locate(
     return None
 
 
+def enclosing(body: Block, span: Span) -> Located | None:
+    """The innermost statement that this span lies in."""
+    return _enclosing(body, span, (), None)
+
+
+def _enclosing(
+    block: Block, span: Span, chain: tuple[tuple[Block, int], ...], function: facts.Function | None
+) -> Located | None:
+    for index, statement in enumerate(block):
+        if not _within(statement.span, span):
+            continue
+        here = (*chain, (block, index))
+        for inner in blocks_of(statement):
+            own = isinstance(statement, facts.Function)
+            found = _enclosing(inner, span, () if own else here, statement if own else function)  # type: ignore[arg-type]
+            if found is not None:
+                return found
+        return Located(here, function)
+    return None
+
+
 def _within(outer: Span, inner: Span) -> bool:
     return outer[:2] <= inner[:2] and inner[2:] <= outer[2:]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from clipcheck import blocks, facts
-from clipcheck.blocks import Block, Located, locate
+from clipcheck.blocks import Block, Located, enclosing
 from clipcheck.docket import Docket
 from clipcheck.findings import AddImport, Site
 from clipcheck.flow.records import Clip
@@ -59,12 +59,30 @@ def _target(binding: facts.Import) -> str:
 
 
 def call_rule(call: facts.Call, knowledge: Knowledge) -> CallRule | None:
-    """What is known of a clip function, by its last name."""
+    """What is known of a clip function, by its last name; one that changes gradients in place comes first."""
     name = last_identifier(call.function)
-    for qualified, rule in knowledge.calls.items():
-        if rule.event == "clip" and qualified.rpartition(".")[2] == name:
-            return rule
+    found = [
+        rule
+        for qualified, rule in knowledge.calls.items()
+        if rule.event == "clip" and qualified.rpartition(".")[2] == name
+    ]
+    return min(found, key=lambda rule: rule.slot("gradients") is not None, default=None)
+
+
+def clip_rule(clip: Clip, knowledge: Knowledge) -> CallRule | None:
+    """What is known of the function of a clip; of one in a chain, how the class of that name is told."""
+    if clip.told is None:
+        return call_rule(clip.call, knowledge)
+    name = last_identifier(clip.call.function)
+    for qualified, rule in knowledge.classes.items():
+        if rule.transforms is not None and rule.transforms.does == "clip" and _last(qualified) == name:
+            slot = rule.transforms.threshold
+            return CallRule("clip", rule.transforms.kind, (("threshold", slot),) if slot else ())
     return None
+
+
+def _last(qualified: str) -> str:
+    return qualified.rpartition(".")[2]
 
 
 def argument(call: facts.Call, rule: CallRule, name: str) -> facts.Expression | None:
@@ -82,7 +100,7 @@ def argument(call: facts.Call, rule: CallRule, name: str) -> facts.Expression | 
 def threshold_for(site: Site, docket: Docket) -> str:
     """The threshold for a new clip at `site`: a sibling clip's, an unread option's, or that of the settings."""
     body = docket.context.body(site.filename)
-    here = locate(body, site.span)
+    here = enclosing(body, site.span)
     siblings = [clip for clip in docket.sightings.clips.values() if clip.site.filename == site.filename]
     siblings.sort(key=lambda clip: (not _together(body, here, clip), abs(clip.site.span.row - site.span.row)))
     for clip in siblings:
@@ -96,7 +114,7 @@ def threshold_for(site: Site, docket: Docket) -> str:
 
 def threshold_text(clip: Clip, docket: Docket) -> str:
     """The threshold of a norm clip that works, as the code says it; "" where it must not be copied."""
-    rule = call_rule(clip.call, docket.context.knowledge)
+    rule = clip_rule(clip, docket.context.knowledge)
     if clip.kind != "norm" or rule is None or clip.site in docket.vain:
         return ""
     if argument(clip.call, rule, "norm-type") is not None:
@@ -116,7 +134,7 @@ def _fit(value: object) -> bool:
 
 
 def _together(body: Block, here: Located | None, clip: Clip) -> bool:
-    there = locate(body, clip.site.span)
+    there = enclosing(body, clip.site.span)
     return here is not None and there is not None and here.function is there.function
 
 

@@ -6,14 +6,16 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from clipcheck.argument import argument_changes, member_changes
+from clipcheck.argument import argument_changes, first_changes, member_changes, moved_changes
 from clipcheck.findings import (
     Action,
+    AddFirst,
     AddImport,
     AddMember,
     InsertBefore,
     MoveAfter,
     MoveBefore,
+    MoveFirst,
     RemoveComment,
     Replace,
     SetArgument,
@@ -71,6 +73,12 @@ def changes(tree: Tree, actions: Sequence[Action], limit: int) -> list[Change]:
         elif isinstance(action, AddMember):
             span = tree.lines.range(action.call)
             found.extend(Change(*place) for place in member_changes(tree.text, *span, action))
+        elif isinstance(action, AddFirst):
+            places = first_changes(tree.text, *tree.lines.range(action.call), action.text)
+            found.extend(Change(*place) for place in places)
+        elif isinstance(action, MoveFirst):
+            places = moved_changes(tree.text, *tree.lines.range(action.call), action.index)
+            found.extend(Change(*place) for place in places)
         elif isinstance(action, Wrap):
             start, end = tree.lines.range(action.span)
             found += [Change(start, start, action.before), Change(end, end, action.after)]

@@ -326,7 +326,9 @@ def _listed(case: Case, step: Step) -> str:
 
 def _is_on(finding: Finding, site: Site) -> bool:
     """Whether a finding is about a statement."""
-    return finding.filename == site.filename and site.span.row <= finding.start.row <= site.span.end_row
+    rows = site.span
+    here = rows.row <= finding.start.row <= rows.end_row or finding.start.row <= rows.row <= finding.end.row
+    return here and finding.filename == site.filename
 
 
 def _indented(lines: Iterable[str]) -> list[str]:

@@ -97,6 +97,22 @@ class AddMember:
 
 
 @dataclass(frozen=True, slots=True)
+class AddFirst:
+    """Give the call at `call` a first positional argument, before those it has."""
+
+    call: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoveFirst:
+    """Move the positional argument number `index` of the call at `call` to the front of the others."""
+
+    call: Span
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
 class Wrap:
     """Put `before` and `after` around the expression at `span`."""
 
@@ -126,6 +142,8 @@ Action = (
     | Replace
     | SetArgument
     | AddMember
+    | AddFirst
+    | MoveFirst
     | Wrap
     | AddImport
     | RemoveComment

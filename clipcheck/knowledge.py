@@ -61,6 +61,7 @@ class CallRule:
     kinds: tuple[tuple[str, str], ...] = ()  # the kind by the value of the argument in slot "mode"
     clipping: Clipping | None = None  # how the call itself is told to clip
     common: bool = False  # a name that means many other things: no reason to follow all that calls it
+    result: str = ""  # of what works on values: "pair" (the value and more) or "owner"; "": the value
 
     def slot(self, name: str) -> Slot | None:
         """The keyword and position of the argument called `name` in the knowledge."""
@@ -98,6 +99,10 @@ class Clipping:
     beside: tuple[tuple[str, str], ...] = ()  # further arguments that the clipping needs
     member: Member | None = None  # what the argument has to hold to clip
     hook: str = ""
+    around: str = (
+        ""  # where no argument does it: the call that a fix puts around this one ("": it takes it itself)
+    )
+    first: str = ""  # ... with a call of this, of the threshold, as its first argument
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,20 @@ class Hooks:
     after_backward: tuple[str, ...] = ()
     clipping: str = ""  # takes the place of the trainer's own clipping
     automatic: str = ""  # false: the model runs backward and step by itself
+
+
+@dataclass(frozen=True, slots=True)
+class Transforms:
+    """What a transformation of gradients does: "step", "nothing", "clip", or how the members it is made of act.
+
+    These are "sequence" (one after the other), "apart" (each on gradients of its own), "inner" (the one that it
+    wraps) and "accumulation" (the one that it wraps, on the sum of several gradients).
+    """
+
+    does: str
+    kind: str = ""  # of a clip
+    threshold: Slot | None = None
+    members: Slot | None = None  # where they stand; None: each positional argument is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +150,11 @@ class ClassRule:
     optimizers: Slot | None = None  # what a trainer steps, where it is handed over
     holds: bool = False  # it sets going the trainer among its arguments
     model_arguments: str = ""  # the prefix of the arguments that go on to the class of the model
+    transforms: Transforms | None = None
+    transformation: Slot | None = None  # what turns the gradients of a training state into its updates
+    trained: Slot | None = None  # the parameters that it is made with
+    computes: str = ""  # the method behind a call of a model
+    builds: tuple[str, ...] = ()  # the methods in which a model makes its layers, beside its constructor
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +198,24 @@ class Knowledge:
     dicts: list[DictRule] = field(default_factory=list)
     called: set[str] = field(default_factory=set)  # names by which people call objects whose call is an event
     named: set[str] = field(default_factory=set)  # packages whose files are found by the name of the package
+    values: dict[str, dict[str, str]] = field(default_factory=dict)  # by framework: how a gradient is clipped
+    parameter_attributes: set[str] = field(default_factory=set)  # of a model: its parameters
+    parameter_methods: set[str] = field(default_factory=set)
+    common: dict[str, set[str]] = field(default_factory=dict)  # by package: events with everyday names
     packages: set[str] = field(default_factory=set)  # top-level names the knowledge speaks of
     flags: set[str] = field(default_factory=set)  # what the flags of a command line are read from
     digest: str = ""
 
     def call(self, qualified: str) -> CallRule | None:
         """The event that a call of this qualified name is, if any."""
-        return self.calls.get(qualified)
+        return self.calls.get(self.proper_name(qualified))
+
+    def proper_name(self, qualified: str) -> str:
+        """A qualified name by the package's own name, where it has another one."""
+        for alias, name in self.aliases.items():
+            if qualified.startswith(alias + "."):
+                return self.proper_name(name + qualified[len(alias) :])
+        return qualified
 
     def method(self, role: str, name: str) -> CallRule | None:
         """The event that this method of an object of this role is, if any."""
@@ -188,9 +223,7 @@ class Knowledge:
 
     def class_rule(self, qualified: str) -> ClassRule | None:
         """What is known of a class by its qualified name, exact names before patterns."""
-        for alias, name in self.aliases.items():
-            if qualified.startswith(alias + "."):
-                qualified = name + qualified[len(alias) :]
+        qualified = self.proper_name(qualified)
         if qualified in self.classes:
             return self.classes[qualified]
         for pattern, rule in self.class_patterns:
@@ -228,8 +261,9 @@ class Knowledge:
         """The last names of the events that are reported on: steps, clips, and optimizers handed to a model."""
         rules = [(name.rpartition(".")[2], rule) for name, rule in (*self.calls.items(), *self.own.items())]
         rules += [(name, rule) for (_, name), rule in self.methods.items()]
-        events = ("step", "clip", "told-step")
-        found = frozenset(name for name, rule in rules if rule.event in events and name != "__call__")
+        found = frozenset(
+            name for name, rule in rules if rule.event in _DECISIVE and not rule.common and name != "__call__"
+        )
         found |= self.called
         # `model.compile(optimizer="adam")` names no class: the call itself has to be looked for.
         return found | {name for name, rule in rules if rule.event == "fit" and rule.slot("optimizer")}
@@ -262,8 +296,10 @@ class Knowledge:
     def event_names(self) -> frozenset[str]:
         """The last names of all event calls: what a function must call to matter."""
         known = (*self.calls.items(), *self.own.items())
-        names = {name.rpartition(".")[2] for name, rule in known if rule.event in _GRADIENT}
-        names |= {name for (_, name), rule in self.methods.items() if rule.event in _GRADIENT}
+        known = (*known, *((name, rule) for (_, name), rule in self.methods.items()))
+        names = {
+            name.rpartition(".")[2] for name, rule in known if rule.event in _GRADIENT and not rule.common
+        }
         names.discard("__call__")
         # What clips by itself is no reason to follow all that is called `train`.
         quiet = {
@@ -279,7 +315,8 @@ def _is_telling(rule: CallRule) -> bool:
     return rule.event == "fit" and not rule.common
 
 
-_GRADIENT = frozenset({"clip", "step", "told-step", "backward", "unscale", "zero-grad"})
+_DECISIVE = frozenset({"step", "told-step", "clip", "transform"})
+_GRADIENT = _DECISIVE | {"backward", "unscale", "zero-grad", "gradient", "gradient-function", "bound"}
 _SLOTS = (
     "parameters",
     "threshold",
@@ -300,6 +337,10 @@ _SLOTS = (
     "callbacks",
     "mode",
     "update",
+    "gradients",
+    "variables",
+    "auxiliary",
+    "trained",
 )
 _FRAMEWORK = {"name": str, "checked": str, "recognised": str, "fixed": str, "tried": str}
 _ABOUT = {"shadowed": bool, "listed": bool}
@@ -326,8 +367,24 @@ _KEYS = {
         "optimizers",
         "holds",
         "model-arguments",
+        "transforms",
+        "transformation",
+        "trained",
+        "computes",
+        "builds",
     },
-    "call": {"names", "former", "event", "kind", "kinds", "replaced-by", "unscales", *_SLOTS},
+    "call": {
+        "names",
+        "former",
+        "event",
+        "kind",
+        "kinds",
+        "replaced-by",
+        "unscales",
+        "result",
+        "common",
+        *_SLOTS,
+    },
     "method": {
         "of",
         "names",
@@ -339,6 +396,7 @@ _KEYS = {
         "replaced-by",
         "unscales",
         "clipping",
+        "result",
         "common",
         *_SLOTS,
     },
@@ -359,10 +417,14 @@ _CLIPPING = {
     "beside",
     "member",
     "hook",
+    "around",
+    "first",
 }
 _SECTIONS = {
     "framework",
     "engine",
+    "values",
+    "parameters",
     "aliases",
     "fix",
     "passthrough",
@@ -453,6 +515,10 @@ def _read(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
         knowledge.fixes.setdefault(key, text)
     for owner, templates in data.get("engine", {}).items():
         knowledge.engines[owner] = dict(templates)
+    if "values" in data:
+        knowledge.values[framework.name] = dict(data["values"])
+    knowledge.parameter_attributes.update(data.get("parameters", {}).get("attributes", ()))
+    knowledge.parameter_methods.update(data.get("parameters", {}).get("methods", ()))
 
 
 def _framework(data: Any) -> Framework:
@@ -498,6 +564,11 @@ def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
             _slot(entry.get("optimizers")),
             entry.get("holds", False),
             entry.get("model-arguments", ""),
+            _transforms(entry.get("transforms")),
+            _slot(entry.get("transformation")),
+            _slot(entry.get("trained")),
+            entry.get("computes", ""),
+            tuple(entry.get("builds", ())),
         )
         for name in entry["names"]:
             if _is_pattern(name):
@@ -535,8 +606,13 @@ def _read_calls(knowledge: Knowledge, data: Mapping[str, Any], framework: str) -
                 tuple(entry.get("kinds", {}).items()),
                 _clipping(entry.get("clipping")),
                 entry.get("common", False),
+                entry.get("result", ""),
             )
             knowledge.called.update(entry.get("called", ()))
+            if rule.common and (rule.event in _GRADIENT):
+                last = {name.rpartition(".")[2] for name in entry["names"]}
+                for package in data["libraries"]["packages"]:
+                    knowledge.common.setdefault(package, set()).update(last)
             for name in entry["names"]:
                 if section == "call":
                     knowledge.calls[name] = rule
@@ -551,7 +627,7 @@ def _clipping(data: Mapping[str, Any] | None) -> Clipping | None:
     if unknown:
         raise KnowledgeError(f"clipping has unknown keys {sorted(unknown)}")
     return Clipping(
-        tuple(data["arguments"]),
+        tuple(data.get("arguments", ())),
         {"on": True, "off": False}[data["default"]],
         data.get("value", "{threshold}"),
         tuple(data.get("looked-at", ())),
@@ -563,6 +639,18 @@ def _clipping(data: Mapping[str, Any] | None) -> Clipping | None:
         tuple(data.get("beside", {}).items()),
         _member(data.get("member")),
         data.get("hook", ""),
+        data.get("around", ""),
+        data.get("first", ""),
+    )
+
+
+def _transforms(data: Mapping[str, Any] | None) -> Transforms | None:
+    if data is None:
+        return None
+    if unknown := set(data) - {"does", "kind", "threshold", "members"}:
+        raise KnowledgeError(f"transforms has unknown keys {sorted(unknown)}")
+    return Transforms(
+        data["does"], data.get("kind", ""), _slot(data.get("threshold")), _slot(data.get("members"))
     )
 
 

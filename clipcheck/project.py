@@ -45,6 +45,7 @@ class Project:
         self._callers: dict[str, list[tuple[str, frozenset[str]]]] = {}  # by file: functions, what they call
         self._bases: list[tuple[str, frozenset[str]]] = []  # classes, and the last names of their bases
         self._clip_names: dict[str, bool] = {}
+        self._imported: set[str] = set()  # packages with events of everyday names that some file imports
         self._decisive = knowledge.decisive
         self._told, self._fits = knowledge.told, knowledge.fits
         for filename in files:
@@ -58,6 +59,8 @@ class Project:
         if known is None:
             known = self._known[filename] = self._read(filename)
             self._matter = None
+            if isinstance(known, ModuleFacts):
+                self._imported |= {name for name in self.knowledge.common if _imports(known.body, name)}
         return known if isinstance(known, ModuleFacts) else None
 
     def failures(self) -> list[Failure]:
@@ -145,8 +148,14 @@ class Project:
                 call for call in frozenset().union(*(calls for _, calls in callers)) if self._clips(call)
             }
             self._made = _with_subclasses(self._told, self._bases)
-            self._matter = _closure(callers, set(self.knowledge.event_names()) | self._made | clips)
+            self._matter = _closure(
+                callers, set(self.knowledge.event_names()) | self._made | clips | self._everyday()
+            )
         return self._matter
+
+    def _everyday(self) -> set[str]:
+        """The events with everyday names (`update`) of the frameworks that some file imports."""
+        return set[str]().union(*(self.knowledge.common[package] for package in self._imported))
 
     def _clips(self, name: str) -> bool:
         if name not in self._clip_names:
@@ -160,6 +169,8 @@ class Project:
     def decides(self, function: Function) -> bool:
         """Whether a function itself holds a call that may be a step or a clip, or makes a trainer and starts it."""
         if not self._decisive.isdisjoint(function.calls) or self.clips(function):
+            return True
+        if self._imported and not self._everyday().isdisjoint(function.calls):
             return True
         if self._fits.isdisjoint(function.calls):
             return False
@@ -187,6 +198,15 @@ def _closure(callers: list[tuple[str, frozenset[str]]], names: set[str]) -> froz
         if not grown:
             return frozenset(names - {"forward"})
         names |= grown | {facts.HANDED + name for name in grown}
+
+
+def _imports(body: tuple[facts.Statement, ...], package: str) -> bool:
+    """Whether a module imports a package, or something of it, at its top level."""
+    return any(
+        (isinstance(one, facts.Import) and not one.level and one.module.partition(".")[0] == package)
+        or (isinstance(one, (facts.Try, facts.Branch)) and _imports(one.body, package))
+        for one in body
+    )
 
 
 def _collect(

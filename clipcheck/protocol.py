@@ -95,6 +95,7 @@ class Gradients:
     uncovered: frozenset[str] = frozenset()  # what it surely leaves out
     partial: frozenset[Site] = frozenset()  # the clips that acted before this accumulation was complete
     foreign: frozenset[Site] = frozenset()  # the clips, since the last backward, of other models alone
+    unused: frozenset[Site] = frozenset()  # clips that gave back another value and left this one as it is
     backward: Site | None = None
     unscaled: Site | None = None  # where the loss scale was taken off
     stepped: Site | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from clipcheck import clipcall, defaults, engines, moves, renames, tell
+from clipcheck import chained, clipcall, defaults, engines, moves, rebind, renames, tell
 from clipcheck.blocks import locate
 from clipcheck.clipcall import Spelling
 from clipcheck.docket import Docket, bare, imports, in_part, optimizers
@@ -17,6 +17,9 @@ from clipcheck.protocol import Phase
 
 def of_step(code: str, step: Step, docket: Docket) -> Repair | None:
     """The fix of a verdict on a step."""
+    if step.told is not None and step.told.clipping.first:
+        compose = _CHAINED.get(code)
+        return compose(step, docket) if compose else None
     if step.told is not None:
         return tell.to_clip(code, step.told, step.site, docket)
     compose = _STEPS.get(code)
@@ -25,7 +28,9 @@ def of_step(code: str, step: Step, docket: Docket) -> Repair | None:
 
 def of_clip(code: str, clip: Clip, docket: Docket) -> Repair | None:
     """The fix of a verdict on a clip."""
-    compose = _CLIPS.get(code)
+    if clip.maker:
+        return None
+    compose = (_LINKS if clip.told is not None else _CLIPS).get(code)
     return compose(clip, docket) if compose else None
 
 
@@ -41,6 +46,13 @@ _CLIPS: dict[str, Callable[[Clip, Docket], Repair | None]] = {
 }
 
 
+# The same, for the links of a chain.
+_LINKS: dict[str, Callable[[Clip, Docket], Repair | None]] = {
+    "CLP201": chained.to_the_front,
+    "CLP301": chained.to_the_norm,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class _Draft:
     """What a new clip has to say, and whether it is certain that this is all of what the optimizer updates."""
@@ -50,6 +62,8 @@ class _Draft:
 
 
 def _clip_the_step(step: Step, docket: Docket) -> Repair | None:
+    if rebind.concerns(step):
+        return rebind.clip_first(step, docket)
     contexts = docket.accused(step)
     anchor = _anchor(step, contexts)
     draft = _draft(contexts, docket)
@@ -162,8 +176,12 @@ def _incomplete(step: Step, contexts: list[StepContext]) -> str:
 
 def doubts(step: Step, docket: Docket) -> str:
     """Why a step that is reported has no fix, or none that is safe, for people who ask; else nothing."""
+    if step.told is not None and step.told.clipping.first:
+        return chained.doubts(step, docket)
     if step.told is not None:
         return tell.doubts(step.told)
+    if rebind.concerns(step):
+        return rebind.doubts(step, docket)
     contexts = docket.accused(step)
     if _anchor(step, contexts) is None:
         return "its closure offers no single place for the clip"
@@ -195,4 +213,8 @@ _STEPS: dict[str, Callable[[Step, Docket], Repair | None]] = {
     "CLP101": _clip_the_step,
     "CLP102": defaults.of_step,
     "CLP103": _cover_the_step,
+}
+_CHAINED: dict[str, Callable[[Step, Docket], Repair | None]] = {
+    "CLP102": defaults.of_step,
+    "CLP104": chained.to_clip,
 }

@@ -35,6 +35,8 @@ from clipcheck.flow.values import (
 from clipcheck.flow.worlds import Worlds, merge
 from clipcheck.knowledge import ClassRule
 
+_GROWING = ("append", "extend", "add", "insert")
+
 
 class Calls(Expressions):
     """What a call does and gives back."""
@@ -93,6 +95,8 @@ class Calls(Expressions):
             if self.knowledge.method("optimizer", first.name) is not None:
                 self.alike([one.owner.key for one in optimizers if isinstance(one.owner, Object)])
             return result
+        if known and all(_grows(choice) for choice in known):
+            return self._grow_any(frame, known, given, call)
         owners = choices(owner) if owner is not None else ()
         if not known and owners:  # of things equally unknown, one is followed, so that it stays one thing
             return self.apply(frame, function.choices[0], owners[0], given, call)
@@ -106,6 +110,17 @@ class Calls(Expressions):
         self.worlds = merge(after)
         return several(results)
 
+    def _grow_any(self, frame: Frame, methods: list[Value], given: Arguments, call: facts.Call) -> Value:
+        """`members.append(x)` where `members` is one of several lists: each of them grows."""
+        assert isinstance(call.function, facts.Attribute)
+        grown: list[Value] = []
+        for method in methods:
+            assert isinstance(method, Bound)
+            self.sequence_method(frame, method.owner, method.name, given, call)
+            grown.append(self.evaluate(frame, call.function.value))
+        self.assign(frame, call.function.value, several(grown))
+        return Literal(None)
+
     # -- functions of the project --------------------------------------------------------------------
 
     def follow(self, function: FunctionRef, given: Arguments, call: facts.Call | None) -> Value:
@@ -113,7 +128,8 @@ class Calls(Expressions):
         definition = function.definition
         if any(active.definition is definition for active in self.stack):
             return Unknown(f"{function.filename}:{definition.name}()", self.models_in(given))
-        if self.following and len(self.stack) < MAX_DEPTH and self.project.matters(definition):
+        matters = self.project.matters(definition) or self._hands_on(given)
+        if self.following and len(self.stack) < MAX_DEPTH and matters:
             self.visited.add(id(definition))
             known = (id(definition), function.frame, function.receiver, given, self.worlds)
             if known not in self.known_effects:
@@ -135,6 +151,11 @@ class Calls(Expressions):
         else:
             self.born(self.known_births.get(key, ()))
         return self.known_values[key]
+
+    def _hands_on(self, given: Arguments) -> bool:
+        """Whether a function is handed another that may bring in an event, by whatever name it calls it."""
+        handed = [one.function if isinstance(one, Partial) else one for one in given.all()]
+        return any(isinstance(one, FunctionRef) and self.project.matters(one.definition) for one in handed)
 
     def value_of(self, function: FunctionRef, given: Arguments, call: facts.Call | None) -> Value:
         """What a function returns, its events left aside."""
@@ -282,7 +303,8 @@ class Calls(Expressions):
         """Calling an instance: a module computes a tensor, anything else runs its `__call__`."""
         if function.cls is not None:
             method = self.class_member(function.cls, "__call__")
-            if isinstance(method, FunctionRef):
+            computes = function.rule.computes if function.rule is not None else ""
+            if isinstance(method, FunctionRef) and method.definition.name != computes:
                 bound = FunctionRef(method.filename, method.definition, method.frame, method.owner, function)
                 return reread(self.follow(bound, given, call))
         if (function.role in ("module", "") and function.cls is not None) or function.role == "module":
@@ -371,7 +393,7 @@ class Calls(Expressions):
             inner = self.parameters_in(owner)
             if inner is not None:
                 return Parameters(inner.models, True, named=name == "named_parameters")
-        if isinstance(owner, Unknown) and name in ("items", "values", "keys", "get"):
+        if isinstance(owner, Unknown) and name in ("items", "values", "keys", "get", "pop"):
             return Unknown(f"{owner.key}.{name}()", owner.holds)
         if isinstance(owner, Tensor):
             if name in ("detach", "item", "numpy", "tolist", "data"):
@@ -397,7 +419,7 @@ class Calls(Expressions):
             for value in given.positional:
                 owner.attributes[f"#{len(owner.attributes)}"] = value
             return owner
-        told = isinstance(owner, Object) and owner.rule is not None and owner.rule.clipping is not None
+        told = isinstance(owner, Object) and owner.rule is not None and _is_handed(owner.rule)
         if isinstance(owner, Object) and (owner.role == "optimizer" or told) and name == "__init__":
             owner.arguments, owner.keywords = given.positional, given.keywords
             return Literal(None)
@@ -448,7 +470,7 @@ class Calls(Expressions):
                 name == "items",
                 owner.gradient,
             )
-        if name in ("append", "extend", "add", "insert") and given.positional:
+        if name in _GROWING and given.positional:
             added = given.positional[-1]
             grown: Value
             if isinstance(owner, Items) and len(owner.members) < 64 and not self.loop_depth:
@@ -539,6 +561,16 @@ def _of_nothing(function: Value) -> bool:
     return (
         isinstance(function, Bound) and isinstance(function.owner, Literal) and function.owner.value is None
     )
+
+
+def _grows(function: Value) -> bool:
+    """Whether a call makes a list, whose members are known, longer."""
+    return isinstance(function, Bound) and isinstance(function.owner, Items) and function.name in _GROWING
+
+
+def _is_handed(rule: ClassRule) -> bool:
+    """Whether it matters what a class's own constructor is handed by that of a class of the project."""
+    return rule.clipping is not None or rule.transformation is not None
 
 
 def super_of(frame: Frame) -> Value | None:

@@ -13,7 +13,7 @@ from clipcheck.facts import Expression, Statement
 from clipcheck.findings import Evidence, Site, Span
 from clipcheck.flow.records import Sightings, Told
 from clipcheck.flow.values import Arguments, Frame, FunctionRef, Object, Option, Unknown, Value
-from clipcheck.flow.worlds import Worlds, merge
+from clipcheck.flow.worlds import Guard, Worlds, merge
 from clipcheck.knowledge import Knowledge
 from clipcheck.project import Project
 
@@ -66,6 +66,7 @@ class Core:
         self.told: dict[str, Told] = {}  # what is told how to clip, by the key of the object
         self.own: dict[str, list[Value]] = {}  # the optimizers that a model's own method makes, by its key
         self.chain: list[str] = []  # where the calls on the stack were made
+        self.conditions: list[Guard] = []  # of the conditional expressions around the one that is evaluated
         self.flags: dict[str, Option] = {}  # of the command line, by name
         self.stored: dict[tuple[str, str], Value] = {}  # configurations by their group and name
         self.returns: list[tuple[Value, Worlds]] = []

@@ -422,9 +422,11 @@ class Events(Calls):
         known = given.get(rule.slot("keywords"))
         keywords = known.entries if isinstance(known, Table) else ()
         handed = Arguments(((front,) if front is not None else ()) + arguments, keywords)
+        before = self.worlds
         for choice in choices(function) if function is not None else ():
             if isinstance(choice, (FunctionRef, Partial)):
                 self.apply(frame, choice, None, handed, call)
+        self.worlds = self.worlds or before  # it may run for ever, but who launched it goes on
         return self.unknown(frame, call)
 
     def tensor(
@@ -700,4 +702,9 @@ _EVENTS = {
     "add-callbacks": "add_callbacks",
     "own-optimizers": "own_optimizers",
     "add-parameters": "add_parameters",
+    "gradient": "gradient",
+    "gradient-function": "gradient_function",
+    "gradients-kept": "gradients_kept",
+    "bound": "bound_by_hand",
+    "tree-map": "tree_map",
 }

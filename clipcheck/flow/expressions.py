@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from clipcheck import facts
 from clipcheck.facts import Expression
 from clipcheck.flow.names import Names
 from clipcheck.flow.paths import joined_text
-from clipcheck.flow.render import render
+from clipcheck.flow.render import guard_of, names_in, render
 from clipcheck.flow.values import (
     Arguments,
     Bound,
@@ -18,6 +19,7 @@ from clipcheck.flow.values import (
     External,
     Frame,
     FunctionRef,
+    Gradient,
     Items,
     Literal,
     ModuleRef,
@@ -29,13 +31,16 @@ from clipcheck.flow.values import (
     Tensor,
     Unknown,
     Value,
+    Written,
     choices,
     derived,
+    gradients_in,
     literal,
     members,
     reread,
     several,
 )
+from clipcheck.flow.worlds import Guard
 
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,
@@ -143,6 +148,9 @@ class Expressions(Names):
             return Literal(not truth) if truth is not None else self.unknown(frame, expression)
         if symbol in _COMPARISON:
             return self._compared(frame, expression, symbol, values)
+        gradient = self.of_gradients(expression, values)
+        if gradient is not None:
+            return gradient
         sequences = [self._as_sequence(value) for value in values] if symbol == "+" else []
         sequences = [value for value in sequences if value is not None]
         if symbol == "+" and len(sequences) == len(values):
@@ -195,7 +203,7 @@ class Expressions(Names):
             except TypeError:
                 return self.unknown(frame, expression)
             return derived(options[0], result) if options else result
-        definite = (Object, FunctionRef, Items, Elements, Table, Parameters)
+        definite = (Object, FunctionRef, Items, Elements, Table, Parameters, Gradient)
         nothing = [v for v in (left, right) if v is None]
         if symbol in ("is", "is not") and nothing and any(isinstance(v, definite) for v in (left, right)):
             return Literal(symbol == "is not")
@@ -205,7 +213,7 @@ class Expressions(Names):
         """Whether a value is true; None where that depends (on an option, too)."""
         if isinstance(value, Literal):
             return bool(value.value)
-        if isinstance(value, (Object, FunctionRef, External)):
+        if isinstance(value, (Object, FunctionRef, External, Gradient)):
             return True
         if isinstance(value, Items):
             return bool(value.members)
@@ -225,7 +233,8 @@ class Expressions(Names):
         test = self.truth(asked)
         if test is not None:
             return self.evaluate(frame, expression.body if test else expression.orelse)
-        body, orelse = self.evaluate(frame, expression.body), self.evaluate(frame, expression.orelse)
+        body = self._where(frame, expression, asked, expression.body)
+        orelse = self._where(frame, expression, asked, expression.orelse)
         if all(isinstance(value, (Literal, Option)) for value in (body, orelse)) and isinstance(
             asked, Option
         ):
@@ -233,6 +242,22 @@ class Expressions(Names):
             if usual is not None:
                 return derived(asked, body if usual else orelse)
         return several([body, orelse])
+
+    def _where(self, frame: Frame, whole: facts.Conditional, asked: Value, part: Expression) -> Value:
+        """One side of a conditional expression, evaluated under its guard."""
+        key, positive = guard_of(whole.test)
+        taken = (part is whole.body) is positive
+        usual = self.usual_truth(asked)
+        usual = usual if usual is None or positive else not usual
+        settings = self.settings_in(frame, whole.test, asked) if usual is not None else ()
+        guard = Guard(f"{frame.label}:{key}", names_in(whole.test), taken, usual, settings)
+        self.conditions.append(guard)
+        value = self.evaluate(frame, part)
+        self.conditions.pop()
+        return value
+
+    def settings_in(self, frame: Frame, expression: Expression, value: Value) -> tuple[Written, ...]:
+        raise NotImplementedError
 
     def comprehension(self, frame: Frame, expression: facts.Comprehension) -> Value:
         inner = Frame(frame.filename, frame.label, frame, frame.globals)
@@ -265,9 +290,12 @@ class Expressions(Names):
             isinstance(member, Items)
             and len(member.members) == 2
             and isinstance(member.members[1], Parameters)
+            and not any(gradients_in(member.members[0]))
         ):
             pair = member.members[1]  # `{name: p for name, p in model.named_parameters()}`
             return Parameters(pair.models, pair.part or part, pair.holder, False, True, pair.gradient)
+        if isinstance(member, Gradient):
+            return replace(member, single=False)
         if isinstance(member, Parameters):
             return Parameters(
                 member.models, member.part or part, member.holder, False, member.named, member.gradient
@@ -287,6 +315,8 @@ class Expressions(Names):
             if isinstance(choice, Parameters):
                 single = Parameters(choice.models, choice.part, choice.holder, True, False, choice.gradient)
                 out.append(Items((Unknown("name"), single)) if choice.named else single)
+            elif isinstance(choice, Gradient):
+                out.append(replace(choice, single=True))
             elif isinstance(choice, Items):
                 out.extend(choice.members)
             elif isinstance(choice, Elements):
@@ -297,6 +327,10 @@ class Expressions(Names):
             elif isinstance(choice, Unknown):
                 out.append(Unknown(f"{choice.key}[]", choice.holds))
         return several(map(reread, out)) if out else self.unknown(frame, expression)
+
+    def of_gradients(self, expression: facts.Operation, values: list[Value]) -> Value | None:
+        """What arithmetic on gradients that are values gives; None where there is none among the operands."""
+        raise NotImplementedError
 
     def lambda_(self, frame: Frame, expression: facts.Lambda) -> Value:
         return FunctionRef(frame.filename, expression.function, frame, frame.owner, None)

@@ -59,7 +59,8 @@ class Interpreter(Configs):
                 continue
             roots = callers.roots(target)
             for entry in (*roots, *callers.nearest(target), target):
-                if id(target.definition) in self.visited and entry not in roots:
+                met = id(target.definition) in self.visited and not self._is_loose(target)
+                if met and entry not in roots:
                     break
                 if entry is target and self._cut_off(target, roots, callers) and not self._goes_back(target):
                     break  # who calls it was given up for its size, and may clip
@@ -71,7 +72,16 @@ class Interpreter(Configs):
                     if label in self.sightings.exhausted:
                         self.cut_short.add(id(entry.definition))
         self._drop_delegated()
+        self.settle()
         return self.sightings
+
+    def _is_loose(self, function: FunctionRef) -> bool:
+        """Whether a function steps a training state that nobody in sight has made so far."""
+        span = function.definition.span
+        return any(
+            site.filename == function.filename and span.row <= site.span.row <= span.end_row
+            for site in self.loose
+        )
 
     def _cut_off(self, target: FunctionRef, roots: list[FunctionRef], callers: Callers) -> bool:
         """Whether a way to a function was given up for its size."""

@@ -14,6 +14,7 @@ from clipcheck.flow.values import (
     External,
     Frame,
     FunctionRef,
+    Gradient,
     Items,
     Literal,
     ModuleRef,
@@ -201,12 +202,18 @@ class Names(Iterators):
     # -- classes -------------------------------------------------------------------------------------
 
     def bases(self, cls: ClassRef) -> list[Value]:
-        """The base classes, as values."""
-        return [
+        """The base classes, as values; one of the class's own name is what had that name before."""
+        found = [
             choice
             for base in cls.definition.bases
             for choice in choices(self.evaluate(cls.frame.parent or cls.frame, base))
         ]
+        before = cls.frame.shadowed
+        own = [isinstance(one, ClassRef) and one.definition is cls.definition for one in found]
+        if before is None or not any(own):
+            return found
+        kept = [one for one, itself in zip(found, own, strict=True) if not itself]
+        return [*kept, *(self._imported(one) for one in choices(before))]
 
     def ancestors(self, cls: ClassRef) -> list[Value]:
         """The class and all its bases, nearest first; a class that inherits from itself ends the chain."""
@@ -284,7 +291,7 @@ class Names(Iterators):
                     out.append(
                         Parameters(choice.models, True, choice.holder, True, choice.named, choice.gradient)
                     )
-            elif isinstance(choice, Tensor):
+            elif isinstance(choice, (Gradient, Tensor)):
                 out.append(choice)
             elif isinstance(choice, Unknown):
                 label = index.value if isinstance(index, Literal) else "?"

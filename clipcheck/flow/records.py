@@ -37,6 +37,8 @@ class Names:
     scaler: str | None = None
     engine: str | None = None  # the object whose own method has to clip
     framework: str = ""  # of that object; "": the plain function clips
+    gradients: str | None = None  # the gradients that the step is handed, where they are a value with a name
+    maker: str = ""  # the framework that made those; "": gradients are attributes of the parameters
 
 
 @dataclass(slots=True)
@@ -72,6 +74,7 @@ class Told:
     parameters: str = ""  # an expression for what that updates
     fitted: list[Site] = field(default_factory=list)  # where the training is set going
     rows: list[tuple[str, int]] = field(default_factory=list)  # the same, by file and row of the called name
+    inner: Told | None = None  # the call that has to be told in its place: what this one wraps
 
 
 @dataclass(slots=True)
@@ -109,7 +112,9 @@ class Clip:
     kind: str  # norm, value, hand-written, library …
     replaced_by: str = ""
     function: str = ""  # the name of the function it stands in
+    maker: str = ""  # as of a step's names: the framework whose gradients are values
     contexts: list[ClipContext] = field(default_factory=list)
+    told: Told | None = None  # the chain that it is a link of
 
 
 @dataclass(slots=True)

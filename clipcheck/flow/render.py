@@ -128,3 +128,13 @@ def children(node: Expression) -> tuple[Expression, ...]:
         inner = [part for clause in node.clauses for part in (clause.source, *clause.conditions)]
         return (node.element, *inner)
     return node.parts if isinstance(node, facts.Opaque) else ()
+
+
+def guard_of(expression: Expression) -> tuple[str, bool]:
+    """A test as a key and its sense, so that `x is None` and `x is not None` are one guard."""
+    if isinstance(expression, facts.Operation) and len(expression.operands) == 2:
+        opposite = {"!=": "==", "is not": "is", "not in": "in", ">=": "<", "<=": ">"}
+        positive = opposite.get(expression.operator)
+        if positive is not None:
+            return render(facts.Operation(positive, expression.operands, expression.row)), False
+    return render(expression), True

@@ -8,13 +8,14 @@ from typing import Any
 from clipcheck import facts
 from clipcheck.facts import Expression, Statement
 from clipcheck.findings import Evidence
-from clipcheck.flow.render import last_identifier, names_in, render
-from clipcheck.flow.toldsteps import ToldSteps
+from clipcheck.flow.render import guard_of, last_identifier, names_in, render
+from clipcheck.flow.states import States
 from clipcheck.flow.values import (
     ClassRef,
     Elements,
     Frame,
     FunctionRef,
+    Gradient,
     Items,
     Literal,
     Object,
@@ -25,6 +26,7 @@ from clipcheck.flow.values import (
     Unknown,
     Value,
     choices,
+    gradients_in,
     literal,
     several,
 )
@@ -34,7 +36,7 @@ MAX_ROUNDS = 5  # of a loop, until its worlds are stable
 MAX_UNROLLED = 6  # members of a known sequence that a loop is run for one by one
 
 
-class Statements(ToldSteps):
+class Statements(States):
     """Runs statements. A block ends by falling through (""), by a jump in a loop, or by leaving."""
 
     def run_block(self, frame: Frame, body: tuple[Statement, ...]) -> str:
@@ -103,6 +105,13 @@ class Statements(ToldSteps):
         if isinstance(before, Parameters) and before.gradient:
             self._changed_gradient(before, statement.operator, statement.value)
             return ""
+        operation = facts.Operation(
+            statement.operator, (statement.target, statement.value), statement.span.row
+        )
+        changed = self.of_gradients(operation, [before, added])
+        if changed is not None:
+            self.assign(frame, statement.target, changed)
+            return ""
         result: Value
         if isinstance(before, Items) and isinstance(added, Items):
             fresh = tuple(value for value in added.members if value not in before.members)
@@ -159,14 +168,17 @@ class Statements(ToldSteps):
         function = FunctionRef(frame.filename, definition, frame, frame.owner)
         frame.locals[definition.name] = function
         if definition.decorators and self.following:
-            for decorator in definition.decorators:
-                self.evaluate(frame, decorator)
+            decorators = [self.evaluate(frame, decorator) for decorator in definition.decorators]
+            frame.locals[definition.name] = self.decorated(function, decorators)
         frame.nested.append(function)
         return ""
 
     def run_class(self, frame: Frame, definition: facts.Class) -> str:
         inner = Frame(frame.filename, definition.name, frame, frame.globals)
         cls = ClassRef(frame.filename, definition, inner)
+        shadowed = frame.locals.get(definition.name)
+        if shadowed is not None:
+            inner.shadowed = shadowed
         frame.locals[definition.name] = cls
         statement, following = self.statement, self.following
         self.following = False
@@ -215,8 +227,12 @@ class Statements(ToldSteps):
             for choice in choices(value):
                 if isinstance(choice, Items) and len(choice.members) == len(target.items):
                     parts.append(choice.members[number])
-                elif isinstance(choice, (Tensor, Object)):
-                    parts.append(choice if isinstance(choice, Tensor) else Unknown(f"{choice.key}[{number}]"))
+                elif isinstance(choice, Object) and (method := self.method_at(choice, number)):
+                    parts.append(method)
+                elif isinstance(choice, (Gradient, Tensor, Object)):
+                    parts.append(
+                        choice if not isinstance(choice, Object) else Unknown(f"{choice.key}[{number}]")
+                    )
                 elif isinstance(choice, Elements):
                     parts.append(choice.member)
                 elif isinstance(choice, Unknown):
@@ -264,6 +280,8 @@ class Statements(ToldSteps):
             self.assign(frame, _entry_of(target.value), table.having(key, value))
         elif isinstance(owner, Object) and isinstance(index, Literal):
             owner.attributes[str(index.value)] = value
+        elif any(gradients_in(owner)) or any(gradients_in(value)):
+            self.assign(frame, target.value, self.with_entry(owner, value))
 
     # -- control flow --------------------------------------------------------------------------------
 
@@ -286,7 +304,7 @@ class Statements(ToldSteps):
                 return (self.worlds, ()) if truth else ((), self.worlds)
         if truth is not None and self._settled(frame, expression, value):
             return (self.worlds, ()) if truth else ((), self.worlds)
-        key, positive = _guard(expression)
+        key, positive = guard_of(expression)
         names = names_in(expression)
         usual = self.usual_truth(value)
         if usual is not None and not positive:
@@ -306,7 +324,7 @@ class Statements(ToldSteps):
             return True
         if isinstance(expression, facts.Operation) and expression.operator in ("is", "is not"):
             operand = self.evaluate(frame, expression.operands[0])
-            return isinstance(operand, (Object, FunctionRef, Items, Table, Elements, Parameters))
+            return isinstance(operand, (Object, FunctionRef, Items, Table, Elements, Parameters, Gradient))
         return False
 
     def _given(self, names: frozenset[str]) -> bool:
@@ -503,7 +521,9 @@ class Statements(ToldSteps):
 
 
 def _never_empty(source: Value) -> bool:
-    """Parameters, and an optimizer's groups of them: there is always one."""
+    """Parameters, their gradients, and an optimizer's groups of them: there is always one."""
+    if any(gradients_in(source)):
+        return True
     if isinstance(source, Elements) and isinstance(source.member, Table):
         return source.member.get("params") is not None
     return isinstance(source, Parameters)
@@ -538,16 +558,6 @@ def _collects(body: tuple[Statement, ...]) -> bool:
         )
         for statement in body
     )
-
-
-def _guard(expression: Expression) -> tuple[str, bool]:
-    """A test as a key and its sense, so that `x is None` and `x is not None` are one guard."""
-    if isinstance(expression, facts.Operation) and len(expression.operands) == 2:
-        opposite = {"!=": "==", "is not": "is", "not in": "in", ">=": "<", "<=": ">"}
-        positive = opposite.get(expression.operator)
-        if positive is not None:
-            return render(facts.Operation(positive, expression.operands, expression.row)), False
-    return render(expression), True
 
 
 def _joined(scopes: list[dict[str, Value]]) -> dict[str, Value]:

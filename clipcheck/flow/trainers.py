@@ -65,7 +65,7 @@ class Trainers(Members):
         found = super()._rule(frame, function, owner, given, call)
         if found is None and isinstance(owner, Super) and isinstance(owner.receiver, Object):
             found = self.knowledge.method(owner.receiver.role, last_identifier(call.function))
-            return found if found is not None and found.event == "fit" else None
+            return found if found is not None and (found.event == "fit" or found.slot("gradients")) else None
         return found
 
     # -- the trainer's run -----------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from clipcheck import facts
 from clipcheck.findings import Evidence, Site
-from clipcheck.knowledge import ClassRule
+from clipcheck.knowledge import CallRule, ClassRule
 
 MAX_ALTERNATIVES = 6
 
@@ -223,6 +223,31 @@ class Parameters(Value):
     iterator: str = ""  # which iterator they come from, that its first reader uses up; "": a list or its like
 
 
+@dataclass(frozen=True, slots=True)
+class Gradient(Value):
+    """A gradient that is a value: what has happened to it stands in the worlds, under its keys.
+
+    One that was clipped or changed is another value with a key of its own, which begins with that of the first.
+    """
+
+    keys: frozenset[str]
+    models: frozenset[str] = frozenset()
+    whole: bool = False  # whether `models` is all that it is of
+    single: bool = False  # of one parameter out of the set
+    tensors: bool = False  # of tensors that belong to no model
+    framework: str = ""  # which made it
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Differentiated(Value):
+    """A function whose call computes another function, and the gradient of what that gives."""
+
+    function: Value | None
+    rule: CallRule
+    model: Value | None = None  # what the gradient is of, where it is named
+    auxiliary: bool = False  # that function returns more beside the loss
+
+
 class Object(Value):
     """An instance made somewhere: of a class of the project, or of a framework's (`external`)."""
 
@@ -279,7 +304,18 @@ class Object(Value):
 class Frame:
     """The names of one call (or module or class body) while it runs."""
 
-    __slots__ = ("filename", "globals", "label", "locals", "nested", "owner", "parent", "receiver", "shared")
+    __slots__ = (
+        "filename",
+        "globals",
+        "label",
+        "locals",
+        "nested",
+        "owner",
+        "parent",
+        "receiver",
+        "shadowed",
+        "shared",
+    )
 
     def __init__(
         self, filename: str, label: str, parent: Frame | None, globals_: Frame | None = None
@@ -293,6 +329,7 @@ class Frame:
         self.nested: list[FunctionRef] = []
         self.receiver: Value | None = None
         self.owner: ClassRef | None = None
+        self.shadowed: Value | None = None  # of a class body: what had the name of the class before it
 
     def find(self, name: str) -> Frame | None:
         """The frame in which a name is bound, from here outwards."""
@@ -347,6 +384,16 @@ def members(value: Value) -> Iterator[Value]:
             yield from (entry for _, entry in choice.entries)
 
 
+def gradients_in(value: Value | None, depth: int = 6) -> Iterator[Gradient]:
+    """Every gradient that is a value, in a value and in the sequences that it consists of."""
+    for choice in choices(value) if value is not None else ():
+        if isinstance(choice, Gradient):
+            yield choice
+        elif depth:
+            for member in members(choice):
+                yield from gradients_in(member, depth - 1)
+
+
 def keys_of(value: Value, depth: int = 3) -> frozenset[str]:
     """The keys of every model, optimizer, parameter set or unknown that a value gives access to."""
     found: set[str] = set()
@@ -360,6 +407,8 @@ def keys_of(value: Value, depth: int = 3) -> frozenset[str]:
             found |= {choice.key} | choice.holds
         elif isinstance(choice, Parameters):
             found |= choice.models | ({choice.holder} if choice.holder else set())
+        elif isinstance(choice, Gradient):
+            found |= choice.keys
         elif isinstance(choice, (Items, Elements, Table)) and depth:
             for member in members(choice):
                 found |= keys_of(member, depth - 1)

@@ -15,6 +15,7 @@ from clipcheck.protocol import Gradients
 
 MAX_WORLDS = 48
 ANY = "*"  # the optimizers that have not been met yet
+VALUE = "gradient "  # how the key of a gradient that is a value begins
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,10 @@ def judge(clip: Clip, docket: Docket) -> Verdict | None:
         return None
     steps = [docket.sightings.steps[site] for site in fault.steps]
     name = words.quoted(steps[0].call) if len(steps) == 1 else "the step"
+    where = f"right before {name}" if clip.told is None else "inside of what sums them up"
     message = (
         f"{words.quoted(clip.call)} clips the partial sum of every micro-batch, which changes the direction of "
-        f"the gradient; clip the complete sum, right before {name}"
+        f"the gradient; clip the complete sum, {where}"
     )
     risk, evidence = docket.risk_at(clip)
     late = [words.at(step.site, "this step uses the sum of several micro-batches") for step in steps]
