@@ -7,6 +7,7 @@ import io
 import tokenize
 from typing import NamedTuple
 
+from clipcheck.findings import RenameArgument
 from clipcheck.statements import PlacementError
 
 _SPACE = (
@@ -59,6 +60,20 @@ def argument_changes(text: str, start: int, end: int, name: str, value: str) -> 
     if line_end == after:
         return [Place(after, after, "," + added)]
     return [Place(after, after, ","), Place(line_end, line_end, added)]
+
+
+def renamed_changes(text: str, start: int, end: int, wanted: RenameArgument) -> list[Place]:
+    """The changes that rename a keyword argument of the call at `start` to `end`, and give it a value if one is wanted.
+
+    Raises PlacementError where there is no such argument.
+    """
+    source = text[start:end]
+    value = _value_of(source, wanted.name)
+    if value is None:
+        raise PlacementError("no such argument there")
+    first = source.rindex(wanted.name, 0, value[0])
+    places = [Place(start + first, start + first + len(wanted.name), wanted.new)]
+    return places + ([Place(start + value[0], start + value[1], wanted.value)] if wanted.value else [])
 
 
 class _Offsets:

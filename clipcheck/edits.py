@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from clipcheck.argument import argument_changes
+from clipcheck.argument import argument_changes, renamed_changes
 from clipcheck.findings import (
     Action,
     AddImport,
@@ -14,6 +14,7 @@ from clipcheck.findings import (
     MoveAfter,
     MoveBefore,
     RemoveComment,
+    RenameArgument,
     Replace,
     SetArgument,
     Span,
@@ -65,6 +66,9 @@ def changes(tree: Tree, actions: Sequence[Action], limit: int) -> list[Change]:
             found.append(Change(start, end, _LINE_END.sub(newline, action.text)))
         elif isinstance(action, SetArgument):
             places = argument_changes(tree.text, *tree.lines.range(action.call), action.name, action.value)
+            found.extend(Change(*place) for place in places)
+        elif isinstance(action, RenameArgument):
+            places = renamed_changes(tree.text, *tree.lines.range(action.call), action)
             found.extend(Change(*place) for place in places)
         elif isinstance(action, Wrap):
             start, end = tree.lines.range(action.span)

@@ -83,6 +83,16 @@ class SetArgument:
 
 
 @dataclass(frozen=True, slots=True)
+class RenameArgument:
+    """Give the keyword argument `name` of the call at `call` another name, and another value where one is named."""
+
+    call: Span
+    name: str
+    new: str
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Wrap:
     """Put `before` and `after` around the expression at `span`."""
 
@@ -105,7 +115,17 @@ class RemoveComment:
     span: Span
 
 
-Action = InsertBefore | MoveBefore | MoveAfter | Replace | SetArgument | Wrap | AddImport | RemoveComment
+Action = (
+    InsertBefore
+    | MoveBefore
+    | MoveAfter
+    | Replace
+    | SetArgument
+    | RenameArgument
+    | Wrap
+    | AddImport
+    | RemoveComment
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ class CallRule:
     framework: str = ""
     result: str = ""  # of what works on values: "pair" (the value and more) or "owner"; "": the value
     common: bool = False  # its name is one that means something else in programs of other frameworks
+    negative: str = ""  # what a threshold below zero does, where it does not reverse the gradient
 
     def slot(self, name: str) -> Slot | None:
         """The keyword and position of the argument called `name` in the knowledge."""
@@ -56,6 +57,11 @@ class Clipping:
     elsewhere: re.Pattern[str] | None = None  # ... is another's affair, where they match this,
     refused: re.Pattern[str] | None = None  # ... or is refused with an error, where they match this
     none: str = ""  # what None does, where that is not the same as zero
+    kinds: tuple[tuple[str, str], ...] = ()  # how each argument clips, where that is not by the norm of all
+
+    def kind(self, argument: str) -> str:
+        """How what is told by this argument clips: by the "norm", the "tensor-norm" or the "value"."""
+        return dict(self.kinds).get(argument, "norm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,7 @@ class Hooks:
     after_backward: tuple[str, ...] = ()
     clipping: str = ""  # takes the place of the trainer's own clipping
     automatic: str = ""  # false: the model runs backward and step by itself
+    whole: str = ""  # backward, clip and step are in this one, where the model has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +123,7 @@ class Knowledge:
     values: dict[str, dict[str, str]] = field(default_factory=dict)  # by framework: how a gradient is clipped
     parameter_attributes: set[str] = field(default_factory=set)  # of a model: its parameters
     parameter_methods: set[str] = field(default_factory=set)
+    named: dict[str, str] = field(default_factory=dict)  # classes by the strings that stand for them
     common: dict[str, set[str]] = field(default_factory=dict)  # by package: events with everyday names
     packages: set[str] = field(default_factory=set)  # top-level names the knowledge speaks of
     flags: set[str] = field(default_factory=set)  # what the flags of a command line are read from
@@ -123,22 +131,28 @@ class Knowledge:
 
     def call(self, qualified: str) -> CallRule | None:
         """The event that a call of this qualified name is, if any."""
-        return self.calls.get(self.named(qualified))
+        return self.calls.get(self.own_name(qualified))
 
-    def named(self, qualified: str) -> str:
+    def own_name(self, qualified: str) -> str:
         """A qualified name by the package's own name, where it has another one."""
         for alias, name in self.aliases.items():
             if qualified.startswith(alias + "."):
-                return self.named(name + qualified[len(alias) :])
+                return self.own_name(name + qualified[len(alias) :])
         return qualified
 
     def method(self, role: str, name: str) -> CallRule | None:
         """The event that this method of an object of this role is, if any."""
         return self.methods.get((role, name))
 
+    def other_names(self, qualified: str) -> Iterator[tuple[str, str]]:
+        """A qualified name as each of the packages says it that have it, with that package."""
+        for alias, name in ((qualified.partition(".")[0],) * 2, *self.aliases.items()):
+            if qualified.startswith(name + "."):
+                yield alias + qualified[len(name) :], alias
+
     def class_rule(self, qualified: str) -> ClassRule | None:
         """What is known of a class by its qualified name, exact names before patterns."""
-        qualified = self.named(qualified)
+        qualified = self.own_name(qualified)
         if qualified in self.classes:
             return self.classes[qualified]
         for pattern, rule in self.class_patterns:
@@ -176,7 +190,9 @@ class Knowledge:
         """The last names of the events that are reported on: steps, clips, and optimizers handed to a model."""
         rules = [(name.rpartition(".")[2], rule) for name, rule in (*self.calls.items(), *self.own.items())]
         rules += [(name, rule) for (_, name), rule in self.methods.items()]
-        found = frozenset(name for name, rule in rules if rule.event in ("step", "clip") and not rule.common)
+        found = frozenset(
+            name for name, rule in rules if rule.event in ("step", "clip", "minimize") and not rule.common
+        )
         # `model.compile(optimizer="adam")` names no class: the call itself has to be looked for.
         return found | {name for name, rule in rules if rule.event == "fit" and rule.slot("optimizer")}
 
@@ -217,7 +233,18 @@ class Knowledge:
 
 
 _GRADIENT = frozenset(
-    {"clip", "step", "backward", "unscale", "zero-grad", "gradient", "gradient-function", "bound"}
+    {
+        "clip",
+        "step",
+        "backward",
+        "unscale",
+        "zero-grad",
+        "gradient",
+        "gradient-function",
+        "bound",
+        "minimize",
+        "train",
+    }
 )
 _SLOTS = (
     "parameters",
@@ -253,8 +280,19 @@ _KEYS = {
         "settings",
         "callbacks",
     },
-    "call": {"names", "event", "kind", "replaced-by", "unscales", "result", "common", *_SLOTS},
-    "method": {"of", "names", "event", "kind", "replaced-by", "unscales", "result", "common", *_SLOTS},
+    "call": {"names", "event", "kind", "replaced-by", "unscales", "result", "common", "negative", *_SLOTS},
+    "method": {
+        "of",
+        "names",
+        "event",
+        "kind",
+        "replaced-by",
+        "unscales",
+        "result",
+        "common",
+        "negative",
+        *_SLOTS,
+    },
     "wrapper": {"names", "argument", "sharded", "normalises"},
 }
 _SECTIONS = {
@@ -262,6 +300,7 @@ _SECTIONS = {
     "engine",
     "values",
     "parameters",
+    "named",
     "aliases",
     "fix",
     "passthrough",
@@ -334,6 +373,7 @@ def _read(knowledge: Knowledge, name: str, data: Mapping[str, Any]) -> None:
         knowledge.fixes.setdefault(key, text)
     for owner, templates in data.get("engine", {}).items():
         knowledge.engines[owner] = dict(templates)
+    knowledge.named.update(data.get("named", {}))
     if "values" in data:
         knowledge.values[framework["name"]] = dict(data["values"])
     knowledge.parameter_attributes.update(data.get("parameters", {}).get("attributes", ()))
@@ -387,6 +427,7 @@ def _read_calls(knowledge: Knowledge, data: Mapping[str, Any], framework: str) -
                 framework,
                 entry.get("result", ""),
                 entry.get("common", False),
+                entry.get("negative", ""),
             )
             if rule.common and (rule.event in _GRADIENT):
                 last = {name.rpartition(".")[2] for name in entry["names"]}
@@ -402,7 +443,16 @@ def _read_calls(knowledge: Knowledge, data: Mapping[str, Any], framework: str) -
 def _clipping(data: Mapping[str, Any] | None) -> Clipping | None:
     if data is None:
         return None
-    unknown = set(data) - {"arguments", "default", "value", "looked-at", "elsewhere", "refused", "none"}
+    unknown = set(data) - {
+        "arguments",
+        "default",
+        "value",
+        "looked-at",
+        "elsewhere",
+        "refused",
+        "none",
+        "kinds",
+    }
     if unknown:
         raise KnowledgeError(f"clipping has unknown keys {sorted(unknown)}")
     return Clipping(
@@ -413,13 +463,14 @@ def _clipping(data: Mapping[str, Any] | None) -> Clipping | None:
         re.compile(data["elsewhere"]) if "elsewhere" in data else None,
         re.compile(data["refused"]) if "refused" in data else None,
         data.get("none", ""),
+        tuple(data.get("kinds", {}).items()),
     )
 
 
 def _hooks(data: Mapping[str, Any] | None) -> Hooks | None:
     if data is None:
         return None
-    unknown = set(data) - {"before", "optimizers", "step", "after-backward", "clipping", "automatic"}
+    unknown = set(data) - {"before", "optimizers", "step", "after-backward", "clipping", "automatic", "whole"}
     if unknown:
         raise KnowledgeError(f"hooks have unknown keys {sorted(unknown)}")
     return Hooks(
@@ -429,6 +480,7 @@ def _hooks(data: Mapping[str, Any] | None) -> Hooks | None:
         tuple(data.get("after-backward", ())),
         data.get("clipping", ""),
         data.get("automatic", ""),
+        data.get("whole", ""),
     )
 
 

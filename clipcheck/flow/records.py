@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from clipcheck.facts import Call
+from clipcheck.facts import Call, Constant
 from clipcheck.findings import Evidence, Site, Span
 from clipcheck.flow.values import Object, Option, Value
 from clipcheck.flow.worlds import Guard
@@ -68,6 +68,10 @@ class Told:
     obstacle: str = ""  # why the argument cannot be written here
     doubt: str = ""  # why it is not certain that it can be
     value: Value | None = None  # of the clipping argument, where it has one
+    argument: str = ""  # the name of that argument
+    named: str = ""  # the class that a string in the call, or nothing there, stands for
+    handed: str = ""  # the argument that takes an object of that class
+    text: Constant | None = None  # the string
     fitted: list[Site] = field(default_factory=list)  # where the training is set going
     rows: list[tuple[str, int]] = field(default_factory=list)  # the same, by file and row of the called name
 

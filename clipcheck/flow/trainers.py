@@ -72,15 +72,17 @@ class Trainers(Steps):
         if not self.following:
             return Literal(None)
         made = Arguments(trainer.arguments, trainer.keywords)
-        model: Value | None
-        if rule.slot("optimizer") is not None:
-            model = trainer
-            teller = self._compiled(trainer, given.get(rule.slot("optimizer")), call)
-        else:
-            model = given.get(rule.slot("model")) or made.get(trainer.rule.model)
-            teller = self._teller(trainer, made)
+        model = given.get(rule.slot("model")) or made.get(trainer.rule.model)
+        teller = self._teller(trainer, made)
         if teller is None:
             return None
+        self._run_trainer(frame, trainer, teller, model, call)
+        return Literal(None)
+
+    def _run_trainer(
+        self, frame: Frame, trainer: Object, teller: Object, model: Value | None, call: facts.Call
+    ) -> None:
+        """Train each of the models that a trainer may be set going on."""
         worlds = self.worlds
         for one in choices(model) if model is not None else (Unknown(f"{trainer.key}.model"),):
             self.worlds = (World(((ANY, Gradients(Phase.EMPTY)),)),)
@@ -89,7 +91,6 @@ class Trainers(Steps):
             told = self.told[teller.key]
             told.rows += [row] if row not in told.rows else []
         self.worlds = worlds
-        return Literal(None)
 
     def _teller(self, trainer: Object, made: Arguments) -> Object | None:
         """The object whose call carries the clipping argument: the trainer, or the settings that it is given."""
@@ -99,23 +100,6 @@ class Trainers(Steps):
             if isinstance(choice, Object) and choice.key in self.told:
                 return choice
         return trainer if trainer.key in self.told else None
-
-    def _compiled(self, model: Object, optimizer: Value | None, call: facts.Call) -> Object | None:
-        """What carries the clipping argument of a model that is handed its optimizer, an object or a name."""
-        assert model.rule is not None
-        assert model.rule.clipping is not None
-        for choice in choices(optimizer) if optimizer is not None else ():
-            if isinstance(choice, Object) and choice.key in self.told:
-                return choice
-            if isinstance(choice, Literal) and isinstance(choice.value, str):
-                site = self.site()
-                named = Object(
-                    f"{site.filename}:{call.span.row}.{call.span.column}", site, None, choice.value, None
-                )
-                obstacle = "an optimizer that is named by a string takes no argument"
-                self.told.setdefault(named.key, Told(site, call, model.rule.clipping, obstacle=obstacle))
-                return named
-        return None
 
     def _train(self, frame: Frame, trainer: Object, teller: Object, model: Value) -> None:
         """One turn of training: the model's methods around backward, the trainer's clip, and the step."""
@@ -235,10 +219,7 @@ class Trainers(Steps):
         arguments = Arguments(teller.arguments, teller.keywords)
         clipping = told.clipping
         self._look_around(Arguments(trainer.arguments, trainer.keywords), arguments, told)
-        value = next(
-            (found for name in clipping.arguments if (found := _told(teller, arguments, name))), None
-        )
-        told.value = value
+        value = _value_of(teller, told)
         site = self.site()
 
         def clip(state: Gradients) -> Gradients:
@@ -318,6 +299,16 @@ def _optimizers(value: Value, depth: int = 4) -> Iterator[Value]:
         elif isinstance(choice, (Items, Table, Elements)) and depth:
             for member in members(choice):
                 yield from _optimizers(member, depth - 1)
+
+
+def _value_of(teller: Object, told: Told) -> Value | None:
+    """The value of the clipping argument that is given; of several, the first that does not switch it off."""
+    arguments = Arguments(teller.arguments, teller.keywords)
+    found = [(name, _told(teller, arguments, name)) for name in told.clipping.arguments]
+    given = [(name, value) for name, value in found if value is not None]
+    acting = [one for one in given if any(_positive(choice) is not False for choice in choices(one[1]))]
+    told.argument, told.value = next(iter(acting or given), ("", None))
+    return told.value
 
 
 def _told(teller: Object, arguments: Arguments, name: str) -> Value | None:
