@@ -7,7 +7,7 @@ import io
 import tokenize
 from typing import NamedTuple
 
-from clipcheck.findings import AddMember
+from clipcheck.findings import AddMember, RenameArgument
 from clipcheck.statements import PlacementError
 
 _SPACE = (
@@ -135,6 +135,20 @@ def _extent(source: str, node: ast.expr) -> tuple[int, int]:
         return len((b"".join(rows[: row - 1]) + rows[row - 1][:column]).decode())
 
     return offset(node.lineno, node.col_offset), offset(node.end_lineno or 1, node.end_col_offset or 0)
+
+
+def renamed_changes(text: str, start: int, end: int, wanted: RenameArgument) -> list[Place]:
+    """The changes that rename a keyword argument of the call at `start` to `end`, and give it a value if one is wanted.
+
+    Raises PlacementError where there is no such argument.
+    """
+    source = text[start:end]
+    value = _value_of(source, wanted.name)
+    if value is None:
+        raise PlacementError("no such argument there")
+    first = source.rindex(wanted.name, 0, value[0])
+    places = [Place(start + first, start + first + len(wanted.name), wanted.new)]
+    return places + ([Place(start + value[0], start + value[1], wanted.value)] if wanted.value else [])
 
 
 class _Offsets:

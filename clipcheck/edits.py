@@ -6,7 +6,13 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from clipcheck.argument import argument_changes, first_changes, member_changes, moved_changes
+from clipcheck.argument import (
+    argument_changes,
+    first_changes,
+    member_changes,
+    moved_changes,
+    renamed_changes,
+)
 from clipcheck.findings import (
     Action,
     AddFirst,
@@ -17,6 +23,7 @@ from clipcheck.findings import (
     MoveBefore,
     MoveFirst,
     RemoveComment,
+    RenameArgument,
     Replace,
     SetArgument,
     Span,
@@ -78,6 +85,9 @@ def changes(tree: Tree, actions: Sequence[Action], limit: int) -> list[Change]:
             found.extend(Change(*place) for place in places)
         elif isinstance(action, MoveFirst):
             places = moved_changes(tree.text, *tree.lines.range(action.call), action.index)
+            found.extend(Change(*place) for place in places)
+        elif isinstance(action, RenameArgument):
+            places = renamed_changes(tree.text, *tree.lines.range(action.call), action)
             found.extend(Change(*place) for place in places)
         elif isinstance(action, Wrap):
             start, end = tree.lines.range(action.span)

@@ -113,6 +113,16 @@ class MoveFirst:
 
 
 @dataclass(frozen=True, slots=True)
+class RenameArgument:
+    """Give the keyword argument `name` of the call at `call` another name, and another value where one is named."""
+
+    call: Span
+    name: str
+    new: str
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Wrap:
     """Put `before` and `after` around the expression at `span`."""
 
@@ -144,6 +154,7 @@ Action = (
     | AddMember
     | AddFirst
     | MoveFirst
+    | RenameArgument
     | Wrap
     | AddImport
     | RemoveComment

@@ -62,6 +62,7 @@ class CallRule:
     clipping: Clipping | None = None  # how the call itself is told to clip
     common: bool = False  # a name that means many other things: no reason to follow all that calls it
     result: str = ""  # of what works on values: "pair" (the value and more) or "owner"; "": the value
+    negative: str = ""  # what a threshold below zero does, where it does not reverse the gradient
 
     def slot(self, name: str) -> Slot | None:
         """The keyword and position of the argument called `name` in the knowledge."""
@@ -103,6 +104,11 @@ class Clipping:
         ""  # where no argument does it: the call that a fix puts around this one ("": it takes it itself)
     )
     first: str = ""  # ... with a call of this, of the threshold, as its first argument
+    kinds: tuple[tuple[str, str], ...] = ()  # how each argument clips, where that is not by the norm of all
+
+    def kind(self, argument: str) -> str:
+        """How what is told by this argument clips: by the "norm", the "tensor-norm" or the "value"."""
+        return dict(self.kinds).get(argument, "norm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +121,7 @@ class Hooks:
     after_backward: tuple[str, ...] = ()
     clipping: str = ""  # takes the place of the trainer's own clipping
     automatic: str = ""  # false: the model runs backward and step by itself
+    whole: str = ""  # backward, clip and step are in this one, where the model has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +204,13 @@ class Knowledge:
     own: dict[str, CallRule] = field(default_factory=dict)  # the project's own helpers, from its settings
     dicts: list[DictRule] = field(default_factory=list)
     called: set[str] = field(default_factory=set)  # names by which people call objects whose call is an event
-    named: set[str] = field(default_factory=set)  # packages whose files are found by the name of the package
+    by_package: set[str] = field(
+        default_factory=set
+    )  # packages whose files are found by the name of the package
     values: dict[str, dict[str, str]] = field(default_factory=dict)  # by framework: how a gradient is clipped
     parameter_attributes: set[str] = field(default_factory=set)  # of a model: its parameters
     parameter_methods: set[str] = field(default_factory=set)
+    named: dict[str, str] = field(default_factory=dict)  # classes by the strings that stand for them
     common: dict[str, set[str]] = field(default_factory=dict)  # by package: events with everyday names
     packages: set[str] = field(default_factory=set)  # top-level names the knowledge speaks of
     flags: set[str] = field(default_factory=set)  # what the flags of a command line are read from
@@ -208,22 +218,28 @@ class Knowledge:
 
     def call(self, qualified: str) -> CallRule | None:
         """The event that a call of this qualified name is, if any."""
-        return self.calls.get(self.proper_name(qualified))
+        return self.calls.get(self.own_name(qualified))
 
-    def proper_name(self, qualified: str) -> str:
+    def own_name(self, qualified: str) -> str:
         """A qualified name by the package's own name, where it has another one."""
         for alias, name in self.aliases.items():
             if qualified.startswith(alias + "."):
-                return self.proper_name(name + qualified[len(alias) :])
+                return self.own_name(name + qualified[len(alias) :])
         return qualified
 
     def method(self, role: str, name: str) -> CallRule | None:
         """The event that this method of an object of this role is, if any."""
         return self.methods.get((role, name))
 
+    def other_names(self, qualified: str) -> Iterator[tuple[str, str]]:
+        """A qualified name as each of the packages says it that have it, with that package."""
+        for alias, name in ((qualified.partition(".")[0],) * 2, *self.aliases.items()):
+            if qualified.startswith(name + "."):
+                yield alias + qualified[len(name) :], alias
+
     def class_rule(self, qualified: str) -> ClassRule | None:
         """What is known of a class by its qualified name, exact names before patterns."""
-        qualified = self.proper_name(qualified)
+        qualified = self.own_name(qualified)
         if qualified in self.classes:
             return self.classes[qualified]
         for pattern, rule in self.class_patterns:
@@ -277,8 +293,8 @@ class Knowledge:
     def probes(self) -> frozenset[str]:
         """The words of which a file has one if it can hold such an event."""
         dicts = {name for rule in self.dicts for name in rule.names}
-        told = self._told(self.words | self.named)
-        return self.decisive - self.fits | told | self.words | self.named | dicts
+        told = self._told(self.words | self.by_package)
+        return self.decisive - self.fits | told | self.words | self.by_package | dicts
 
     @property
     def told(self) -> frozenset[str]:
@@ -315,8 +331,16 @@ def _is_telling(rule: CallRule) -> bool:
     return rule.event == "fit" and not rule.common
 
 
-_DECISIVE = frozenset({"step", "told-step", "clip", "transform"})
-_GRADIENT = _DECISIVE | {"backward", "unscale", "zero-grad", "gradient", "gradient-function", "bound"}
+_DECISIVE = frozenset({"step", "told-step", "clip", "transform", "minimize"})
+_GRADIENT = _DECISIVE | {
+    "backward",
+    "unscale",
+    "zero-grad",
+    "gradient",
+    "gradient-function",
+    "bound",
+    "train",
+}
 _SLOTS = (
     "parameters",
     "threshold",
@@ -383,6 +407,7 @@ _KEYS = {
         "unscales",
         "result",
         "common",
+        "negative",
         *_SLOTS,
     },
     "method": {
@@ -398,6 +423,7 @@ _KEYS = {
         "clipping",
         "result",
         "common",
+        "negative",
         *_SLOTS,
     },
     "wrapper": {"names", "former", "argument", "sharded", "normalises"},
@@ -419,12 +445,14 @@ _CLIPPING = {
     "hook",
     "around",
     "first",
+    "kinds",
 }
 _SECTIONS = {
     "framework",
     "engine",
     "values",
     "parameters",
+    "named",
     "aliases",
     "fix",
     "passthrough",
@@ -508,13 +536,14 @@ def _read(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
     knowledge.aliases.update(data.get("aliases", {}))
     knowledge.packages.update(name.partition(".")[0] for name in data.get("aliases", {}))
     knowledge.words.update(data.get("libraries", {}).get("words", ()))
-    knowledge.named.update(data.get("libraries", {}).get("named", ()))
+    knowledge.by_package.update(data.get("libraries", {}).get("named", ()))
     knowledge.not_finite.update(data.get("checks", {}).get("not-finite", ()))
     knowledge.hints.update({key: re.compile(text) for key, text in data.get("hints", {}).items()})
     for key, text in data.get("fix", {}).items():
         knowledge.fixes.setdefault(key, text)
     for owner, templates in data.get("engine", {}).items():
         knowledge.engines[owner] = dict(templates)
+    knowledge.named.update(data.get("named", {}))
     if "values" in data:
         knowledge.values[framework.name] = dict(data["values"])
     knowledge.parameter_attributes.update(data.get("parameters", {}).get("attributes", ()))
@@ -607,6 +636,7 @@ def _read_calls(knowledge: Knowledge, data: Mapping[str, Any], framework: str) -
                 _clipping(entry.get("clipping")),
                 entry.get("common", False),
                 entry.get("result", ""),
+                entry.get("negative", ""),
             )
             knowledge.called.update(entry.get("called", ()))
             if rule.common and (rule.event in _GRADIENT):
@@ -641,6 +671,7 @@ def _clipping(data: Mapping[str, Any] | None) -> Clipping | None:
         data.get("hook", ""),
         data.get("around", ""),
         data.get("first", ""),
+        tuple(data.get("kinds", {}).items()),
     )
 
 
@@ -674,6 +705,7 @@ def _hooks(data: Mapping[str, Any] | None) -> Hooks | None:
         "after-backward",
         "clipping",
         "automatic",
+        "whole",
     }
     if unknown:
         raise KnowledgeError(f"hooks have unknown keys {sorted(unknown)}")
@@ -684,6 +716,7 @@ def _hooks(data: Mapping[str, Any] | None) -> Hooks | None:
         tuple(data.get("after-backward", ())),
         data.get("clipping", ""),
         data.get("automatic", ""),
+        data.get("whole", ""),
     )
 
 

@@ -32,7 +32,7 @@ def clip_first(step: Step, docket: Docket) -> Repair | None:
 
 
 def statement(
-    maker: str, gradients: str, threshold: str, filename: str, docket: Docket
+    maker: str, gradients: str, threshold: str, filename: str, docket: Docket, clipped: str = ""
 ) -> tuple[tuple[AddImport, ...], str] | None:
     """The statement that clips gradients in the way of the framework that made them, and the imports it takes."""
     template = docket.context.knowledge.values.get(maker)
@@ -41,8 +41,8 @@ def statement(
     name = clipcall.spelling(template["clip"], imports(docket.context, filename))
     own = template.get("import")
     added = (AddImport(own),) if own and name.imports else name.imports
-    text = template["statement"].format(gradients=gradients, clip=name.text, threshold=threshold)
-    return added, text
+    names = {"gradients": gradients, "clipped": clipped or gradients}
+    return added, template["statement"].format(**names, clip=name.text, threshold=threshold)
 
 
 def doubts(step: Step, docket: Docket) -> str:

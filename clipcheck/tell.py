@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from clipcheck import attach, clipcall, facts
-from clipcheck.docket import Docket
-from clipcheck.findings import Action, Applicability, Repair, Replace, SetArgument, Site, Span
+from clipcheck import attach, blocks, clipcall, facts
+from clipcheck.clipcall import Spelling
+from clipcheck.docket import Docket, imports
+from clipcheck.findings import Action, AddImport, Applicability, Repair, Replace, SetArgument, Site, Span
 from clipcheck.flow.records import Told
 
 
@@ -12,6 +13,8 @@ def to_clip(code: str, told: Told, site: Site, docket: Docket) -> Repair | None:
     """Have the call clip; None where that cannot be written there."""
     if code not in ("CLP101", "CLP104", "CLP105") or told.obstacle or told.indirect:
         return None
+    if told.named:
+        return _by_an_object(told, site, docket)
     threshold = clipcall.threshold_for(site, docket)
     clipping = told.clipping
     if clipping.member is not None or clipping.hook:
@@ -52,6 +55,55 @@ def _beside(told: Told) -> list[tuple[str, str]]:
         for key, text in told.clipping.beside
         if key not in given
     ]
+
+
+def _by_an_object(told: Told, site: Site, docket: Docket) -> Repair | None:
+    """Hand over an object that clips, in place of its name or of the one that goes without saying."""
+    spelled = class_spelling(told.named, site.filename, docket)
+    if spelled is None:
+        return None
+    threshold = clipcall.threshold_for(site, docket)
+    value = told.clipping.value.format(threshold=threshold)
+    made = f"{spelled.text}({told.clipping.arguments[0]}={value})"
+    text = told.text
+    action: Action = SetArgument(told.call.span, told.handed, made)
+    if text is not None:
+        if text.column < 0:
+            return None
+        action = Replace(Span(text.row, text.column, text.row, text.end), made)
+    return Repair("safe", f"hand over `{made}`", (*spelled.imports, action))
+
+
+def class_spelling(qualified: str, filename: str, docket: Docket) -> Spelling | None:
+    """How a file names a class that several packages have: by the one that it imports; None if that is not clear."""
+    bindings = imports(docket.context, filename)
+    taken = blocks.bound(docket.context.body(filename))
+    for package in _imported_first(qualified, bindings, docket):
+        name = next(
+            name for name, alias in docket.context.knowledge.other_names(qualified) if alias == package
+        )
+        found = clipcall.spelling(name, bindings)
+        if not found.imports:
+            return found
+        head, _, last = package.rpartition(".")
+        if last in taken:
+            continue
+        text = f"from {head} import {last}" if head else f"import {last}"
+        return Spelling(name[len(package) - len(last) :], (AddImport(text),))
+    return None
+
+
+def _imported_first(qualified: str, bindings: tuple[facts.Import, ...], docket: Docket) -> list[str]:
+    """The packages that have a class, those that the file imports anything of before the others."""
+    packages = [alias for _, alias in docket.context.knowledge.other_names(qualified)]
+    modules = [f"{one.module}.{one.name}" if one.name else one.module for one in bindings if not one.level]
+
+    def distance(package: str) -> tuple[int, int]:
+        near = [module for module in modules if f"{module}.".startswith(f"{package}.")]
+        root = [module for module in modules if module.partition(".")[0] == package.partition(".")[0]]
+        return (0 if near else 1 if root else 2), packages.index(package)
+
+    return sorted(packages, key=distance)
 
 
 def doubts(told: Told) -> str:

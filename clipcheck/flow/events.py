@@ -707,4 +707,6 @@ _EVENTS = {
     "gradients-kept": "gradients_kept",
     "bound": "bound_by_hand",
     "tree-map": "tree_map",
+    "minimize": "minimize",
+    "train": "train",
 }

@@ -17,6 +17,7 @@ Events, in the words of the knowledge files (slots in brackets):
 - `bound` : a function that bounds its argument (`jnp.clip`): clipping by hand, which is silent.
 - `gradients-kept`: a function that gives back the gradient it is handed: a cast, a sum over workers.
 - `tree-map` [function]: applies a function to the leaves of what else it is handed.
+- `minimize` [loss, variables]: gradient and step in one.
 - `step` [gradients]: judged by the gradients handed in. An optimizer with `[class.clipping]` whose making is in sight
   clips first, as it was told (CLP104 at its making where it was not); else it is CLP101 at the step, with the fix of
   `[values]` in the knowledge. `result = "owner"`: it gives back what it is a method of; "pair": two things.
@@ -448,6 +449,18 @@ class Functional(ToldSteps):
         for root in sorted(_roots(found.keys)):
             self._record_step(found, root, optimizer, told, names, call)
 
+    def minimize(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        """`optimizer.minimize(loss, variables)`: gradient and step in one."""
+        loss, sources = (
+            _called(self, frame, given.get(rule.slot(name)), call) for name in ("loss", "variables")
+        )
+        made = self._gradient_of(frame, sources, loss, rule, call)
+        if self.following:
+            self._step_on(frame, rule, owner.receiver if isinstance(owner, Super) else owner, made, call)
+        return Literal(None)
+
     def _strange(self, frame: Frame, value: Value | None, rule: CallRule, call: facts.Call) -> Gradient:
         """Gradients that nobody knows anything of."""
         key = f"{VALUE}{self.origin(frame, call)}?"
@@ -606,6 +619,11 @@ def _anew(world: World, key: str, state: Gradients) -> World:
 
 def _handed(given: Arguments) -> Gradient | None:
     return combined(given.all())
+
+
+def _called(run: Functional, frame: Frame, value: Value | None, call: facts.Call) -> Value | None:
+    """A value, or what a function gives that stands for it."""
+    return run.apply(frame, value, None, Arguments(), call) if isinstance(value, FunctionRef) else value
 
 
 def _argument(call: facts.Call, slot: tuple[str, int]) -> facts.Expression | None:

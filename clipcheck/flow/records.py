@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from clipcheck.facts import Call, Expression
+from clipcheck.facts import Call, Constant, Expression
 from clipcheck.findings import Evidence, Site, Span
 from clipcheck.flow.values import Object, Option, Value
 from clipcheck.flow.worlds import Guard
@@ -68,10 +68,16 @@ class Told:
     obstacle: str = ""  # why the argument cannot be written here
     doubt: str = ""  # why it is not certain that it can be
     name: str = ""  # the class of what the call makes, where the call does not say it
-    handed: tuple[str, int] | None = None  # the settings file that `**` hands over, and a row of its entries
+    settings_row: tuple[str, int] | None = (
+        None  # the settings file that `**` hands over, and a row of its entries
+    )
     value: Value | None = None  # of the clipping argument, where it has one
     optimizer: Expression | None = None  # what the call names as the optimizer
     parameters: str = ""  # an expression for what that updates
+    argument: str = ""  # the name of that argument
+    named: str = ""  # the class that a string in the call, or nothing there, stands for
+    handed: str = ""  # the argument that takes an object of that class
+    text: Constant | None = None  # the string
     fitted: list[Site] = field(default_factory=list)  # where the training is set going
     rows: list[tuple[str, int]] = field(default_factory=list)  # the same, by file and row of the called name
     inner: Told | None = None  # the call that has to be told in its place: what this one wraps

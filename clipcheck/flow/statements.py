@@ -8,8 +8,8 @@ from typing import Any
 from clipcheck import facts
 from clipcheck.facts import Expression, Statement
 from clipcheck.findings import Evidence
+from clipcheck.flow.compiled import Compiled
 from clipcheck.flow.render import guard_of, last_identifier, names_in, render
-from clipcheck.flow.states import States
 from clipcheck.flow.values import (
     ClassRef,
     Elements,
@@ -36,7 +36,7 @@ MAX_ROUNDS = 5  # of a loop, until its worlds are stable
 MAX_UNROLLED = 6  # members of a known sequence that a loop is run for one by one
 
 
-class Statements(States):
+class Statements(Compiled):
     """Runs statements. A block ends by falling through (""), by a jump in a loop, or by leaving."""
 
     def run_block(self, frame: Frame, body: tuple[Statement, ...]) -> str:

@@ -79,18 +79,26 @@ class Trainers(Members):
         if not self.following:
             return Literal(None)
         made = Arguments(trainer.arguments, trainer.keywords)
-        model: Value | None
+        model = given.get(rule.slot("model")) or made.get(trainer.rule.model)
         held: Value | None = None
-        if rule.slot("optimizer") is not None:
-            model = trainer
-            teller = self._compiled(trainer, given.get(rule.slot("optimizer")), call)
-        else:
-            model = given.get(rule.slot("model")) or made.get(trainer.rule.model)
-            if trainer.rule.clipping.member is not None:
-                held = self.callbacks_of(trainer, given.get(rule.slot("callbacks")))
-            teller = self._teller(trainer, made, held)
+        if trainer.rule.clipping.member is not None:
+            held = self.callbacks_of(trainer, given.get(rule.slot("callbacks")))
+        teller = self._teller(trainer, made, held)
         if teller is None:
             return None
+        self._run_trainer(frame, trainer, teller, model, call, held)
+        return Literal(None)
+
+    def _run_trainer(
+        self,
+        frame: Frame,
+        trainer: Object,
+        teller: Object,
+        model: Value | None,
+        call: facts.Call,
+        held: Value | None = None,
+    ) -> None:
+        """Train each of the models that a trainer may be set going on."""
         worlds = self.worlds
         for one in choices(model) if model is not None else (Unknown(f"{trainer.key}.model"),):
             self.worlds = (World(((ANY, Gradients(Phase.EMPTY)),)),)
@@ -99,7 +107,6 @@ class Trainers(Members):
             told = self.told[teller.key]
             told.rows += [row] if row not in told.rows else []
         self.worlds = worlds
-        return Literal(None)
 
     def _set_going(self, rule: CallRule, owner: Value | None, given: Arguments) -> Object | None:
         """The trainer that a call sets going: the one whose method it is, or one that it is handed."""
@@ -136,23 +143,6 @@ class Trainers(Members):
             if isinstance(choice, Object) and choice.key in self.told:
                 return choice
         return trainer if trainer.key in self.told else None
-
-    def _compiled(self, model: Object, optimizer: Value | None, call: facts.Call) -> Object | None:
-        """What carries the clipping argument of a model that is handed its optimizer, an object or a name."""
-        assert model.rule is not None
-        assert model.rule.clipping is not None
-        for choice in choices(optimizer) if optimizer is not None else ():
-            if isinstance(choice, Object) and choice.key in self.told:
-                return choice
-            if isinstance(choice, Literal) and isinstance(choice.value, str):
-                site = self.site()
-                named = Object(
-                    f"{site.filename}:{call.span.row}.{call.span.column}", site, None, choice.value, None
-                )
-                obstacle = "an optimizer that is named by a string takes no argument"
-                self.told.setdefault(named.key, Told(site, call, model.rule.clipping, obstacle=obstacle))
-                return named
-        return None
 
     def _train(self, frame: Frame, trainer: Object, teller: Object, model: Value, held: Value | None) -> None:
         """One turn of training: the model's methods around backward, the trainer's clip, and the step."""
@@ -276,9 +266,9 @@ class Trainers(Members):
         arguments = Arguments(teller.arguments, teller.keywords)
         clipping = told.clipping
         self._look_around(Arguments(trainer.arguments, trainer.keywords), arguments, told)
-        value = told.value = self._value_told(teller, arguments, clipping)
-        told.handed = _handed(arguments) if value is None else None
-        if told.handed is not None:
+        value = self._value_told(teller, arguments, told)
+        told.settings_row = _handed(arguments) if value is None else None
+        if told.settings_row is not None:
             told.obstacle = (
                 told.obstacle or "it belongs in the settings file: another one may have it as well"
             )
@@ -308,20 +298,30 @@ class Trainers(Members):
             self.change(clip)
             self.worlds = merge([self.worlds, off])
 
-    def _value_told(self, teller: Object, arguments: Arguments, clipping: Clipping) -> Value | None:
-        """The value of a clipping argument: as it was assigned later on, as handed over, or the class's own default."""
-        for number, name in enumerate(clipping.arguments):
-            slot = (name, clipping.position if not number else -1)
-            found = teller.attributes.get(name) or arguments.get(slot)
-            if found is None and teller.cls is not None:
-                found = self.class_member(teller.cls, name)
-                if (
-                    isinstance(found, Option) and not found.name
-                ):  # `max_grad_norm: float = field(default=0.0)`
-                    found = Option(name, found.default, found.place, written_as(name, found.default))
-            if found is not None:
-                return found
-        return None
+    def _value_told(self, teller: Object, arguments: Arguments, told: Told) -> Value | None:
+        """The value of the clipping argument that is given; of several, the first that does not switch it off."""
+        clipping = told.clipping
+        found = [
+            (name, self._argument_of(teller, arguments, name, clipping.position if not number else -1))
+            for number, name in enumerate(clipping.arguments)
+        ]
+        given = [(name, value) for name, value in found if value is not None]
+        acting = [
+            one
+            for one in given
+            if any(_positive(choice, clipping) is not False for choice in choices(one[1]))
+        ]
+        told.argument, told.value = next(iter(acting or given), ("", None))
+        return told.value
+
+    def _argument_of(self, teller: Object, arguments: Arguments, name: str, position: int) -> Value | None:
+        """A clipping argument: as it was assigned later on, as handed over, or the class's own default."""
+        found = teller.attributes.get(name) or arguments.get((name, position))
+        if found is None and teller.cls is not None:
+            found = self.class_member(teller.cls, name)
+            if isinstance(found, Option) and not found.name:  # `max_grad_norm: float = field(default=0.0)`
+                return Option(name, found.default, found.place, written_as(name, found.default))
+        return found
 
     def _acts(self, value: Value | None, arguments: Arguments, told: Told) -> bool | None:
         """Whether the framework clips with this value, options at their defaults; None where that is not known."""

@@ -56,9 +56,9 @@ def of_trainer(told: Told, context: StepContext, assessed: Assessed) -> tuple[Ev
     """The chain behind a verdict on a trainer: the risk first, then the optimizer, and where it is set going."""
     chain = [*assessed.evidence, *_optimizers(context)]
     chain += [at(site, "the training is set going here") for site in told.fitted if site != told.site]
-    if told.handed is not None:
+    if told.settings_row is not None:
         chain.append(
-            Evidence(*told.handed, f"its settings; `{told.clipping.arguments[0]}` belongs beside them")
+            Evidence(*told.settings_row, f"its settings; `{told.clipping.arguments[0]}` belongs beside them")
         )
     return distinct(chain)
 

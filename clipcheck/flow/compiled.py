@@ -1,0 +1,114 @@
+"""Models that are handed their optimizer, and train by a method of their own: `compile`, then `fit`."""
+
+from __future__ import annotations
+
+from clipcheck import facts
+from clipcheck.flow.records import Told
+from clipcheck.flow.states import States
+from clipcheck.flow.values import Arguments, Frame, FunctionRef, Literal, Object, Super, Value, choices
+from clipcheck.flow.worlds import ANY, World
+from clipcheck.knowledge import CallRule, Hooks, Slot
+from clipcheck.protocol import Gradients, Phase
+
+_DEFAULT = "(optimizer by default)"  # where a model keeps what stands for the optimizer that nobody named
+
+
+class Compiled(States):
+    """What happens where a model is handed its optimizer, and where it is trained.
+
+    A model whose class has a training step of its own (`hooks.whole`) is judged by that, where it is trained; any
+    other where it is handed its optimizer.
+    """
+
+    def fit(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value | None:
+        slot = rule.slot("optimizer")
+        if slot is None:
+            return super().fit(frame, rule, owner, given, call)
+        model = _receiver(owner)
+        if model is None or model.rule is None or model.rule.clipping is None:
+            return None
+        if not self.following:
+            return Literal(None)
+        handed = given.get(slot)
+        open_ = handed is None and any(name is None for name, _ in given.keywords)
+        if handed is None and not open_ and rule.kind:
+            named = self._by_name(rule.kind, slot, None, call)
+            if named is not None:
+                model.attributes[slot[0]] = model.attributes[_DEFAULT] = named
+            return Literal(None)
+        teller = self._clips_by(handed, slot, call)
+        model.attributes[slot[0]] = teller or handed or self.unknown(frame, call, slot[0])
+        if teller is None:
+            return None
+        if self._own_training(model) is None:
+            self._run_trainer(frame, model, teller, model, call)
+        return Literal(None)
+
+    def train(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value | None:
+        """`model.fit(…)`: the training step of its own, or the optimizer that goes without saying."""
+        model = _receiver(owner)
+        hooks = _hooks(model)
+        if model is None or hooks is None or not hooks.whole:
+            return None
+        if self.following:
+            default = model.attributes.get(_DEFAULT)
+            if self._own_training(model) is not None:
+                worlds, self.worlds = self.worlds, (World(((ANY, Gradients(Phase.EMPTY)),)),)
+                self._hook(model, hooks.whole)
+                self.worlds = worlds
+            elif isinstance(default, Object):
+                self._run_trainer(frame, model, default, model, call)
+        return self.unknown(frame, call, "history")
+
+    def _own_training(self, model: Object) -> FunctionRef | None:
+        """The training step of the model's own class, unless it leaves all to the framework's."""
+        hooks = _hooks(model)
+        own = self._method(model, hooks.whole) if hooks is not None and hooks.whole else None
+        return own if own is not None and own.definition.name not in own.definition.calls else None
+
+    def _clips_by(self, optimizer: Value | None, slot: Slot, call: facts.Call) -> Object | None:
+        """What carries the clipping argument of an optimizer, an object or a name."""
+        for choice in choices(optimizer) if optimizer is not None else ():
+            if isinstance(choice, Object) and choice.rule is not None:
+                teller = self._teller(choice, Arguments(choice.arguments, choice.keywords), None)
+                if teller is not None:
+                    return teller
+            if isinstance(choice, Literal) and isinstance(choice.value, str):
+                written = _given(call, slot)
+                text = written if isinstance(written, facts.Constant) else None
+                return self._by_name(choice.value, slot, text, call)
+        return None
+
+    def _by_name(self, name: str, slot: Slot, text: facts.Constant | None, call: facts.Call) -> Object | None:
+        """The optimizer that a string in a call stands for, or that goes without saying."""
+        qualified = self.knowledge.named.get(name.lower(), "")
+        rule = self.knowledge.class_rule(qualified) if qualified else None
+        if rule is None or rule.clipping is None:
+            return None
+        site = self.site()
+        key = f"{site.filename}:{call.span.row}.{call.span.column}"
+        made = Object(key, site, None, qualified, rule)
+        obstacle = "" if text is not None or _given(call, slot) is None else "its name is elsewhere"
+        told = Told(site, call, rule.clipping, obstacle=obstacle)
+        told.named, told.handed, told.text = qualified, slot[0], text
+        self.told.setdefault(key, told)
+        return made
+
+
+def _receiver(owner: Value | None) -> Object | None:
+    found = owner.receiver if isinstance(owner, Super) else owner
+    return found if isinstance(found, Object) else None
+
+
+def _hooks(model: Object | None) -> Hooks | None:
+    return model.rule.hooks if model is not None and model.rule is not None else None
+
+
+def _given(call: facts.Call, slot: Slot) -> facts.Expression | None:
+    """The argument of a call, as it is written."""
+    named = next((value for name, value in call.keywords if name == slot[0]), None)
+    return named or (call.arguments[slot[1]] if 0 <= slot[1] < len(call.arguments) else None)
