@@ -1,4 +1,4 @@
-"""Give a call a keyword argument, in the manner in which the call is laid out."""
+"""Give a call a keyword argument, or a dict an entry, in the manner in which it is laid out."""
 
 from __future__ import annotations
 
@@ -39,11 +39,31 @@ def argument_changes(text: str, start: int, end: int, name: str, value: str) -> 
     present = _value_of(source, name)
     if present is not None:
         return [Place(start + present[0], start + present[1], value)]
+    return _added(source, tokens, start, f"{name}={value}")
+
+
+def entry_changes(text: str, start: int, end: int, key: str, value: str) -> list[Place]:
+    """The changes that give the dict display at `start` to `end` of `text` the entry `key`, ascending.
+
+    Raises PlacementError where there is no such display.
+    """
+    source = text[start:end]
+    tokens = _tokens(source)
+    if len(tokens) < 2 or tokens[0].string != "{" or tokens[-1].string != "}":
+        raise PlacementError("no dict there")
+    present = _entry_of(source, key)
+    if present is not None:
+        return [Place(start + present[0], start + present[1], value)]
+    quote = "'" if tokens[1].string.startswith("'") else '"'
+    return _added(source, tokens, start, f"{quote}{key}{quote}: {value}")
+
+
+def _added(source: str, tokens: list[tokenize.TokenInfo], start: int, given: str) -> list[Place]:
+    """The changes that put one more item before the closing bracket."""
     last, close = tokens[-2], tokens[-1]
     offset = _Offsets(source)
     after, closing = start + offset.of(last.end), start + offset.of(close.start)
-    given = f"{name}={value}"
-    if last.string == "(":
+    if last.string == {")": "(", "}": "{"}[close.string]:
         return [Place(closing, closing, given)]
     own_line = _line_of_its_own(offset, tokens)
     if own_line is None:
@@ -98,17 +118,29 @@ def _value_of(source: str, name: str) -> tuple[int, int] | None:
     call = ast.parse(source, mode="eval").body
     if not isinstance(call, ast.Call):
         raise PlacementError("no call there")
+    return next((_extent(source, one.value) for one in call.keywords if one.arg == name), None)
+
+
+def _entry_of(source: str, key: str) -> tuple[int, int] | None:
+    """Where the value of an entry that the dict has already stands."""
+    display = ast.parse(source, mode="eval").body
+    if not isinstance(display, ast.Dict):
+        raise PlacementError("no dict there")
+    for name, value in zip(display.keys, display.values, strict=True):
+        if isinstance(name, ast.Constant) and name.value == key:
+            return _extent(source, value)
+    return None
+
+
+def _extent(source: str, node: ast.expr) -> tuple[int, int]:
     rows = source.encode().splitlines(keepends=True)
 
     def offset(row: int, column: int) -> int:
         return len((b"".join(rows[: row - 1]) + rows[row - 1][:column]).decode())
 
-    for keyword in call.keywords:
-        if keyword.arg == name and keyword.value.end_lineno and keyword.value.end_col_offset is not None:
-            value = keyword.value
-            first = offset(value.lineno, value.col_offset)
-            return first, offset(keyword.value.end_lineno, keyword.value.end_col_offset)
-    return None
+    assert node.end_lineno is not None
+    assert node.end_col_offset is not None
+    return offset(node.lineno, node.col_offset), offset(node.end_lineno, node.end_col_offset)
 
 
 def _line_of_its_own(offset: _Offsets, tokens: list[tokenize.TokenInfo]) -> tuple[str, str] | None:

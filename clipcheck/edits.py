@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from clipcheck.argument import argument_changes
+from clipcheck.argument import argument_changes, entry_changes
 from clipcheck.findings import (
     Action,
     AddImport,
@@ -16,6 +16,7 @@ from clipcheck.findings import (
     RemoveComment,
     Replace,
     SetArgument,
+    SetEntry,
     Span,
     Wrap,
 )
@@ -65,6 +66,9 @@ def changes(tree: Tree, actions: Sequence[Action], limit: int) -> list[Change]:
             found.append(Change(start, end, _LINE_END.sub(newline, action.text)))
         elif isinstance(action, SetArgument):
             places = argument_changes(tree.text, *tree.lines.range(action.call), action.name, action.value)
+            found.extend(Change(*place) for place in places)
+        elif isinstance(action, SetEntry):
+            places = entry_changes(tree.text, *tree.lines.range(action.display), action.key, action.value)
             found.extend(Change(*place) for place in places)
         elif isinstance(action, Wrap):
             start, end = tree.lines.range(action.span)

@@ -83,6 +83,15 @@ class SetArgument:
 
 
 @dataclass(frozen=True, slots=True)
+class SetEntry:
+    """Give the dict display at `display` the entry `key` with this value, in place of one it has."""
+
+    display: Span
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Wrap:
     """Put `before` and `after` around the expression at `span`."""
 
@@ -105,7 +114,17 @@ class RemoveComment:
     span: Span
 
 
-Action = InsertBefore | MoveBefore | MoveAfter | Replace | SetArgument | Wrap | AddImport | RemoveComment
+Action = (
+    InsertBefore
+    | MoveBefore
+    | MoveAfter
+    | Replace
+    | SetArgument
+    | SetEntry
+    | Wrap
+    | AddImport
+    | RemoveComment
+)
 
 
 @dataclass(frozen=True, slots=True)

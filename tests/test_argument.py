@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from clipcheck.argument import argument_changes
+from clipcheck.argument import argument_changes, entry_changes
 from clipcheck.statements import PlacementError
 
 
@@ -73,3 +73,28 @@ def test_what_is_no_call_has_no_place() -> None:
 
 def test_a_call_of_a_call_is_given_it_last() -> None:
     assert given(dedent("make(1)(\n    a,\n)\n")) == "make(1)(\n    a,\n    clip=1.0,\n)\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("{}", '{"clip": 1.0}'),
+        ('{"a": 1}', '{"a": 1, "clip": 1.0}'),
+        ("{'a': 1}", "{'a': 1, 'clip': 1.0}"),
+        ('{"a": 1, "clip": 0}', '{"a": 1, "clip": 1.0}'),
+        ('{"a": {"clip": 0}}', '{"a": {"clip": 0}, "clip": 1.0}'),
+        ('{\n    "a": {\n        "b": 2,\n    },\n}', '{\n    "a": {\n        "b": 2,\n    },\n    "clip": 1.0,\n}'),
+        ('{\n    "é": 1,\n    "clip": None,  # off\n}', '{\n    "é": 1,\n    "clip": 1.0,  # off\n}'),
+    ],
+)
+def test_a_dict_is_given_an_entry(before: str, after: str) -> None:
+    text = before
+    for place in reversed(entry_changes(text, 0, len(text), "clip", "1.0")):
+        text = text[: place.start] + place.content + text[place.end :]
+    assert text == after
+
+
+@pytest.mark.parametrize("text", ["[1]", "{1, 2}", "f(a)"])
+def test_what_is_no_dict_has_no_place(text: str) -> None:
+    with pytest.raises(PlacementError):
+        entry_changes(text, 0, len(text), "clip", "1.0")
