@@ -44,6 +44,16 @@ class CallRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Since:
+    """A default that changed: up to version `before` of a package it was the one, from `version` on it is the other."""
+
+    package: str
+    before: str
+    version: str
+    on_by_default: bool  # from `version` on; up to `before` it was the other way
+
+
+@dataclass(frozen=True, slots=True)
 class Clipping:
     """How a class of a framework is told to clip: by an argument, which is on or off where it is not given."""
 
@@ -54,6 +64,13 @@ class Clipping:
     elsewhere: re.Pattern[str] | None = None  # ... is another's affair, where they match this,
     refused: re.Pattern[str] | None = None  # ... or is refused with an error, where they match this
     none: str = ""  # what None does, where that is not the same as zero
+    within: tuple[
+        Slot, ...
+    ] = ()  # the arguments are entries of a table (or of the file it is read from) given here,
+    named_by: tuple[Slot, str] | None = None  # ... or of the file that this attribute of an argument names
+    since: Since | None = None  # the default hangs on the version
+    idle: tuple[str, str] | None = None  # a clip by hand does nothing where this entry matches that
+    limits: Mapping[str, str] = field(default_factory=dict)  # what a framework refuses, and what it does then
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +101,7 @@ class ClassRule:
     model: Slot | None = None  # what a trainer is made for
     settings: Slot | None = None  # the object that tells a trainer how to clip
     callbacks: Slot | None = None  # objects whose hooks run beside the model's
+    also: str = ""  # a further role, whose methods it has as well
 
 
 @dataclass(slots=True)
@@ -97,6 +115,9 @@ class Knowledge:
     wrappers: dict[str, int] = field(default_factory=dict)  # argument returned; -1: all of them
     normalising: set[str] = field(default_factory=set)  # wrappers that normalise the weights of a layer
     sharding: set[str] = field(default_factory=set)  # wrappers whose parameters the plain clip gets wrong
+    unsharded: dict[str, tuple[Slot, str]] = field(
+        default_factory=dict
+    )  # ... unless an argument matches this
     wrapper_patterns: list[tuple[re.Pattern[str], int]] = field(default_factory=list)
     passthrough_methods: set[str] = field(default_factory=set)
     passthrough_attributes: set[str] = field(default_factory=set)
@@ -234,10 +255,11 @@ _KEYS = {
         "model",
         "settings",
         "callbacks",
+        "also",
     },
     "call": {"names", "event", "kind", "replaced-by", "unscales", *_SLOTS},
     "method": {"of", "names", "event", "kind", "replaced-by", "unscales", *_SLOTS},
-    "wrapper": {"names", "argument", "sharded", "normalises"},
+    "wrapper": {"names", "argument", "sharded", "unsharded", "normalises"},
 }
 _SECTIONS = {
     "framework",
@@ -332,6 +354,7 @@ def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
             _slot(entry.get("model")),
             _slot(entry.get("settings")),
             _slot(entry.get("callbacks")),
+            entry.get("also", ""),
         )
         for name in entry["names"]:
             if _is_pattern(name):
@@ -341,6 +364,8 @@ def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
     for entry in data.get("wrapper", ()):
         if entry.get("sharded"):
             knowledge.sharding.update(entry["names"])
+        if whole := entry.get("unsharded"):
+            knowledge.unsharded.update(dict.fromkeys(entry["names"], ((whole[0], whole[1]), whole[2])))
         if entry.get("normalises"):
             knowledge.normalising.update(entry["names"])
         for name in entry["names"]:
@@ -369,12 +394,29 @@ def _read_calls(knowledge: Knowledge, data: Mapping[str, Any], framework: str) -
                     knowledge.methods[entry["of"], name] = rule
 
 
+_CLIPPING = {
+    "arguments",
+    "default",
+    "value",
+    "looked-at",
+    "elsewhere",
+    "refused",
+    "none",
+    "within",
+    "named-by",
+    "default-since",
+    "idle",
+    "limits",
+}
+
+
 def _clipping(data: Mapping[str, Any] | None) -> Clipping | None:
     if data is None:
         return None
-    unknown = set(data) - {"arguments", "default", "value", "looked-at", "elsewhere", "refused", "none"}
+    unknown = set(data) - _CLIPPING
     if unknown:
         raise KnowledgeError(f"clipping has unknown keys {sorted(unknown)}")
+    named, since, idle = data.get("named-by"), data.get("default-since"), data.get("idle")
     return Clipping(
         tuple(data["arguments"]),
         {"on": True, "off": False}[data["default"]],
@@ -383,6 +425,13 @@ def _clipping(data: Mapping[str, Any] | None) -> Clipping | None:
         re.compile(data["elsewhere"]) if "elsewhere" in data else None,
         re.compile(data["refused"]) if "refused" in data else None,
         data.get("none", ""),
+        tuple((slot[0], slot[1]) for slot in data.get("within", ())),
+        ((named[0], named[1]), named[2]) if named else None,
+        Since(since["package"], since["before"], since["version"], since["default"] == "on")
+        if since
+        else None,
+        (idle[0], idle[1]) if idle else None,
+        dict(data.get("limits", {})),
     )
 
 

@@ -9,8 +9,8 @@ from clipcheck import clipcall, defaults, engines, moves, renames, tell
 from clipcheck.blocks import locate
 from clipcheck.clipcall import Spelling
 from clipcheck.docket import Docket, bare, imports, in_part, optimizers
-from clipcheck.findings import AddImport, Applicability, InsertBefore, Repair, Span
-from clipcheck.flow.records import Clip, Step, StepContext
+from clipcheck.findings import AddImport, Applicability, InsertBefore, Repair, SetArgument, Span
+from clipcheck.flow.records import Clip, Conflict, Step, StepContext
 from clipcheck.flow.render import render
 from clipcheck.protocol import Phase
 
@@ -29,6 +29,14 @@ def of_clip(code: str, clip: Clip, docket: Docket) -> Repair | None:
     return compose(clip, docket) if compose else None
 
 
+def of_conflict(conflict: Conflict) -> Repair | None:
+    """The fix of an argument that is refused or ignored: unsafe, since somebody wrote it."""
+    if not conflict.argument:
+        return None
+    action = SetArgument(conflict.call.span, conflict.argument, conflict.value)
+    return Repair("unsafe", f"set `{conflict.argument}={conflict.value}`", (action,))
+
+
 _CLIPS: dict[str, Callable[[Clip, Docket], Repair | None]] = {
     "CLP201": moves.to_the_step,
     "CLP202": moves.to_the_step,
@@ -36,6 +44,8 @@ _CLIPS: dict[str, Callable[[Clip, Docket], Repair | None]] = {
     "CLP204": moves.into_the_accumulation,
     "CLP205": renames.kept_in_a_list,
     "CLP206": renames.over_all_parameters,
+    "CLP208": engines.by_its_method,
+    "CLP209": tell.by_its_settings,
     "CLP301": renames.to_the_norm,
     "CLP303": renames.to_the_new_name,
 }

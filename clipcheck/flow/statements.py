@@ -8,8 +8,8 @@ from typing import Any
 from clipcheck import facts
 from clipcheck.facts import Expression, Statement
 from clipcheck.findings import Evidence
+from clipcheck.flow.owners import Owners
 from clipcheck.flow.render import last_identifier, names_in, render
-from clipcheck.flow.trainers import Trainers
 from clipcheck.flow.values import (
     ClassRef,
     Elements,
@@ -34,7 +34,7 @@ MAX_ROUNDS = 5  # of a loop, until its worlds are stable
 MAX_UNROLLED = 6  # members of a known sequence that a loop is run for one by one
 
 
-class Statements(Trainers):
+class Statements(Owners):
     """Runs statements. A block ends by falling through (""), by a jump in a loop, or by leaving."""
 
     def run_block(self, frame: Frame, body: tuple[Statement, ...]) -> str:
@@ -375,7 +375,10 @@ class Statements(Trainers):
         branches = [(self.worlds, body) for body in statement.cases]
         if not statement.exhaustive:
             branches.append((self.worlds, ()))
-        return self._fork(frame, branches)
+        self.alternatives += 1
+        ended = self._fork(frame, branches)
+        self.alternatives -= 1
+        return ended
 
     def run_for(self, frame: Frame, statement: facts.For) -> str:
         source = self.evaluate(frame, statement.source)

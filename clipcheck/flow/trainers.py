@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from clipcheck import facts
-from clipcheck.flow.records import MAX_PATHS, Names, Step, StepContext, Told
+from clipcheck.flow.records import MAX_PATHS, Names, Running, Step, StepContext, Told
 from clipcheck.flow.render import last_identifier, names_in, render
 from clipcheck.flow.steps import Steps
 from clipcheck.flow.values import (
@@ -85,6 +85,7 @@ class Trainers(Steps):
         for one in choices(model) if model is not None else (Unknown(f"{trainer.key}.model"),):
             self.worlds = (World(((ANY, Gradients(Phase.EMPTY)),)),)
             self._train(frame, trainer, teller, one)
+            self.trainer = None
             row = (frame.filename, call.name_span.row)
             told = self.told[teller.key]
             told.rows += [row] if row not in told.rows else []
@@ -122,14 +123,18 @@ class Trainers(Steps):
         hooks = model.rule.hooks if isinstance(model, Object) and model.rule is not None else None
         optimizers: list[Value] = []
         replaced = False
+        told = self.told[teller.key]
         if isinstance(model, Object) and hooks is not None:
             for name in hooks.before:
                 self._hook(model, name)
             optimizers = self._optimizers_of(model, hooks)
+            manual = self._manual(frame, model, hooks)
+            told.value = _value_of(teller, told)
+            self.trainer = Running(trainer, told, told.value, manual)
             for name in hooks.step:
                 self._hook(model, name)
-            manual = self._manual(frame, model, hooks)
             if manual:
+                self.refused_by_manual(trainer, told, model)
                 return  # its own steps were met on the way
             replaced = isinstance(self._method(model, hooks.clipping), FunctionRef)
         self.worlds = self.worlds or (World(((ANY, Gradients(Phase.EMPTY)),)),)
@@ -138,13 +143,20 @@ class Trainers(Steps):
             self._after_backward(trainer, model, hooks, optimizers)
             if manual is None:
                 self._doubt_all("whether the model runs the step by itself is not known")
-        told = self.told[teller.key]
         if not replaced:
             self._clip_as_told(frame, trainer, teller, told)
         if not isinstance(model, Object) and trainer.rule is not None and trainer.rule.family:
             model = trainer  # by what it trains, whatever the name of the model
         for optimizer in optimizers or [Unknown(f"{trainer.key}.optimizers()")]:
             self._trainer_step(optimizer, model, told)
+
+    def refused_by_manual(self, trainer: Object, told: Told, model: Object) -> None:
+        """A trainer that is told to clip, for a model that runs the step by itself."""
+        raise NotImplementedError
+
+    def ignored_by_the_model(self, model: Object, method: FunctionRef) -> None:
+        """A model that takes the clipping over from its trainer."""
+        raise NotImplementedError
 
     def _hook(self, owner: Object, name: str, given: Arguments = Arguments()) -> Value | None:  # noqa: B008
         """Run a method that the framework calls, if the project has it."""
@@ -172,7 +184,8 @@ class Trainers(Steps):
             for callback in beside:
                 self._hook(callback, name, Arguments((trainer, model, *first)))
             self._hook(model, name, Arguments(first))
-        if self._method(model, hooks.clipping) is not None:
+        if (own := self._method(model, hooks.clipping)) is not None:
+            self.ignored_by_the_model(model, own)
             self._doubt_all(f"{model.name} has a `{hooks.clipping}` of its own")
         for name in self._clipping_methods(model):
             if name not in followed:
@@ -235,10 +248,7 @@ class Trainers(Steps):
         arguments = Arguments(teller.arguments, teller.keywords)
         clipping = told.clipping
         self._look_around(Arguments(trainer.arguments, trainer.keywords), arguments, told)
-        value = next(
-            (found for name in clipping.arguments if (found := _told(teller, arguments, name))), None
-        )
-        told.value = value
+        value = told.value = _value_of(teller, told)
         site = self.site()
 
         def clip(state: Gradients) -> Gradients:
@@ -263,10 +273,10 @@ class Trainers(Steps):
     def _acts(self, value: Value | None, arguments: Arguments, told: Told) -> bool | None:
         """Whether the framework clips with this value, options at their defaults; None where that is not known."""
         if value is None:
-            unseen = any(name is None and not _complete(one) for name, one in arguments.keywords)
+            unseen = any(name is None and not complete(one) for name, one in arguments.keywords)
             if told.indirect or unseen:
-                return True if told.clipping.on_by_default else None
-            return told.clipping.on_by_default
+                return True if told.default else None
+            return told.default
         found = {_positive(choice) for choice in choices(value)}
         return found.pop() if len(found) == 1 else None
 
@@ -275,7 +285,7 @@ class Trainers(Steps):
         for name in told.clipping.looked_at:
             value = arguments.get((name, -1)) or trainer.get((name, -1))
             for one in choices(value) if value is not None else ():
-                text = _text(one)
+                text = text_of(one)
                 if told.clipping.elsewhere is not None and told.clipping.elsewhere.search(text):
                     self._doubt_all(f"`{name}` has a configuration of its own, which may clip")
                 elif told.clipping.refused is not None and told.clipping.refused.search(text):
@@ -320,12 +330,19 @@ def _optimizers(value: Value, depth: int = 4) -> Iterator[Value]:
                 yield from _optimizers(member, depth - 1)
 
 
+def _value_of(teller: Object, told: Told) -> Value | None:
+    """The value of the first clipping argument that is given."""
+    arguments = Arguments(teller.arguments, teller.keywords)
+    values = (_told(teller, arguments, name) for name in told.clipping.arguments)
+    return next((value for value in values if value), None)
+
+
 def _told(teller: Object, arguments: Arguments, name: str) -> Value | None:
     """The value of a clipping argument: as it was assigned later on, else as it was handed over."""
     return teller.attributes.get(name) or arguments.get((name, -1))
 
 
-def _complete(value: Value) -> bool:
+def complete(value: Value) -> bool:
     """Whether all entries of what `**` spreads are known."""
     return isinstance(value, Table) and not value.partial and all(key for key, _ in value.entries)
 
@@ -338,7 +355,7 @@ def _positive(value: Value) -> bool | None:
     return bool(constant > 0) if isinstance(constant, (int, float)) else None
 
 
-def _text(value: Value) -> str:
+def text_of(value: Value) -> str:
     """What names a strategy or a plugin: a string, the class that makes it, or how the code puts it."""
     if isinstance(value, (Object, External)):
         return value.name

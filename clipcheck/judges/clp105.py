@@ -12,7 +12,7 @@ from clipcheck.judges import words
 
 def judge(step: Step, docket: Docket) -> Verdict | None:
     told = step.told
-    if told is None or not told.clipping.on_by_default:
+    if told is None or told.default is False:
         return None
     worst = bare_at_all(step, docket)
     if worst is None:
@@ -22,7 +22,7 @@ def judge(step: Step, docket: Docket) -> Verdict | None:
     none = any(literal(one) is None for one in choices(told.value)) if told.value is not None else False
     harm = f"; None {told.clipping.none}" if none and told.clipping.none else ""
     message = (
-        f"{words.quoted(step.call)} switches off the clipping that is on by default (`{name}`){harm}; "
+        f"{words.quoted(step.call)} switches off the clipping that is on by default (`{name}`){harm}{words.told(told, docket)}; "
         f"{words.model(assessed)}"
     )
     return Verdict("CLP105", message, step.site, assessed.risk, words.of_trainer(told, context, assessed))
