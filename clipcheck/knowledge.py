@@ -70,6 +70,7 @@ class Clipping:
     named_by: tuple[Slot, str] | None = None  # ... or of the file that this attribute of an argument names
     since: Since | None = None  # the default hangs on the version
     idle: tuple[str, str] | None = None  # a clip by hand does nothing where this entry matches that
+    spelled: str = ""  # what the value calls, by its qualified name: a fix says it as the file does
     limits: Mapping[str, str] = field(default_factory=dict)  # what a framework refuses, and what it does then
 
 
@@ -130,6 +131,9 @@ class Knowledge:
     hints: dict[str, re.Pattern[str]] = field(default_factory=dict)
     fixes: dict[str, str] = field(default_factory=dict)
     engines: dict[str, dict[str, str]] = field(default_factory=dict)  # by framework: how its object clips
+    dialects: dict[str, dict[str, str]] = field(
+        default_factory=dict
+    )  # by package: fixes that it has its own way
     frameworks: dict[str, str] = field(default_factory=dict)
     own: dict[str, CallRule] = field(default_factory=dict)  # the project's own helpers, from its settings
     packages: set[str] = field(default_factory=set)  # top-level names the knowledge speaks of
@@ -264,6 +268,7 @@ _KEYS = {
 _SECTIONS = {
     "framework",
     "engine",
+    "dialect",
     "aliases",
     "fix",
     "passthrough",
@@ -334,6 +339,8 @@ def _read(knowledge: Knowledge, name: str, data: Mapping[str, Any]) -> None:
     knowledge.hints.update({key: re.compile(text) for key, text in data.get("hints", {}).items()})
     for key, text in data.get("fix", {}).items():
         knowledge.fixes.setdefault(key, text)
+    if dialect := dict(data.get("dialect", {})):
+        knowledge.dialects[dialect.pop("package")] = dialect
     for owner, templates in data.get("engine", {}).items():
         knowledge.engines[owner] = dict(templates)
 
@@ -407,6 +414,7 @@ _CLIPPING = {
     "default-since",
     "idle",
     "limits",
+    "spelled",
 }
 
 
@@ -431,6 +439,7 @@ def _clipping(data: Mapping[str, Any] | None) -> Clipping | None:
         if since
         else None,
         (idle[0], idle[1]) if idle else None,
+        data.get("spelled", ""),
         dict(data.get("limits", {})),
     )
 

@@ -62,7 +62,7 @@ class _Draft:
 def _clip_the_step(step: Step, docket: Docket) -> Repair | None:
     contexts = docket.accused(step)
     anchor = _anchor(step, contexts)
-    draft = _draft(contexts, docket)
+    draft = _draft(step, contexts, docket)
     prelude = _prelude(step, contexts, docket)
     if anchor is None or draft is None or prelude is None:
         return None
@@ -86,11 +86,10 @@ def _written(
         names = engines.engine(contexts)
         own = engines.clip(names, step, draft.parameters, threshold, docket) if names is not None else None
         return ((), own) if own is not None else None
-    knowledge = docket.context.knowledge
-    name: Spelling = clipcall.spelling(knowledge.fixes["clip"], imports(docket.context, step.site.filename))
-    call = knowledge.fixes["clip-call"].format(
-        clip=name.text, parameters=draft.parameters, threshold=threshold
-    )
+    bindings = imports(docket.context, step.site.filename)
+    fixes = clipcall.fixes(bindings, docket.context.knowledge)
+    name: Spelling = clipcall.spelling(fixes["clip"], bindings)
+    call = fixes["clip-call"].format(clip=name.text, parameters=draft.parameters, threshold=threshold)
     return name.imports, call
 
 
@@ -99,7 +98,7 @@ def _cover_the_step(step: Step, docket: Docket) -> Repair | None:
     contexts = docket.partly(step)
     paths = [path for context in contexts for path in in_part(context)]
     sites = {site for path in paths for site in path.gradients.clips}
-    draft = _draft(contexts, docket)
+    draft = _draft(step, contexts, docket)
     if len(sites) != 1 or draft is None or any(path.gradients.phase is Phase.SCALED for path in paths):
         return None
     clip = docket.sightings.clips[sites.pop()]
@@ -120,7 +119,7 @@ def _anchor(step: Step, contexts: list[StepContext]) -> Span | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _draft(contexts: list[StepContext], docket: Docket) -> _Draft | None:
+def _draft(step: Step, contexts: list[StepContext], docket: Docket) -> _Draft | None:
     """The parameters by the name that all contexts agree on, else those that the optimizer holds."""
     named = {context.names.parameters for context in contexts}
     if len(named) == 1 and (parameters := named.pop()) is not None:
@@ -129,7 +128,10 @@ def _draft(contexts: list[StepContext], docket: Docket) -> _Draft | None:
     holder = holders.pop() if len(holders) == 1 else None
     if holder is None:
         return None
-    text = docket.context.knowledge.fixes["held-parameters"].format(optimizer=holder)
+    bindings = imports(docket.context, step.site.filename)
+    text = clipcall.fixes(bindings, docket.context.knowledge)["held-parameters"].format(optimizer=holder)
+    if not text:
+        return None
     known = all(
         (made := optimizers(context)) and all(one.role == "optimizer" for one in made) for context in contexts
     )
@@ -177,7 +179,7 @@ def doubts(step: Step, docket: Docket) -> str:
     contexts = docket.accused(step)
     if _anchor(step, contexts) is None:
         return "its closure offers no single place for the clip"
-    draft = _draft(contexts, docket)
+    draft = _draft(step, contexts, docket)
     if draft is None:
         return "neither the model nor the optimizer has one name at the step that all callers agree on"
     if _prelude(step, contexts, docket) is None:

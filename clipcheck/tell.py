@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from clipcheck import clipcall
-from clipcheck.docket import Docket, owned
+from clipcheck.clipcall import Spelling
+from clipcheck.docket import Docket, imports, owned
 from clipcheck.findings import Action, Applicability, Repair, SetArgument, SetEntry, Site
 from clipcheck.flow.records import Clip, Told
 
@@ -14,12 +15,15 @@ def to_clip(code: str, told: Told, site: Site, docket: Docket) -> Repair | None:
         return None
     name = told.clipping.arguments[0]
     threshold = clipcall.threshold_for(site, docket)
-    value = told.clipping.value.format(threshold=threshold)
+    known = imports(docket.context, site.filename)
+    spelled = clipcall.spelling(told.clipping.spelled, known) if told.clipping.spelled else Spelling("")
+    value = told.clipping.value.format(threshold=threshold, spelled=spelled.text)
     action = entry(told, site, value) if told.clipping.within else _argument(told, name, value)
     if action is None:
         return None
     level: Applicability = "unsafe" if doubts(told) else "safe"
-    return Repair(level, f"set `{name}{': ' if told.clipping.within else '='}{value}`", (action,))
+    message = f"set `{name}{': ' if told.clipping.within else '='}{value}`"
+    return Repair(level, message, (*spelled.imports, action))
 
 
 def _argument(told: Told, name: str, value: str) -> Action | None:

@@ -12,8 +12,8 @@ from dataclasses import replace
 from clipcheck import blocks, facts
 from clipcheck.findings import Evidence, Site
 from clipcheck.flow import paths
-from clipcheck.flow.records import Told
-from clipcheck.flow.trainers import Trainers
+from clipcheck.flow.records import MAX_PATHS, Clip, ClipContext, Path, Told
+from clipcheck.flow.trainers import Trainers, value_of
 from clipcheck.flow.values import (
     Arguments,
     Frame,
@@ -30,6 +30,7 @@ from clipcheck.flow.values import (
     literal,
 )
 from clipcheck.knowledge import CallRule, ClassRule
+from clipcheck.project import Project
 from clipcheck.protocol import Event, Gradients, Phase
 
 _OPTIMIZER = "(optimizer)"  # where an engine keeps what it steps
@@ -38,6 +39,10 @@ _SETTINGS = "its settings are not in sight, and may hold `{}`"
 
 class Engines(Trainers):
     """What happens where an engine is made, and where it steps."""
+
+    def __init__(self, project: Project) -> None:
+        super().__init__(project)
+        self.clip_calls: dict[str, facts.Call] = {}  # that make objects which clip, by the key of the object
 
     def possess(self, frame: Frame, key: str, name: str, call: facts.Call, *, sharded: bool) -> None:
         """Remember that a framework has a model."""
@@ -79,6 +84,64 @@ class Engines(Trainers):
         made.arguments = (known or whole,)
         super().made(made)
         return made
+
+    def step(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        """The step of an optimizer that is told to clip when it is made, or any other."""
+        optimizer = given.get(rule.slot("optimizer")) if rule.slot("optimizer") else owner
+        known = (
+            [one for one in choices(optimizer) if isinstance(one, Object) and one.role == "optimizer"]
+            if optimizer is not None
+            else []
+        )
+        told = self.told.get(known[0].key) if len(known) == 1 else None
+        if told is None or not self.following:
+            return super().step(frame, rule, owner, given, call)
+        return self._told_step(frame, known[0], told, call)
+
+    def _told_step(self, frame: Frame, optimizer: Object, told: Told, call: facts.Call) -> Value:
+        key = optimizer.key
+        arguments = Arguments(optimizer.arguments, optimizer.keywords)
+        self.worlds = tuple(world.having(key, world.get(key)) for world in self.worlds)
+        told.value = value_of(optimizer, told)
+        acts = self._acts(told.value, arguments, told)
+        site = self.site()
+        for choice in choices(told.value) if told.value is not None else ():
+            if isinstance(choice, Object) and acts:
+                self._clip_object(choice, key)
+                site = choice.site
+        reason = f"`{told.clipping.arguments[0]}` has a value that is not known"
+
+        def at_step(state: Gradients) -> Gradients:
+            if acts:
+                return state.after(Event.CLIP, site)[0]
+            unclipped = acts is None and state.phase is not Phase.CLIPPED
+            return replace(state, unsure=state.unsure or reason) if unclipped else state
+
+        self.change(at_step, lambda name: name == key)
+        blamed = [one for model in sorted(self.blamed) if (one := self.sightings.objects.get(model))]
+        self._trainer_step(optimizer, blamed[0] if blamed else Unknown(f"{key}.models"), told)
+        row = (frame.filename, call.name_span.row)
+        told.rows += [row] if row not in told.rows else []
+        return Tensor(frozenset(), True)
+
+    def _clip_object(self, clip: Object, key: str) -> None:
+        """A clip that is an object handed to an optimizer acts at the step, and is judged where it is made."""
+        made = self.clip_calls.get(clip.key)
+        family = clip.rule.family if clip.rule is not None else ""
+        if made is None or family != "value":
+            return
+        paths_here = [Path(world.get(key), world.guards, "") for world in self.worlds]
+        context = ClipContext(paths_here, None, None, False, True, False, label=self.entry_label)
+        known = self.sightings.clips.setdefault(clip.site, Clip(clip.site, made, family, function=""))
+        if len(known.contexts) < MAX_PATHS:
+            known.contexts.append(context)
+
+    def made(self, made: Object, call: facts.Call | None = None) -> None:
+        super().made(made, call)
+        if made.role == "gradient-clip" and call is not None:
+            self.clip_calls[made.key] = call
 
     def engine_step(
         self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call

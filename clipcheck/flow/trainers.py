@@ -129,7 +129,7 @@ class Trainers(Steps):
                 self._hook(model, name)
             optimizers = self._optimizers_of(model, hooks)
             manual = self._manual(frame, model, hooks)
-            told.value = _value_of(teller, told)
+            told.value = value_of(teller, told)
             self.trainer = Running(trainer, told, told.value, manual)
             for name in hooks.step:
                 self._hook(model, name)
@@ -248,7 +248,7 @@ class Trainers(Steps):
         arguments = Arguments(teller.arguments, teller.keywords)
         clipping = told.clipping
         self._look_around(Arguments(trainer.arguments, trainer.keywords), arguments, told)
-        value = told.value = _value_of(teller, told)
+        value = told.value = value_of(teller, told)
         site = self.site()
 
         def clip(state: Gradients) -> Gradients:
@@ -330,7 +330,7 @@ def _optimizers(value: Value, depth: int = 4) -> Iterator[Value]:
                 yield from _optimizers(member, depth - 1)
 
 
-def _value_of(teller: Object, told: Told) -> Value | None:
+def value_of(teller: Object, told: Told) -> Value | None:
     """The value of the first clipping argument that is given."""
     arguments = Arguments(teller.arguments, teller.keywords)
     values = (_told(teller, arguments, name) for name in told.clipping.arguments)
@@ -349,6 +349,8 @@ def complete(value: Value) -> bool:
 
 def _positive(value: Value) -> bool | None:
     """Whether a threshold switches clipping on: None, False, zero and less do not; None where nobody knows."""
+    if isinstance(value, Object) and value.role == "gradient-clip":
+        return True
     constant = literal(value)
     if constant is None:
         return False
