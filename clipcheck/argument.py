@@ -1,4 +1,4 @@
-"""Change the arguments of a call, or the members of a list, in the manner in which they are laid out."""
+"""Change the arguments of a call, the members of a list or the entries of a dict, in the manner in which they are laid out."""
 
 from __future__ import annotations
 
@@ -64,12 +64,28 @@ def member_changes(text: str, start: int, end: int, wanted: AddMember) -> list[P
     raise PlacementError("no list there")
 
 
+def entry_changes(text: str, start: int, end: int, key: str, value: str) -> list[Place]:
+    """The changes that give the dict display at `start` to `end` of `text` the entry `key`, ascending.
+
+    Raises PlacementError where there is no such display.
+    """
+    source = text[start:end]
+    tokens = _tokens(source)
+    if len(tokens) < 2 or tokens[0].string != "{" or tokens[-1].string != "}":
+        raise PlacementError("no dict there")
+    present = _entry_of(source, key)
+    if present is not None:
+        return [Place(start + present[0], start + present[1], value)]
+    quote = "'" if tokens[1].string.startswith("'") else '"'
+    return _appended(source, start, tokens, f"{quote}{key}{quote}: {value}")
+
+
 def _appended(source: str, start: int, tokens: list[tokenize.TokenInfo], given: str) -> list[Place]:
     """The changes that put `given` behind the last of what stands in brackets, which begins at `start`."""
     last, close = tokens[-2], tokens[-1]
     offset = _Offsets(source)
     after, closing = start + offset.of(last.end), start + offset.of(close.start)
-    if last.string in ("(", "["):
+    if last.string == {")": "(", "]": "[", "}": "{"}[close.string]:
         return [Place(closing, closing, given)]
     own_line = _line_of_its_own(offset, tokens)
     if own_line is None:
@@ -188,9 +204,17 @@ def _value_of(source: str, name: str) -> tuple[int, int] | None:
     call = ast.parse(source, mode="eval").body
     if not isinstance(call, ast.Call):
         raise PlacementError("no call there")
-    for keyword in call.keywords:
-        if keyword.arg == name:
-            return _extent(source, keyword.value)
+    return next((_extent(source, one.value) for one in call.keywords if one.arg == name), None)
+
+
+def _entry_of(source: str, key: str) -> tuple[int, int] | None:
+    """Where the value of an entry that the dict has already stands."""
+    display = ast.parse(source, mode="eval").body
+    if not isinstance(display, ast.Dict):
+        raise PlacementError("no dict there")
+    for name, value in zip(display.keys, display.values, strict=True):
+        if isinstance(name, ast.Constant) and name.value == key:
+            return _extent(source, value)
     return None
 
 

@@ -17,7 +17,7 @@ def among_the_arguments(
     told: Told, site: Site, threshold: str, level: Applicability, docket: Docket
 ) -> Repair | None:
     """Put an object that clips among what an argument takes; None where its name means something else."""
-    member, name = told.clipping.member, told.clipping.arguments[0]
+    member, name = told.clipping.member, told.clipping.name
     spelled = _spelled(member, docket.context.body(site.filename)) if member is not None else None
     if member is None or spelled is None:
         return None

@@ -58,6 +58,15 @@ def _target(binding: facts.Import) -> str:
     return first if binding.alias == first else binding.module
 
 
+def fixes(bindings: Iterable[facts.Import], knowledge: Knowledge) -> dict[str, str]:
+    """The templates of fixes for a file: a framework's own where the file imports that one, and not the usual one."""
+    roots = {binding.module.partition(".")[0] for binding in bindings if not binding.level}
+    if knowledge.fixes["clip"].partition(".")[0] in roots:
+        return knowledge.fixes
+    own = next((dialect for package, dialect in knowledge.dialects.items() if package in roots), {})
+    return {**knowledge.fixes, **own}
+
+
 def call_rule(call: facts.Call, knowledge: Knowledge) -> CallRule | None:
     """What is known of a clip function, by its last name; one that changes gradients in place comes first."""
     name = last_identifier(call.function)

@@ -11,8 +11,8 @@ from clipcheck import blocks, facts
 from clipcheck.blocks import Block
 from clipcheck.config import Settings
 from clipcheck.findings import RISKS, Evidence, Risk, Site
-from clipcheck.flow.records import Clip, ClipContext, Path, Sightings, Step, StepContext
-from clipcheck.flow.values import Object, choices
+from clipcheck.flow.records import Clip, ClipContext, Names, Owned, Path, Sightings, Step, StepContext
+from clipcheck.flow.values import Object, Unknown, Value, choices
 from clipcheck.flow.worlds import Guard
 from clipcheck.idle import may_be_idle
 from clipcheck.knowledge import Knowledge
@@ -135,7 +135,7 @@ class Docket:
     def withheld(self, step: Step) -> bool:
         """Whether a finding at a misplaced clip speaks for this step."""
         clips = [clip for context in step.contexts for clip in self._acting(context)]
-        if any(one_by_one(clip) or still_scaled(clip) for clip in clips):
+        if any(one_by_one(clip) or still_scaled(clip) or owned(clip) for clip in clips):
             return True
         if any(step.site in fault.steps for fault in self.faults.values()):
             return True
@@ -219,6 +219,11 @@ class Docket:
                 if met or step.site in late:
                     yield context
 
+    def of_models(self, models: tuple[Value, ...], entry: str) -> Assessed:
+        """The assessment of some models, apart from any step."""
+        names = Names(None, None)
+        return self.context.assess(StepContext("", Unknown(""), models, True, [], names, entry=entry))
+
     def risk_at(self, clip: Clip) -> tuple[Risk, tuple[Evidence, ...]]:
         """The risk of what a clip is for, low where that is not known, and the evidence of it."""
         worst = self.worst(self.contexts_of(clip))
@@ -249,6 +254,13 @@ def stepped_before(clip: Clip) -> list[Site]:
 def one_by_one(clip: Clip) -> bool:
     """Whether a clip bounds the norm of one parameter at a time (CLP206)."""
     return clip.kind == "norm" and any(context.per_parameter for context in clip.contexts)
+
+
+def owned(clip: Clip) -> Owned | None:
+    """Why a clip is not the program's to make, where that is so in every context (CLP208, CLP209)."""
+    found = [context.owned for context in clip.contexts]
+    known = [one for one in found if one is not None]
+    return known[0] if known and len(known) == len(found) and len({one.code for one in known}) == 1 else None
 
 
 def still_scaled(clip: Clip) -> ClipContext | None:

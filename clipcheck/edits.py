@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from clipcheck.argument import (
     argument_changes,
+    entry_changes,
     first_changes,
     member_changes,
     moved_changes,
@@ -26,6 +27,7 @@ from clipcheck.findings import (
     RenameArgument,
     Replace,
     SetArgument,
+    SetEntry,
     Span,
     Wrap,
 )
@@ -88,6 +90,9 @@ def changes(tree: Tree, actions: Sequence[Action], limit: int) -> list[Change]:
             found.extend(Change(*place) for place in places)
         elif isinstance(action, RenameArgument):
             places = renamed_changes(tree.text, *tree.lines.range(action.call), action)
+            found.extend(Change(*place) for place in places)
+        elif isinstance(action, SetEntry):
+            places = entry_changes(tree.text, *tree.lines.range(action.display), action.key, action.value)
             found.extend(Change(*place) for place in places)
         elif isinstance(action, Wrap):
             start, end = tree.lines.range(action.span)

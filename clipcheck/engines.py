@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from clipcheck import blocks, facts
-from clipcheck.docket import Docket
-from clipcheck.flow.records import Names, Step, StepContext
+from clipcheck import blocks, clipcall, facts
+from clipcheck.docket import Docket, owned
+from clipcheck.findings import Repair, Replace
+from clipcheck.flow.records import Clip, Names, Step, StepContext
+from clipcheck.flow.render import render
 from clipcheck.knowledge import Knowledge
 
 _ALL_OF_ONE = ".parameters()"  # how the parameters of one model are named
@@ -38,6 +40,27 @@ def clip(names: Names, step: Step, parameters: str, threshold: str, docket: Dock
         guard = templates["guard"].format(engine=names.engine)
         return f"if {guard}:\n{unit}{call}"
     return call
+
+
+def by_its_method(clip: Clip, docket: Docket) -> Repair | None:
+    """Have the wrapper that holds the parameters in shards clip them, at the same threshold."""
+    found = owned(clip)
+    rule = clipcall.call_rule(clip.call, docket.context.knowledge)
+    names = {context.owned.own if context.owned is not None else None for context in clip.contexts}
+    if found is None or found.own is None or len(names) != 1 or rule is None:
+        return None
+    template = docket.context.knowledge.engines.get(found.kind, {}).get("clip")
+    threshold = clipcall.argument(clip.call, rule, "threshold")
+    plain = isinstance(threshold, (facts.Constant, facts.Name, facts.Attribute, facts.Subscript))
+    others = [slot for key, slot in rule.slots if key not in ("parameters", "threshold")]
+    given = len(clip.call.arguments) > 2 or any(
+        key in {slot[0] for slot in others} for key, _ in clip.call.keywords
+    )
+    surplus = {key for key, _ in clip.call.keywords} - {slot[0] for _, slot in rule.slots}
+    if template is None or threshold is None or not plain or given or surplus:
+        return None
+    text = template.format(engine=found.own, threshold=render(threshold))
+    return Repair("safe", f"clip by `{text}`", (Replace(clip.call.span, text),))
 
 
 def _accumulating(step: Step, docket: Docket) -> str:

@@ -273,7 +273,7 @@ class _Walk:
             (self.optional(key), self.expression(value))
             for key, value in zip(node.keys, node.values, strict=True)
         )
-        return facts.Mapping(items, node.lineno)
+        return facts.Mapping(items, node.lineno, _span(node))
 
     def subscript(self, node: ast.Subscript) -> Expression:
         return facts.Subscript(self.expression(node.value), self.expression(node.slice), node.lineno)

@@ -72,6 +72,7 @@ class Mapping:
 
     items: tuple[tuple[Expression | None, Expression], ...]
     row: int
+    span: Span = field(default=Span(0, 0, 0, 0), compare=False)  # what a fix adds an entry to
 
 
 @dataclass(frozen=True, slots=True)

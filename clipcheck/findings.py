@@ -123,6 +123,15 @@ class RenameArgument:
 
 
 @dataclass(frozen=True, slots=True)
+class SetEntry:
+    """Give the dict display at `display` the entry `key` with this value, in place of one it has."""
+
+    display: Span
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Wrap:
     """Put `before` and `after` around the expression at `span`."""
 
@@ -155,6 +164,7 @@ Action = (
     | AddFirst
     | MoveFirst
     | RenameArgument
+    | SetEntry
     | Wrap
     | AddImport
     | RemoveComment

@@ -80,6 +80,16 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Since:
+    """A default that changed: up to version `before` of a package it was the one, from `version` on it is the other."""
+
+    package: str
+    before: str
+    version: str
+    on_by_default: bool  # from `version` on; up to `before` it was the other way
+
+
+@dataclass(frozen=True, slots=True)
 class Clipping:
     """How a class of a framework is told to clip: by an argument, which is on or off where it is not given.
 
@@ -105,6 +115,19 @@ class Clipping:
     )
     first: str = ""  # ... with a call of this, of the threshold, as its first argument
     kinds: tuple[tuple[str, str], ...] = ()  # how each argument clips, where that is not by the norm of all
+    within: tuple[
+        Slot, ...
+    ] = ()  # the arguments are entries of a table (or of the file it is read from) given here,
+    named_by: tuple[Slot, str] | None = None  # ... or of the file that this attribute of an argument names
+    since: Since | None = None  # the default hangs on the version
+    idle: tuple[str, str] | None = None  # a clip by hand does nothing where this entry matches that
+    spelled: str = ""  # what the value calls, by its qualified name: a fix says it as the file does
+    limits: Mapping[str, str] = field(default_factory=dict)  # what a framework refuses, and what it does then
+
+    @property
+    def name(self) -> str:
+        """The argument that a fix writes, "" where none does it."""
+        return self.arguments[0] if self.arguments else ""
 
     def kind(self, argument: str) -> str:
         """How what is told by this argument clips: by the "norm", the "tensor-norm" or the "value"."""
@@ -162,6 +185,7 @@ class ClassRule:
     trained: Slot | None = None  # the parameters that it is made with
     computes: str = ""  # the method behind a call of a model
     builds: tuple[str, ...] = ()  # the methods in which a model makes its layers, beside its constructor
+    also: str = ""  # a further role, whose methods it has as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +212,9 @@ class Knowledge:
     wrappers: dict[str, int] = field(default_factory=dict)  # argument returned; -1: all of them
     normalising: set[str] = field(default_factory=set)  # wrappers that normalise the weights of a layer
     sharding: set[str] = field(default_factory=set)  # wrappers whose parameters the plain clip gets wrong
+    unsharded: dict[str, tuple[Slot, str]] = field(
+        default_factory=dict
+    )  # ... unless an argument matches this
     wrapper_patterns: list[tuple[re.Pattern[str], int]] = field(default_factory=list)
     passthrough_methods: set[str] = field(default_factory=set)
     passthrough_attributes: set[str] = field(default_factory=set)
@@ -201,6 +228,9 @@ class Knowledge:
     fixes: dict[str, str] = field(default_factory=dict)
     engines: dict[str, dict[str, str]] = field(default_factory=dict)  # by framework: how its object clips
     frameworks: dict[str, Framework] = field(default_factory=dict)
+    dialects: dict[str, dict[str, str]] = field(
+        default_factory=dict
+    )  # by package: fixes that it has its own way
     own: dict[str, CallRule] = field(default_factory=dict)  # the project's own helpers, from its settings
     dicts: list[DictRule] = field(default_factory=list)
     called: set[str] = field(default_factory=set)  # names by which people call objects whose call is an event
@@ -396,6 +426,7 @@ _KEYS = {
         "trained",
         "computes",
         "builds",
+        "also",
     },
     "call": {
         "names",
@@ -426,7 +457,7 @@ _KEYS = {
         "negative",
         *_SLOTS,
     },
-    "wrapper": {"names", "former", "argument", "sharded", "normalises"},
+    "wrapper": {"names", "former", "argument", "sharded", "unsharded", "normalises"},
     "dict": {"names", "clipping", "model", "kind", "beside", "bases", "anew"},
 }
 _CLIPPING = {
@@ -446,6 +477,12 @@ _CLIPPING = {
     "around",
     "first",
     "kinds",
+    "within",
+    "named-by",
+    "default-since",
+    "idle",
+    "limits",
+    "spelled",
 }
 _SECTIONS = {
     "framework",
@@ -453,6 +490,7 @@ _SECTIONS = {
     "values",
     "parameters",
     "named",
+    "dialect",
     "aliases",
     "fix",
     "passthrough",
@@ -541,6 +579,8 @@ def _read(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
     knowledge.hints.update({key: re.compile(text) for key, text in data.get("hints", {}).items()})
     for key, text in data.get("fix", {}).items():
         knowledge.fixes.setdefault(key, text)
+    if dialect := dict(data.get("dialect", {})):
+        knowledge.dialects[dialect.pop("package")] = dialect
     for owner, templates in data.get("engine", {}).items():
         knowledge.engines[owner] = dict(templates)
     knowledge.named.update(data.get("named", {}))
@@ -598,6 +638,7 @@ def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
             _slot(entry.get("trained")),
             entry.get("computes", ""),
             tuple(entry.get("builds", ())),
+            entry.get("also", ""),
         )
         for name in entry["names"]:
             if _is_pattern(name):
@@ -612,6 +653,8 @@ def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
     for entry in data.get("wrapper", ()):
         if entry.get("sharded"):
             knowledge.sharding.update(entry["names"])
+        if whole := entry.get("unsharded"):
+            knowledge.unsharded.update(dict.fromkeys(entry["names"], ((whole[0], whole[1]), whole[2])))
         if entry.get("normalises"):
             knowledge.normalising.update(entry["names"])
         for name in entry["names"]:
@@ -656,6 +699,7 @@ def _clipping(data: Mapping[str, Any] | None) -> Clipping | None:
     unknown = set(data) - _CLIPPING
     if unknown:
         raise KnowledgeError(f"clipping has unknown keys {sorted(unknown)}")
+    named, since, idle = data.get("named-by"), data.get("default-since"), data.get("idle")
     return Clipping(
         tuple(data.get("arguments", ())),
         {"on": True, "off": False}[data["default"]],
@@ -672,6 +716,14 @@ def _clipping(data: Mapping[str, Any] | None) -> Clipping | None:
         data.get("around", ""),
         data.get("first", ""),
         tuple(data.get("kinds", {}).items()),
+        tuple((slot[0], slot[1]) for slot in data.get("within", ())),
+        ((named[0], named[1]), named[2]) if named else None,
+        Since(since["package"], since["before"], since["version"], since["default"] == "on")
+        if since
+        else None,
+        (idle[0], idle[1]) if idle else None,
+        data.get("spelled", ""),
+        dict(data.get("limits", {})),
     )
 
 

@@ -24,6 +24,7 @@ from clipcheck.judges import JudgeContext, judge
 from clipcheck.judges import sight as count_sight
 from clipcheck.library import Library
 from clipcheck.notebook import in_cells, within_cells
+from clipcheck.pins import Pins
 from clipcheck.project import Project
 from clipcheck.risk import Assessment, Assessor
 from clipcheck.settingsfiles import SettingsFiles
@@ -114,7 +115,8 @@ def scan(paths: Sequence[Path], settings: Settings, overlay: Mapping[str, str] |
     candidates = library.candidates(str(path) for path in discovery.report_on)
     files = [str(path) for path in discovery.project_files()] if candidates else []
     settings_files = SettingsFiles(str(discovery.root), library.settings_text)
-    project = Project([*files, *candidates], library.read, known, settings_files)
+    pins = Pins(str(discovery.root), library.settings_text)
+    project = Project([*files, *candidates], library.read, known, settings_files, pins)
     library.prefetch(candidates)
     callers = library.callers(project, candidates, files)
     sightings = Interpreter(project).run([*candidates, *callers])

@@ -15,6 +15,7 @@ from clipcheck.facts import Function, ModuleFacts
 from clipcheck.findings import Failure
 from clipcheck.knowledge import Knowledge
 from clipcheck.notebook import is_notebook
+from clipcheck.pins import Pins
 from clipcheck.settingsfiles import SettingsFiles
 
 MAX_NAMESAKES = 8  # files of one name that are read to see which of them defines what is imported
@@ -31,9 +32,11 @@ class Project:
         read: Reader,
         knowledge: Knowledge,
         settings_files: SettingsFiles | None = None,
+        pins: Pins | None = None,
     ) -> None:
         self.knowledge = knowledge
         self.settings_files = settings_files or SettingsFiles()
+        self.pins = pins or Pins()
         self._read = read
         self._files: dict[str, list[str]] = {}  # last segment of the module name -> files
         self._known: dict[str, ModuleFacts | Failure] = {}

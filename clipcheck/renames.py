@@ -70,7 +70,8 @@ def to_the_norm(clip: Clip, docket: Docket) -> Repair | None:
     call, knowledge = clip.call, docket.context.knowledge
     if not _is_quotable(call):
         return None
-    rule, wanted = clipcall.call_rule(call, knowledge), knowledge.fixes["clip"]
+    bindings = imports(docket.context, clip.site.filename)
+    rule, wanted = clipcall.call_rule(call, knowledge), clipcall.fixes(bindings, knowledge)["clip"]
     norm = knowledge.call(wanted)
     old = rule.slot("threshold") if rule else None
     new = norm.slot("threshold") if norm else None
@@ -80,7 +81,7 @@ def to_the_norm(clip: Clip, docket: Docket) -> Repair | None:
     value: facts.Expression = facts.Name(threshold, call.row)
     arguments = tuple(value if i == old[1] else argument for i, argument in enumerate(call.arguments))
     keywords = tuple((new[0], value) if key == old[0] else (key, kept) for key, kept in call.keywords)
-    name = clipcall.spelling(wanted, imports(docket.context, clip.site.filename))
+    name = clipcall.spelling(wanted, bindings)
     text, extra = name.text, name.imports
     if isinstance(call.function, facts.Attribute):  # where the old function was, the other one is as well
         text, extra = f"{render(call.function.value)}.{wanted.rpartition('.')[2]}", ()

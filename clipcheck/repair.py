@@ -9,8 +9,8 @@ from clipcheck import chained, clipcall, defaults, engines, moves, rebind, renam
 from clipcheck.blocks import locate
 from clipcheck.clipcall import Spelling
 from clipcheck.docket import Docket, bare, imports, in_part, optimizers
-from clipcheck.findings import AddImport, Applicability, InsertBefore, Repair, Span
-from clipcheck.flow.records import Clip, Step, StepContext
+from clipcheck.findings import AddImport, Applicability, InsertBefore, Repair, SetArgument, Span
+from clipcheck.flow.records import Clip, Conflict, Step, StepContext
 from clipcheck.flow.render import render
 from clipcheck.protocol import Phase
 
@@ -34,6 +34,14 @@ def of_clip(code: str, clip: Clip, docket: Docket) -> Repair | None:
     return compose(clip, docket) if compose else None
 
 
+def of_conflict(conflict: Conflict) -> Repair | None:
+    """The fix of an argument that is refused or ignored: unsafe, since somebody wrote it."""
+    if not conflict.argument:
+        return None
+    action = SetArgument(conflict.call.span, conflict.argument, conflict.value)
+    return Repair("unsafe", f"set `{conflict.argument}={conflict.value}`", (action,))
+
+
 _CLIPS: dict[str, Callable[[Clip, Docket], Repair | None]] = {
     "CLP201": moves.to_the_step,
     "CLP202": moves.to_the_step,
@@ -41,6 +49,8 @@ _CLIPS: dict[str, Callable[[Clip, Docket], Repair | None]] = {
     "CLP204": moves.into_the_accumulation,
     "CLP205": renames.kept_in_a_list,
     "CLP206": renames.over_all_parameters,
+    "CLP208": engines.by_its_method,
+    "CLP209": tell.by_its_settings,
     "CLP301": renames.to_the_norm,
     "CLP303": renames.to_the_new_name,
 }
@@ -66,7 +76,7 @@ def _clip_the_step(step: Step, docket: Docket) -> Repair | None:
         return rebind.clip_first(step, docket)
     contexts = docket.accused(step)
     anchor = _anchor(step, contexts)
-    draft = _draft(contexts, docket)
+    draft = _draft(step, contexts, docket)
     prelude = _prelude(step, contexts, docket)
     if anchor is None or draft is None or prelude is None:
         return None
@@ -90,11 +100,10 @@ def _written(
         names = engines.engine(contexts)
         own = engines.clip(names, step, draft.parameters, threshold, docket) if names is not None else None
         return ((), own) if own is not None else None
-    knowledge = docket.context.knowledge
-    name: Spelling = clipcall.spelling(knowledge.fixes["clip"], imports(docket.context, step.site.filename))
-    call = knowledge.fixes["clip-call"].format(
-        clip=name.text, parameters=draft.parameters, threshold=threshold
-    )
+    bindings = imports(docket.context, step.site.filename)
+    fixes = clipcall.fixes(bindings, docket.context.knowledge)
+    name: Spelling = clipcall.spelling(fixes["clip"], bindings)
+    call = fixes["clip-call"].format(clip=name.text, parameters=draft.parameters, threshold=threshold)
     return name.imports, call
 
 
@@ -103,7 +112,7 @@ def _cover_the_step(step: Step, docket: Docket) -> Repair | None:
     contexts = docket.partly(step)
     paths = [path for context in contexts for path in in_part(context)]
     sites = {site for path in paths for site in path.gradients.clips}
-    draft = _draft(contexts, docket)
+    draft = _draft(step, contexts, docket)
     if len(sites) != 1 or draft is None or any(path.gradients.phase is Phase.SCALED for path in paths):
         return None
     clip = docket.sightings.clips[sites.pop()]
@@ -124,7 +133,7 @@ def _anchor(step: Step, contexts: list[StepContext]) -> Span | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _draft(contexts: list[StepContext], docket: Docket) -> _Draft | None:
+def _draft(step: Step, contexts: list[StepContext], docket: Docket) -> _Draft | None:
     """The parameters by the name that all contexts agree on, else those that the optimizer holds."""
     named = {context.names.parameters for context in contexts}
     if len(named) == 1 and (parameters := named.pop()) is not None:
@@ -133,7 +142,10 @@ def _draft(contexts: list[StepContext], docket: Docket) -> _Draft | None:
     holder = holders.pop() if len(holders) == 1 else None
     if holder is None:
         return None
-    text = docket.context.knowledge.fixes["held-parameters"].format(optimizer=holder)
+    bindings = imports(docket.context, step.site.filename)
+    text = clipcall.fixes(bindings, docket.context.knowledge)["held-parameters"].format(optimizer=holder)
+    if not text:
+        return None
     known = all(
         (made := optimizers(context)) and all(one.role == "optimizer" for one in made) for context in contexts
     )
@@ -185,7 +197,7 @@ def doubts(step: Step, docket: Docket) -> str:
     contexts = docket.accused(step)
     if _anchor(step, contexts) is None:
         return "its closure offers no single place for the clip"
-    draft = _draft(contexts, docket)
+    draft = _draft(step, contexts, docket)
     if draft is None:
         return "neither the model nor the optimizer has one name at the step that all callers agree on"
     if _prelude(step, contexts, docket) is None:

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from clipcheck import attach, blocks, clipcall, facts
 from clipcheck.clipcall import Spelling
-from clipcheck.docket import Docket, imports
-from clipcheck.findings import Action, AddImport, Applicability, Repair, Replace, SetArgument, Site, Span
-from clipcheck.flow.records import Told
+from clipcheck.docket import Docket, imports, owned
+from clipcheck.findings import (
+    Action,
+    AddImport,
+    Applicability,
+    Repair,
+    Replace,
+    SetArgument,
+    SetEntry,
+    Site,
+    Span,
+)
+from clipcheck.flow.records import Clip, Told
 
 
 def to_clip(code: str, told: Told, site: Site, docket: Docket) -> Repair | None:
@@ -23,8 +33,13 @@ def to_clip(code: str, told: Told, site: Site, docket: Docket) -> Repair | None:
         return compose(told, site, threshold, level, docket)
     if not clipping.arguments:
         return None
-    name = clipping.arguments[0]
-    value = clipping.value.format(threshold=threshold)
+    name = clipping.name
+    spelled = _spelled(clipping.spelled, site, docket)
+    value = clipping.value.format(threshold=threshold, spelled=spelled.text)
+    if clipping.within:
+        written_entry = entry(told, site, value)
+        level = "unsafe" if doubts(told) else "safe"
+        return Repair(level, f"set `{name}: {value}`", (written_entry,)) if written_entry else None
     if told.value is not None and not any(key == name for key, _ in told.call.keywords):
         place = _without_its_name(told)
         if place is None:
@@ -33,7 +48,12 @@ def to_clip(code: str, told: Told, site: Site, docket: Docket) -> Repair | None:
     written = [(name, value), *_beside(told)]
     actions: tuple[Action, ...] = tuple(SetArgument(told.call.span, *one) for one in written)
     message = f"set {' and '.join(f'`{key}={text}`' for key, text in written)}"
-    return Repair("unsafe" if doubts(told) else "safe", message, actions)
+    return Repair("unsafe" if doubts(told) else "safe", message, (*spelled.imports, *actions))
+
+
+def _spelled(qualified: str, site: Site, docket: Docket) -> Spelling:
+    """How the file of a finding says what a value calls; nothing where it calls nothing."""
+    return clipcall.spelling(qualified, imports(docket.context, site.filename)) if qualified else Spelling("")
 
 
 def _without_its_name(told: Told) -> Span | None:
@@ -64,7 +84,7 @@ def _by_an_object(told: Told, site: Site, docket: Docket) -> Repair | None:
         return None
     threshold = clipcall.threshold_for(site, docket)
     value = told.clipping.value.format(threshold=threshold)
-    made = f"{spelled.text}({told.clipping.arguments[0]}={value})"
+    made = f"{spelled.text}({told.clipping.name}={value})"
     text = told.text
     action: Action = SetArgument(told.call.span, told.handed, made)
     if text is not None:
@@ -104,6 +124,26 @@ def _imported_first(qualified: str, bindings: tuple[facts.Import, ...], docket: 
         return (0 if near else 1 if root else 2), packages.index(package)
 
     return sorted(packages, key=distance)
+
+
+def entry(told: Told, site: Site, value: str) -> Action | None:
+    """The key in the dict of settings, where that stands in the file of the finding; no other file is written."""
+    if told.display is None or told.display.filename != site.filename:
+        return None
+    return SetEntry(told.display.span, told.clipping.name, value)
+
+
+def by_its_settings(clip: Clip, docket: Docket) -> Repair | None:
+    """Have the engine that keeps the gradients clip them, at the threshold of the clip that cannot."""
+    found = owned(clip)
+    told = docket.sightings.told.get(found.engine) if found is not None else None
+    threshold = clipcall.threshold_text(clip, docket)
+    if told is None or not threshold:
+        return None
+    written = clipcall.threshold_for(told.site, docket)
+    action = entry(told, clip.site, threshold) if written == threshold else None
+    name = told.clipping.name
+    return Repair("unsafe", f"set `{name}: {threshold}`", (action,)) if action is not None else None
 
 
 def doubts(told: Told) -> str:

@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from clipcheck.argument import argument_changes, member_changes
+from clipcheck.argument import argument_changes, entry_changes, member_changes
 from clipcheck.findings import AddMember, Span
 from clipcheck.statements import PlacementError
 
@@ -119,3 +119,34 @@ def test_a_name_that_surely_is_a_list_is_spread():
 def test_what_is_no_list_that_can_be_seen_gets_no_member(text):
     with pytest.raises(PlacementError):
         with_member(text)
+
+
+# -- one more entry of a dict --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("{}", '{"clip": 1.0}'),
+        ('{"a": 1}', '{"a": 1, "clip": 1.0}'),
+        ("{'a': 1}", "{'a': 1, 'clip': 1.0}"),
+        ('{"a": 1, "clip": 0}', '{"a": 1, "clip": 1.0}'),
+        ('{"a": {"clip": 0}}', '{"a": {"clip": 0}, "clip": 1.0}'),
+        (
+            '{\n    "a": {\n        "b": 2,\n    },\n}',
+            '{\n    "a": {\n        "b": 2,\n    },\n    "clip": 1.0,\n}',
+        ),
+        ('{\n    "é": 1,\n    "clip": None,  # off\n}', '{\n    "é": 1,\n    "clip": 1.0,  # off\n}'),
+    ],
+)
+def test_a_dict_is_given_an_entry(before: str, after: str) -> None:
+    text = before
+    for place in reversed(entry_changes(text, 0, len(text), "clip", "1.0")):
+        text = text[: place.start] + place.content + text[place.end :]
+    assert text == after
+
+
+@pytest.mark.parametrize("text", ["[1]", "{1, 2}", "f(a)"])
+def test_what_is_no_dict_has_no_place(text: str) -> None:
+    with pytest.raises(PlacementError):
+        entry_changes(text, 0, len(text), "clip", "1.0")

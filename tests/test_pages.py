@@ -25,6 +25,8 @@ IMPLEMENTED = (
     "CLP205",
     "CLP206",
     "CLP207",
+    "CLP208",
+    "CLP209",
     "CLP301",
     "CLP302",
     "CLP303",
@@ -40,7 +42,7 @@ HEADINGS = [
     "Options",
     "References",
 ]
-IMPORTED = re.compile(r"^(?:import|from) (lightning|torch|transformers)\b", re.MULTILINE)
+IMPORTED = re.compile(r"^(?:import|from) (deepspeed|lightning|torch|transformers)\b", re.MULTILINE)
 TITLE = re.compile(r"# (CLP\d{3}): ([a-z]+(?:-[a-z]+)*)")
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -100,6 +100,7 @@ class Calls(Expressions):
         owners = choices(owner) if owner is not None else ()
         if not known and owners:  # of things equally unknown, one is followed, so that it stays one thing
             return self.apply(frame, function.choices[0], owners[0], given, call)
+        self.alternatives += 1
         for number, choice in enumerate(known or function.choices):
             self.worlds = before
             own = owners[number] if len(owners) == len(function.choices) else owner
@@ -107,6 +108,7 @@ class Calls(Expressions):
                 own = choice.owner
             results.append(self.apply(frame, choice, own, given, call))
             after.append(self.worlds)
+        self.alternatives -= 1
         self.worlds = merge(after)
         return several(results)
 
@@ -333,6 +335,7 @@ class Calls(Expressions):
         if wrapped is not None:
             if name in self.knowledge.sharding:
                 self.sharded |= self.reached(given, None)
+                self.made_into_shards(frame, name, given, call)
             if wrapped < 0:
                 return given.positional[0] if len(given.positional) == 1 else Items(given.positional)
             if wrapped < len(given.positional):
@@ -514,6 +517,9 @@ class Calls(Expressions):
         return keys | (keys_of(owner) if owner is not None else frozenset())
 
     # -- what the layers above provide ---------------------------------------------------------------
+
+    def made_into_shards(self, frame: Frame, name: str, given: Arguments, call: facts.Call) -> None:
+        raise NotImplementedError
 
     def changed_by_method(self, owner: Parameters, name: str, call: facts.Call) -> bool:
         raise NotImplementedError

@@ -11,7 +11,7 @@ import zlib
 from clipcheck import facts
 from clipcheck.facts import Expression, Statement
 from clipcheck.findings import Evidence, Site, Span
-from clipcheck.flow.records import Sightings, Told
+from clipcheck.flow.records import Running, Sightings, Told
 from clipcheck.flow.values import Arguments, Frame, FunctionRef, Object, Option, Unknown, Value
 from clipcheck.flow.worlds import Guard, Worlds, merge
 from clipcheck.knowledge import Knowledge
@@ -63,8 +63,10 @@ class Core:
         self.known_effects: dict[object, tuple[Value, Worlds]] = {}  # of functions followed with their events
         self.inside: dict[tuple[str, str], bool] = {}  # which model lies in which; void when the heap changes
         self.frames: list[Frame] = []  # of the functions on the stack
-        self.told: dict[str, Told] = {}  # what is told how to clip, by the key of the object
+        self.alternatives = 0  # how many choices lie between here and the statement, one of which is taken
+        self.told: dict[str, Told] = self.sightings.told  # what is told how to clip, by the key of the object
         self.own: dict[str, list[Value]] = {}  # the optimizers that a model's own method makes, by its key
+        self.trainer: Running | None = None  # whose run is being followed
         self.chain: list[str] = []  # where the calls on the stack were made
         self.conditions: list[Guard] = []  # of the conditional expressions around the one that is evaluated
         self.flags: dict[str, Option] = {}  # of the command line, by name

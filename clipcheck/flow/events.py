@@ -102,7 +102,8 @@ class Events(Calls):
     ) -> list[str]:
         """The roles that the receiver of a method call may have."""
         if isinstance(owner, Object):
-            return [owner.role] if owner.role else []
+            also = owner.rule.also if owner.rule is not None else ""
+            return [role for role in (also, owner.role) if role]
         if isinstance(owner, Tensor):
             return ["tensor"]
         if not isinstance(owner, (Unknown, Bound)):
@@ -701,6 +702,8 @@ _EVENTS = {
     "told-step": "told_step",
     "add-callbacks": "add_callbacks",
     "own-optimizers": "own_optimizers",
+    "make-engine": "make_engine",
+    "engine-step": "engine_step",
     "add-parameters": "add_parameters",
     "gradient": "gradient",
     "gradient-function": "gradient_function",

@@ -9,6 +9,7 @@ from typing import Any
 
 from clipcheck import facts
 from clipcheck.facts import Expression
+from clipcheck.findings import Site
 from clipcheck.flow.names import Names
 from clipcheck.flow.paths import joined_text
 from clipcheck.flow.render import guard_of, names_in, render
@@ -128,7 +129,7 @@ class Expressions(Names):
                 partial = partial or value.partial
             else:
                 partial = True
-        return Table(tuple(entries), partial)
+        return Table(tuple(entries), partial, Site(frame.filename, expression.span))
 
     def subscript(self, frame: Frame, expression: facts.Subscript) -> Value:
         owner = self.evaluate(frame, expression.value)
@@ -233,8 +234,10 @@ class Expressions(Names):
         test = self.truth(asked)
         if test is not None:
             return self.evaluate(frame, expression.body if test else expression.orelse)
+        self.alternatives += 1
         body = self._where(frame, expression, asked, expression.body)
         orelse = self._where(frame, expression, asked, expression.orelse)
+        self.alternatives -= 1
         if all(isinstance(value, (Literal, Option)) for value in (body, orelse)) and isinstance(
             asked, Option
         ):

@@ -316,11 +316,13 @@ class Functional(ToldSteps):
     def _unclear(self, found: Gradient, expression: facts.Expression, what: str) -> Gradient:
         """A value computed from gradients in a way that may bound it."""
         reason = f"{what} in row {expression.row} may bound these gradients"
-        return self._version(
+        return self._another_version(
             found, f"{expression.row}?", lambda state: replace(state, unsure=state.unsure or reason)
         )
 
-    def _version(self, found: Gradient, place: str, update: Callable[[Gradients], Gradients]) -> Gradient:
+    def _another_version(
+        self, found: Gradient, place: str, update: Callable[[Gradients], Gradients]
+    ) -> Gradient:
         """Another value made of a gradient, in a state of its own; the first stays as it is."""
         names = {root: _grown(found.keys, root, place) for root in _roots(found.keys)}
         if self.following:
@@ -378,7 +380,7 @@ class Functional(ToldSteps):
             for world in self.worlds
             for root in _roots(found.keys)
         ]
-        clipped = self._version(found, f"{call.span.row}.{call.span.column}", clip)
+        clipped = self._another_version(found, f"{call.span.row}.{call.span.column}", clip)
         if self.following:
             self.worlds = self._within(found, lambda state: replace(state, unused=state.unused | {site}))
             self._record_clip(found, rule, ClipContext(paths, threshold, found, False, used, False), call)
@@ -405,7 +407,7 @@ class Functional(ToldSteps):
         if found is None:
             return self._plain(frame, given, call)
         site = self.site()
-        return self._version(
+        return self._another_version(
             found,
             f"{call.span.row}.{call.span.column}",
             lambda state: replace(state.after(Event.CLIP, site)[0], phase=Phase.CLIPPED),

@@ -111,6 +111,8 @@ class Interpreter(Configs):
         self.returns, self.raised, self.loops = [], [], []
         self.following, self.loop_depth, self.multiplicity = True, 0, 1
         self.engine, self.clipping_engine, self.blamed = None, "", frozenset()
+        self.alternatives, self.trainer = 0, None
+        self.possessions.clear()
         self.known_values.clear()
         self.known_effects.clear()
         self.known_births.clear()

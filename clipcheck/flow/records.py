@@ -10,6 +10,7 @@ from clipcheck.findings import Evidence, Site, Span
 from clipcheck.flow.values import Object, Option, Value
 from clipcheck.flow.worlds import Guard
 from clipcheck.knowledge import Clipping
+from clipcheck.pins import Pin
 from clipcheck.protocol import Gradients
 
 MAX_PATHS = 64  # ways and contexts kept of one step or clip
@@ -81,6 +82,29 @@ class Told:
     fitted: list[Site] = field(default_factory=list)  # where the training is set going
     rows: list[tuple[str, int]] = field(default_factory=list)  # the same, by file and row of the called name
     inner: Told | None = None  # the call that has to be told in its place: what this one wraps
+    default: bool | None = (
+        None  # whether it clips where nothing is said; None: that hangs on a version not known
+    )
+    pin: Pin | None = None  # the version that decides so
+    display: Site | None = None  # the dict of settings that would carry the argument
+    source: tuple[str, int] | None = None  # the settings file that would, and the row to look at
+    notes: list[Evidence] = field(
+        default_factory=list
+    )  # entries that look like the argument, and are not read
+
+    def __post_init__(self) -> None:
+        if self.clipping.since is None:
+            self.default = self.clipping.on_by_default
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The trainer whose run is being followed, and the value that it clips by."""
+
+    made: Object
+    told: Told
+    value: Value | None
+    manual: bool | None  # the model runs the step by itself
 
 
 @dataclass(slots=True)
@@ -91,6 +115,31 @@ class Step:
     call: Call
     contexts: list[StepContext] = field(default_factory=list)
     told: Told | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """Why clipping is a framework's affair here, and what a call or an argument does in spite of that."""
+
+    code: str  # the rule that says so
+    harm: str  # what it does, as the rest of a sentence
+    evidence: tuple[Evidence, ...] = ()
+    own: str | None = None  # how the code around names the object whose own method clips
+    kind: str = ""  # the framework of that method
+    engine: str = ""  # the key of an engine whose settings would clip
+
+
+@dataclass(slots=True)
+class Conflict:
+    """A call whose arguments a framework refuses or ignores, for what the program does elsewhere."""
+
+    site: Site
+    call: Call
+    owned: Owned
+    argument: str = ""  # what a fix sets, and to what
+    value: str = ""
+    models: tuple[Value, ...] = ()
+    entry: str = ""
 
 
 @dataclass(slots=True)
@@ -107,6 +156,7 @@ class ClipContext:
     scaler: str | None = None
     label: str = ""  # as of a step's context
     iterator: str = ""  # the key of the iterator that was handed in, if it was one
+    owned: Owned | None = None  # why the clip is not the program's to make
 
 
 @dataclass(slots=True)
@@ -137,6 +187,8 @@ class Sightings:
     options: dict[tuple[str, int], Option] = field(
         default_factory=dict
     )  # named like one for clipping, by place
+    conflicts: dict[Site, Conflict] = field(default_factory=dict)
+    told: dict[str, Told] = field(default_factory=dict)  # what is told how to clip, by the key of the object
     iterators: dict[str, Site] = field(default_factory=dict)  # over parameters, by key: where each is made
     readers: dict[str, Site] = field(default_factory=dict)  # by the same key: who used it up first
 

@@ -393,7 +393,10 @@ class Statements(Compiled):
         branches = [(self.worlds, body) for body in statement.cases]
         if not statement.exhaustive:
             branches.append((self.worlds, ()))
-        return self._fork(frame, branches)
+        self.alternatives += 1
+        ended = self._fork(frame, branches)
+        self.alternatives -= 1
+        return ended
 
     def run_for(self, frame: Frame, statement: facts.For) -> str:
         source = self.evaluate(frame, statement.source)

@@ -221,7 +221,7 @@ class States(Models):
 
         if not any(clips):
             return gradients
-        return self._version(gradients, f"{call.span.row}.{call.span.column}", clip)
+        return self._another_version(gradients, f"{call.span.row}.{call.span.column}", clip)
 
     # -- steps of states that nobody in sight made --------------------------------------------------------
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from clipcheck import facts
 from clipcheck.findings import Span
 from clipcheck.flow.covers import Covers
-from clipcheck.flow.records import MAX_PATHS, Clip, ClipContext, Names, Path, Step, StepContext
+from clipcheck.flow.records import MAX_PATHS, Clip, ClipContext, Names, Owned, Path, Step, StepContext
 from clipcheck.flow.render import is_reference, last_identifier, render
 from clipcheck.flow.values import (
     Arguments,
@@ -59,6 +59,7 @@ class Steps(Covers):
                 self._optimizer_name(cover, frame),
                 self._scaler_name(frame),
                 iterator=parameters.iterator if isinstance(parameters, Parameters) else "",
+                owned=self.owned(frame, rule, cover, threshold, call),
             )
             self._clip(_kind(rule, given), cover, context, call, rule.replaced_by)
         self.use_up(parameters)
@@ -112,8 +113,24 @@ class Steps(Covers):
             clip.contexts.append(context)
         elif known is not None:
             context.paths = known.paths + context.paths
+            known.owned = known.owned and context.owned
         kept = known or context
         kept.paths = list(dict.fromkeys(context.paths))[:MAX_PATHS]
+
+    def owned(
+        self,
+        frame: Frame,
+        rule: CallRule,
+        cover: Parameters | None,
+        threshold: Value | None,
+        call: facts.Call,
+    ) -> Owned | None:
+        """Why a clip is not the program's to make, if a framework owns the gradients."""
+        raise NotImplementedError
+
+    def engine_clips(self, framework: str) -> bool | None:
+        """Whether the method of a framework's object clips what the step uses; None where that is not known."""
+        raise NotImplementedError
 
     def function_name(self) -> str:
         """The function that is being run, "" at the level of a module."""
@@ -228,14 +245,18 @@ class Steps(Covers):
         if tensors:
             models = (Tensor(),)
         text = render(expression) if is_reference(expression) else None
+        works: bool | None = True
         names = Names(text, self.parameters_text(frame, held), scaler)
         if _is_remote(optimizer) or self.engine == ("", ""):
             names = Names(None, None)  # an engine that nothing is known of clips in a way of its own
         elif self.engine is not None:
             names = replace(names, engine=self.name_for(frame, self.engine[0]), framework=self.engine[1])
+            works = self.engine_clips(self.engine[1])
+            names = Names(None, None) if works is False else names
         elif held is not None and held.models & self.sharded:
             names = replace(names, engine=self.name_for(frame, *held.models), framework=SHARDED)
         certain = isinstance(optimizer, Object) and held is not None and not held.part and keys == held.models
+        certain = certain and works is not None
         step = self.sightings.steps.setdefault(site, Step(site, call))
         label = f"{self.entry_label}<{'<'.join(self.chain)}>{key}"
         known = next((context for context in step.contexts if context.label == label), None)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from clipcheck import facts
+from clipcheck.flow.owners import Owners
 from clipcheck.flow.records import Told
 from clipcheck.flow.render import is_reference, render
-from clipcheck.flow.trainers import Trainers, argument_at
+from clipcheck.flow.trainers import argument_at
 from clipcheck.flow.values import Arguments, Frame, Literal, Object, Tensor, Unknown, Value, choices
 from clipcheck.knowledge import CallRule, Clipping
 
 
-class ToldSteps(Trainers):
+class ToldSteps(Owners):
     """What happens at such a call."""
 
     def told_step(

@@ -13,7 +13,7 @@ from dataclasses import replace
 from clipcheck import facts
 from clipcheck.flow.members import Members, complete
 from clipcheck.flow.options import written_as
-from clipcheck.flow.records import MAX_PATHS, Names, Step, StepContext, Told
+from clipcheck.flow.records import MAX_PATHS, Names, Running, Step, StepContext, Told
 from clipcheck.flow.render import last_identifier, names_in, render
 from clipcheck.flow.values import (
     Arguments,
@@ -103,6 +103,7 @@ class Trainers(Members):
         for one in choices(model) if model is not None else (Unknown(f"{trainer.key}.model"),):
             self.worlds = (World(((ANY, Gradients(Phase.EMPTY)),)),)
             self._train(frame, trainer, teller, self.model_handed(trainer, one), held)
+            self.trainer = None
             row = (frame.filename, call.name_span.row)
             told = self.told[teller.key]
             told.rows += [row] if row not in told.rows else []
@@ -149,14 +150,18 @@ class Trainers(Members):
         hooks = model.rule.hooks if isinstance(model, Object) and model.rule is not None else None
         optimizers: list[Value] = []
         replaced = False
+        told = self.told[teller.key]
         if isinstance(model, Object) and hooks is not None:
             for name in hooks.before:
                 self._hook(model, name)
             optimizers = self._optimizers_of(model, hooks)
+            manual = self._manual(frame, model, hooks)
+            self.value_told(teller, told)
+            self.trainer = Running(trainer, told, told.value, manual)
             for name in hooks.step:
                 self._hook(model, name)
-            manual = self._manual(frame, model, hooks)
             if manual:
+                self.refused_by_manual(trainer, told, model)
                 return  # its own steps were met on the way
             replaced = isinstance(self._method(model, hooks.clipping), FunctionRef)
         self.worlds = self.worlds or (World(((ANY, Gradients(Phase.EMPTY)),)),)
@@ -165,7 +170,6 @@ class Trainers(Members):
             self._after_backward(trainer, model, hooks, optimizers)
             if manual is None:
                 self.doubt_all("whether the model runs the step by itself is not known")
-        told = self.told[teller.key]
         if trainer.cls is not None and (name := next(self.clipping_methods(trainer.cls), "")):
             self.doubt_all(f"`{name}` of {trainer.name} may clip")
         if not replaced:
@@ -181,6 +185,14 @@ class Trainers(Members):
         value = Arguments(trainer.arguments, trainer.keywords).get(slot)
         found = list(_optimizers(value)) if value is not None else []
         return found or [Unknown(f"{trainer.key}.optimizers()")]
+
+    def refused_by_manual(self, trainer: Object, told: Told, model: Object) -> None:
+        """A trainer that is told to clip, for a model that runs the step by itself."""
+        raise NotImplementedError
+
+    def ignored_by_the_model(self, model: Object, method: FunctionRef) -> None:
+        """A model that takes the clipping over from its trainer."""
+        raise NotImplementedError
 
     def _hook(self, owner: Object, name: str, given: Arguments = Arguments()) -> Value | None:  # noqa: B008
         """Run a method that the framework calls, if the project has it."""
@@ -208,7 +220,8 @@ class Trainers(Members):
             for callback in beside:
                 self._hook(callback, name, Arguments((trainer, model, *first)))
             self._hook(model, name, Arguments(first))
-        if self._method(model, hooks.clipping) is not None:
+        if (own := self._method(model, hooks.clipping)) is not None:
+            self.ignored_by_the_model(model, own)
             self.doubt_all(f"{model.name} has a `{hooks.clipping}` of its own")
         for name in self.clipping_methods(model.cls) if model.cls is not None else ():
             if name not in followed:
@@ -266,7 +279,7 @@ class Trainers(Members):
         arguments = Arguments(teller.arguments, teller.keywords)
         clipping = told.clipping
         self._look_around(Arguments(trainer.arguments, trainer.keywords), arguments, told)
-        value = self._value_told(teller, arguments, told)
+        value = self.value_told(teller, told)
         told.settings_row = _handed(arguments) if value is None else None
         if told.settings_row is not None:
             told.obstacle = (
@@ -286,21 +299,21 @@ class Trainers(Members):
         if acts is True:
             self.change(clip)
         elif acts is None:
-            self.doubt_all(f"`{clipping.arguments[0]}` has a value that is not known")
+            self.doubt_all(f"`{clipping.name}` has a value that is not known")
         elif isinstance(value, Option) or any(
             isinstance(one, Option) for one in choices(value or Literal(None))
         ):
             expression = _expression(told.call, clipping)
-            key = f"{frame.label}:{render(expression) if expression else clipping.arguments[0]}"
+            key = f"{frame.label}:{render(expression) if expression else clipping.name}"
             names = frozenset(names_in(expression)) if expression else frozenset()
             before = self.worlds
             self.worlds, off = split(before, key, names, False)
             self.change(clip)
             self.worlds = merge([self.worlds, off])
 
-    def _value_told(self, teller: Object, arguments: Arguments, told: Told) -> Value | None:
+    def value_told(self, teller: Object, told: Told) -> Value | None:
         """The value of the clipping argument that is given; of several, the first that does not switch it off."""
-        clipping = told.clipping
+        arguments, clipping = Arguments(teller.arguments, teller.keywords), told.clipping
         found = [
             (name, self._argument_of(teller, arguments, name, clipping.position if not number else -1))
             for number, name in enumerate(clipping.arguments)
@@ -328,8 +341,8 @@ class Trainers(Members):
         if value is None:
             unseen = any(name is None and not complete(one) for name, one in arguments.keywords)
             if told.indirect or unseen:
-                return True if told.clipping.on_by_default else None
-            return told.clipping.on_by_default
+                return True if told.default else None
+            return told.default
         found = {_positive(choice, told.clipping) for choice in choices(value)}
         return found.pop() if len(found) == 1 else None
 
@@ -338,7 +351,7 @@ class Trainers(Members):
         for name in told.clipping.looked_at:
             value = arguments.get((name, -1)) or trainer.get((name, -1))
             for one in choices(value) if value is not None else ():
-                text = _text(one)
+                text = text_of(one)
                 if told.clipping.elsewhere is not None and told.clipping.elsewhere.search(text):
                     self.doubt_all(f"`{name}` has a configuration of its own, which may clip")
                 elif told.clipping.refused is not None and told.clipping.refused.search(text):
@@ -413,6 +426,8 @@ def _positive(value: Value, clipping: Clipping) -> bool | None:
 
     None where nobody knows.
     """
+    if isinstance(value, Object) and value.role == "gradient-clip":
+        return True
     constant = literal(value)
     if constant is None or constant is False:
         return False
@@ -425,12 +440,12 @@ def _positive(value: Value, clipping: Clipping) -> bool | None:
     return not math.isinf(constant) and (constant > 0 or clipping.zero_acts)
 
 
-def _text(value: Value) -> str:
+def text_of(value: Value) -> str:
     """What names a strategy or a plugin: a string, the class that makes it, or how the code puts it."""
     if isinstance(value, (Object, External)):
         return value.name
     if isinstance(value, Table):  # a dict in place of a call says in one entry what it makes
-        return next((_text(entry) for key, entry in value.entries if key == "type"), "a dict")
+        return next((text_of(entry) for key, entry in value.entries if key == "type"), "a dict")
     if isinstance(value, Unknown):  # its key ends in the name of the class, or in the expression
         return value.key.rpartition(":")[2]
     constant = literal(value)

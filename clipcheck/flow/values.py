@@ -178,13 +178,15 @@ class Table(Value):
 
     entries: tuple[tuple[str, Value], ...]
     partial: bool = False
+    written: Site | None = field(default=None, compare=False)  # the display of it that a program holds
 
     def get(self, key: str) -> Value | None:
         return next((value for name, value in self.entries if name == key), None)
 
     def having(self, key: str, value: Value) -> Table:
         """The same with one entry added, or in place of the one that has its key."""
-        return Table((*(entry for entry in self.entries if entry[0] != key), (key, value)))
+        kept = (entry for entry in self.entries if entry[0] != key)
+        return Table((*kept, (key, value)), self.partial, self.written)
 
 
 @dataclass(frozen=True, slots=True)

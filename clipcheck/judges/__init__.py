@@ -23,6 +23,8 @@ from clipcheck.judges import (
     clp205,
     clp206,
     clp207,
+    clp208,
+    clp209,
     clp301,
     clp302,
     clp303,
@@ -46,6 +48,8 @@ CLIPS: Mapping[str, Callable[[Clip, Docket], Verdict | None]] = {
     "CLP205": clp205.judge,
     "CLP206": clp206.judge,
     "CLP207": clp207.judge,
+    "CLP208": clp208.judge,
+    "CLP209": clp209.judge,
     "CLP301": clp301.judge,
     "CLP302": clp302.judge,
     "CLP303": clp303.judge,
@@ -63,6 +67,9 @@ def judge(sightings: Sightings, context: JudgeContext) -> list[Verdict]:
     for clip in sightings.clips.values():
         verdicts = filter(None, (by_clip(clip, docket) for by_clip in CLIPS.values()))
         found += [replace(one, repair=repair.of_clip(one.code, clip, docket)) for one in verdicts]
+    for conflict in sightings.conflicts.values():
+        if verdict := clp209.of_conflict(conflict, docket):
+            found.append(replace(verdict, repair=repair.of_conflict(conflict)))
     return sorted(found, key=_order)
 
 

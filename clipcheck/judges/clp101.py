@@ -10,7 +10,7 @@ from clipcheck.judges import words
 
 
 def judge(step: Step, docket: Docket) -> Verdict | None:
-    if step.told is not None and step.told.clipping.arguments:
+    if step.told is not None and not step.told.clipping.hook:
         return None  # the framework's own step, which it clips when told: CLP104, or CLP105
     worst = bare_at_all(step, docket)
     if worst is None:

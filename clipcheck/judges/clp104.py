@@ -11,18 +11,18 @@ from clipcheck.judges import words
 
 def judge(step: Step, docket: Docket) -> Verdict | None:
     told = step.told
-    if told is None or told.clipping.on_by_default or not told.clipping.arguments:
+    if told is None or told.default is not False or told.clipping.hook:
         return None
     worst = bare_at_all(step, docket)
     if worst is None:
         return None
     context, assessed = worst
-    name, member = told.clipping.arguments[0], told.clipping.member
+    name, member = told.clipping.name, told.clipping.member
     if member is not None:
         when = f"with a {member.name.rpartition('.')[2]} among its `{name}`"
         how = "has none"
     else:
         when = "when told"
         how = "is not told to" if told.value is None else f"has its `{name}` switched off"
-    message = f"{words.teller(step)} clips only {when}, and {how}; {words.model(assessed)}"
+    message = f"{words.teller(step)} clips only {when}, and {how}{words.told(told, docket)}; {words.model(assessed)}"
     return Verdict("CLP104", message, step.site, assessed.risk, words.of_trainer(told, context, assessed))

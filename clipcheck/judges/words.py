@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 
-from clipcheck.docket import Assessed, bare, optimizers
+from clipcheck.docket import Assessed, Docket, bare, optimizers
 from clipcheck.facts import Call
 from clipcheck.findings import Evidence, Site
 from clipcheck.flow.records import Step, StepContext, Told
@@ -54,13 +55,52 @@ def of_step(context: StepContext, assessed: Assessed) -> tuple[Evidence, ...]:
 
 def of_trainer(told: Told, context: StepContext, assessed: Assessed) -> tuple[Evidence, ...]:
     """The chain behind a verdict on a trainer: the risk first, then the optimizer, and where it is set going."""
-    chain = [*assessed.evidence, *_optimizers(context)]
+    chain = [*assessed.evidence, *_optimizers(context), *_settings(told)]
     chain += [at(site, "the training is set going here") for site in told.fitted if site != told.site]
     if told.settings_row is not None:
         chain.append(
-            Evidence(*told.settings_row, f"its settings; `{told.clipping.arguments[0]}` belongs beside them")
+            Evidence(*told.settings_row, f"its settings; `{told.clipping.name}` belongs beside them")
         )
     return distinct(chain)
+
+
+def told(told: Told, docket: Docket) -> str:
+    """What a message adds on a default that hangs on the version, and on settings in a file that no fix writes."""
+    name = told.clipping.name
+    since, pin = told.clipping.since, told.pin
+    text = f" ({pin.text} in {os.path.basename(pin.filename)}: {_default(told)})" if since and pin else ""
+    if told.source is not None:
+        value = told.clipping.value.format(threshold=repr(float(docket.context.settings.max_norm)))
+        text += f"; set `{name}` to {value} in {os.path.basename(told.source[0])}"
+    return text
+
+
+def _default(told: Told) -> str:
+    since = told.clipping.since
+    assert since is not None
+    if told.default is since.on_by_default:
+        return f"clipping is {'on' if told.default else 'off'} by default from {since.version} on"
+    return f"clipping is {'on' if told.default else 'off'} by default up to {since.before}"
+
+
+def _settings(told: Told) -> list[Evidence]:
+    """The files behind what a framework is told: the version pinned, the settings, and what they hold in vain."""
+    chain = []
+    if told.pin is not None and told.default is not None:
+        chain.append(
+            Evidence(told.pin.filename, told.pin.row, f"{told.pin.text} is asked for: {_default(told)}")
+        )
+    name = told.clipping.name
+    if told.source is not None:
+        chain.append(
+            Evidence(
+                *told.source,
+                f"the settings that {'switch' if told.value else 'lack'} `{name}`{' off' if told.value else ''}",
+            )
+        )
+    elif told.display is not None and told.display != told.site:
+        chain.append(at(told.display, "the settings are made here"))
+    return [*chain, *told.notes]
 
 
 def _optimizers(context: StepContext) -> list[Evidence]:
