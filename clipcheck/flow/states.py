@@ -116,12 +116,16 @@ class States(Models):
         return rule.role if rule is not None else ""
 
     def method_at(self, made: Object, number: int) -> Value | None:
-        """`init, update = optax.adam(1e-3)`: a transformation is a pair of its methods."""
-        if made.role != ROLE:
+        """`init, update = optax.adam(1e-3)`, `init, apply = hk.transform(f)`: a pair of the methods of what is made."""
+        rule = self.knowledge.call(made.external) if made.cls is None else None
+        functional = rule is not None and rule.event == "functional-model"
+        if made.role != ROLE and not functional:
             return None
-        order = ("transform-state", "transform")
-        methods = self.knowledge.methods.items()
-        named = {rule.event: name for (role, name), rule in methods if role == ROLE}
+        order = ("initial", "applied") if functional else ("transform-state", "transform")
+        named: dict[str, str] = {}
+        for (role, name), method in self.knowledge.methods.items():
+            if role == made.role:
+                named.setdefault(method.event, name)
         return Bound(made, named[order[number]]) if number < len(order) and order[number] in named else None
 
     # -- training states ---------------------------------------------------------------------------------
