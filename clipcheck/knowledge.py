@@ -43,9 +43,11 @@ class Framework:
     listed: bool = True  # false: nothing that people train with
 
     @property
-    def versions(self) -> tuple[tuple[str, str], ...]:
-        """The packages of `checked`, each with its version."""
-        return tuple(_PACKAGE.findall(self.checked))
+    def versions(self) -> tuple[tuple[str, str, str], ...]:
+        """The packages of `checked`, each with its version and how it was tried, if not as the framework was."""
+        return tuple(
+            (name, version, how or self.tried) for name, version, how in _PACKAGE.findall(self.checked)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,8 +402,8 @@ _FRAMEWORK = {"name": str, "checked": str, "recognised": str, "fixed": str, "tri
 _ABOUT = {"shadowed": bool, "listed": bool}
 _KINDS = {str: "a text", bool: "true or false"}
 _TRIED = ("run", "read")
-# A package and its version; how it was looked at may stand behind them: "diffusers 0.36 (read)".
-_PACKAGE = re.compile(r"([A-Za-z][\w.-]*(?:\[[\w,-]+\])?) (\d[\w.+!-]*)(?: \([^()]*\))?")
+# A package and its version; where it was tried in another way than the framework, how: "mmcv 1.7 (read)".
+_PACKAGE = re.compile(r"([A-Za-z][\w.-]*(?:\[[\w,-]+\])?) (\d[\w.+!-]*)(?: \((run|read)\))?")
 _KEYS = {
     "class": {
         "role",

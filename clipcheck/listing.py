@@ -33,7 +33,10 @@ def to_json(listed: Sequence[Framework]) -> list[dict[str, Any]]:
             "name": one.name,
             "recognised": one.recognised,
             "fixed": one.fixed,
-            "checked": [{"package": package, "version": version} for package, version in one.versions],
+            "checked": [
+                {"package": package, "version": version, "tried": tried}
+                for package, version, tried in one.versions
+            ],
             "tried": one.tried,
         }
         for one in listed
@@ -83,5 +86,8 @@ def _marked(cell: str) -> str:
 
 
 def _cells(one: Framework, between: str) -> tuple[str, ...]:
-    checked = between.join(f"{package} {version}" for package, version in one.versions)
+    checked = between.join(
+        f"{package} {version}{'' if tried == one.tried else f' ({tried})'}"
+        for package, version, tried in one.versions
+    )
     return one.name, one.recognised, one.fixed, checked, one.tried

@@ -127,14 +127,14 @@ def test_what_a_file_says_of_itself(tmp_path):
     assert mine == Framework(
         "Mine", "mine 1.0, mine-extras[cpu] 2.0rc1", "the clip", "the clip before the step", "run"
     )
-    assert mine.versions == (("mine", "1.0"), ("mine-extras[cpu]", "2.0rc1"))
+    assert mine.versions == (("mine", "1.0", "run"), ("mine-extras[cpu]", "2.0rc1", "run"))
     assert mine.listed
     assert not mine.shadowed
 
 
 def test_how_it_was_looked_at_may_stand_behind_a_version(tmp_path):
     head = HEAD.replace("mine 1.0,", "mine 1.0 (read),")
-    assert read(tmp_path, CLIP, head).frameworks["Mine"].versions[0] == ("mine", "1.0")
+    assert read(tmp_path, CLIP, head).frameworks["Mine"].versions[0] == ("mine", "1.0", "read")
 
 
 def test_a_file_that_is_no_framework_says_so_and_no_more(tmp_path):
@@ -159,7 +159,7 @@ def test_a_file_that_is_no_framework_says_so_and_no_more(tmp_path):
         pytest.param(HEAD.replace('"run"', '"ran"'), "tried = 'ran' is neither 'run' nor 'read'", id="tried"),
         *(
             pytest.param(HEAD.replace("mine 1.0", text), "is not of the form", id=text)
-            for text in ("mine", "1.0", "mine 1.0 and", "mine newest")
+            for text in ("mine", "1.0", "mine 1.0 and", "mine newest", "mine 1.0 (seen)")
         ),
     ],
 )  # fmt: skip

@@ -16,7 +16,7 @@ SHIPPED = listing.frameworks(knowledge.load())
 MINE = """\
 [framework]
 name = "Mine"
-checked = "mine 1.0"
+checked = "mine 1.0, theirs 2 (run)"
 recognised = "its `fit`"
 fixed = "`limit=1.0` on `fit`"
 tried = "read"
@@ -82,7 +82,7 @@ def test_the_frameworks_in_json(rule):
     assert [one["name"] for one in told] == [one.name for one in SHIPPED]
     for one in told:
         assert list(one) == ["name", "recognised", "fixed", "checked", "tried"]
-        assert all(set(entry) == {"package", "version"} for entry in one["checked"])
+        assert all(set(entry) == {"package", "version", "tried"} for entry in one["checked"])
 
 
 def test_all_rules_in_json_are_rules_alone(rule):
@@ -99,10 +99,15 @@ def test_a_framework_of_the_project_is_listed(rule, tmp_path):
         "name": "Mine",
         "recognised": "its `fit`",
         "fixed": "`limit=1.0` on `fit`",
-        "checked": [{"package": "mine", "version": "1.0"}],
+        "checked": [
+            {"package": "mine", "version": "1.0", "tried": "read"},
+            {"package": "theirs", "version": "2", "tried": "run"},
+        ],
         "tried": "read",
     }
-    assert "`limit=1.0` on `fit`" in rule("--all")
+    table = rule("--all")
+    assert "`limit=1.0` on `fit`" in table
+    assert "theirs 2 (run)" in table
 
 
 @pytest.mark.parametrize(

@@ -36,10 +36,10 @@ ENVIRONMENT = {"KERAS_BACKEND": "torch", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISI
 frameworks = pytest.mark.parametrize("name", TRAINED)
 
 
-def versions(name: str) -> tuple[tuple[str, str], ...]:
-    """The packages that a knowledge file was checked with, by their plain names."""
+def versions(name: str) -> tuple[tuple[str, str, str], ...]:
+    """The packages that a knowledge file was checked with, by their plain names, and how each was tried."""
     about = knowledge.Framework(**DATA[name]["framework"])
-    return tuple((package.partition("[")[0], version) for package, version in about.versions)
+    return tuple((package.partition("[")[0], version, how) for package, version, how in about.versions)
 
 
 def installed(package: str) -> str | None:
@@ -72,8 +72,7 @@ def probed(path: Path) -> dict[str, Any]:
 
 @frameworks
 def test_the_installed_version_is_the_one_that_was_checked(name):
-    tried = DATA[name]["framework"]["tried"]
-    for package, version in versions(name):
+    for package, version, tried in versions(name):
         found = installed(package)
         if found is None and tried == "run" and required():
             pytest.fail(f"{package} is not installed")
@@ -89,9 +88,9 @@ def test_the_installed_version_is_the_one_that_was_checked(name):
 @pytest.mark.slow
 @frameworks
 def test_every_name_is_there(name):
-    if not any(installed(package) for package, _ in versions(name)):
+    if not any(installed(package) for package, *_ in versions(name)):
         assert not (required() and DATA[name]["framework"]["tried"] == "run"), "not installed"
-        pytest.skip(f"none of {', '.join(package for package, _ in versions(name))} is installed")
+        pytest.skip(f"none of {', '.join(package for package, *_ in versions(name))} is installed")
     told = probed(FILES[name])
     assert told["problems"] == []
     assert told["looked_up"] > 0
@@ -114,9 +113,8 @@ def packages() -> dict[str, str]:
 
 @frameworks
 def test_what_is_run_is_installed_in_the_version_that_is_checked(name):
-    if DATA[name]["framework"]["tried"] == "run":
-        checked = dict(versions(name))
-        assert {one: version for one, version in packages().items() if one in checked} == checked
+    checked = {package: version for package, version, tried in versions(name) if tried == "run"}
+    assert {one: version for one, version in packages().items() if one in checked} == checked
 
 
 # -- the probe itself --------------------------------------------------------------------------------
