@@ -1,19 +1,22 @@
 """List the sites to judge by hand: every finding, and the silent steps in random order (seed 20261124).
 
-    python tests/real/sample.py FOLDER [first|second]
+    python tests/real/sample.py FOLDER [first|second|examples]
 
 FOLDER holds the checkouts, each in a folder named owner__name. The first set is part of the development set; the second, chosen for
-variety, is in no set.
+variety, is in no set. `examples` says what becomes today of the steps in examples.tsv: a framework, the place, and the code and risk or
+why it is silent.
 """
 
 from __future__ import annotations
 
+import csv
 import os
 import random
 import sys
 from pathlib import Path
 
 from clipcheck import config, pipeline
+from clipcheck.faults import docket_of
 
 SETS = {
     "first": ("pytorch__examples", "karpathy__nanoGPT", "salesforce__awd-lstm-lm", "spro__char-rnn.pytorch"),
@@ -55,10 +58,36 @@ def main(folder: Path, chosen: str = "second") -> None:
     print(f"{len(silent)} silent steps in all", file=sys.stderr)
 
 
+def of_examples(folder: Path) -> None:
+    """Every step in the files of examples.tsv, and what is said of it today."""
+    with (Path(__file__).parent / "examples.tsv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    files = dict.fromkeys(
+        (row["framework"], row["repository"], row["path"].partition("[")[0]) for row in rows
+    )
+    for framework, repository, path in files:
+        root = (folder / repository.replace("/", "__")).resolve()
+        settings = config.load(root, None, {"min_risk": "none"})
+        scanned = pipeline.scan([root / path], settings)
+        docket = docket_of(scanned.sightings, scanned.context)
+        reported = {
+            (finding.cell, finding.start.row): f"{finding.code} {finding.risk}"
+            for finding in pipeline.run([root / path], settings).findings
+        }
+        for site, step in sorted(scanned.sightings.steps.items()):
+            if site.filename == str(root / path):
+                cell, row = scanned.library.program(site.filename).locate(site.span.row)
+                said = reported.get((cell, row), f"silent: {docket.outcome(step)}")
+                print(framework, repository, named(site.filename, cell, root), row, said, sep="\t")
+
+
 def named(filename: str, cell: int | None, root: Path) -> str:
     """A file by its path in the repository, and the cell of a notebook behind it."""
     return os.path.relpath(filename, root) + ("" if cell is None else f"[cell {cell}]")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:3])
+    if sys.argv[2:3] == ["examples"]:
+        of_examples(Path(sys.argv[1]))
+    else:
+        main(Path(sys.argv[1]), *sys.argv[2:3])

@@ -1,4 +1,4 @@
-"""The list of sites judged by hand is whole, and the page beside it gives its true sums."""
+"""The lists of sites judged by hand are whole, and the page beside them gives their true sums."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from pathlib import Path
 HERE = Path(__file__).parent
 COLUMNS = ["repository", "commit", "file", "line", "kind", "code", "said", "verdict", "reason"]
 VERDICTS = ("right", "wrong", "miss", "borderline")
+OF_EXAMPLES = ["framework", "repository", "commit", "path", "row", "said", "judged", "why"]
+FRAMEWORKS = ("Lightning", "Accelerate", "Hugging Face Trainer", "Keras", "optax")
+SAID = r"CLP\d{3} (high|medium|low|none)|silent: (clipped|low|unknown|not seen)"
 
 
-def rows() -> list[dict[str, str]]:
-    with (HERE / "judged.tsv").open(encoding="utf-8", newline="") as stream:
+def rows(name: str = "judged.tsv") -> list[dict[str, str]]:
+    with (HERE / name).open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream, delimiter="\t"))
 
 
@@ -38,3 +41,39 @@ def test_the_page_gives_the_sums_of_the_list() -> None:
     for kind in ("finding", "silent"):
         cells = [str(counted[kind, verdict]) for verdict in VERDICTS]
         assert f"| {kind} | {' | '.join(cells)} |" in page
+
+
+def test_every_step_of_an_example_has_every_column() -> None:
+    for row in rows("examples.tsv"):
+        assert list(row) == OF_EXAMPLES
+        assert all(row.values())
+        assert row["framework"] in FRAMEWORKS
+        assert re.fullmatch(r"[0-9a-f]{40}", row["commit"])
+        assert int(row["row"]) > 0
+        assert re.fullmatch(SAID, row["said"])
+        assert row["judged"] in ("right", "wrong", "borderline")
+
+
+def test_no_step_of_an_example_stands_twice() -> None:
+    steps = [(row["repository"], row["path"], row["row"]) for row in rows("examples.tsv")]
+    assert len(steps) == len(set(steps))
+
+
+def test_each_framework_has_ten_examples_half_of_them_others() -> None:
+    page = (HERE / "README.md").read_text(encoding="utf-8")
+    for framework in FRAMEWORKS:
+        found = [row for row in rows("examples.tsv") if row["framework"] == framework]
+        files = {(row["repository"], row["path"].partition("[")[0]) for row in found}
+        assert len(files) == 10
+        own = re.search(rf"^- {framework}'s own: (.+)$", page, re.MULTILINE)
+        assert own is not None
+        assert sum(repository not in own[1] for repository, _ in files) >= 5
+
+
+def test_the_page_gives_the_sums_of_the_examples() -> None:
+    page = (HERE / "README.md").read_text(encoding="utf-8")
+    counted = Counter((row["framework"], row["judged"]) for row in rows("examples.tsv"))
+    for framework in FRAMEWORKS:
+        found = [counted[framework, verdict] for verdict in ("right", "wrong", "borderline")]
+        cells = " | ".join(map(str, (10, sum(found), *found)))
+        assert f"| {framework} | {cells} |" in page
