@@ -25,9 +25,7 @@ def of_step(code: str, step: Step, docket: Docket) -> Repair | None:
 
 def of_clip(code: str, clip: Clip, docket: Docket) -> Repair | None:
     """The fix of a verdict on a clip."""
-    if clip.maker:
-        return None
-    compose = _CLIPS.get(code)
+    compose = (_VALUES if clip.maker else _CLIPS).get(code)
     return compose(clip, docket) if compose else None
 
 
@@ -40,6 +38,14 @@ _CLIPS: dict[str, Callable[[Clip, Docket], Repair | None]] = {
     "CLP206": renames.over_all_parameters,
     "CLP301": renames.to_the_norm,
     "CLP303": renames.to_the_new_name,
+}
+
+
+# The same, for clips that give back other gradients.
+_VALUES: dict[str, Callable[[Clip, Docket], Repair | None]] = {
+    "CLP210": rebind.take_the_result,
+    "CLP301": rebind.to_the_global_norm,
+    "CLP304": rebind.to_the_global_norm,
 }
 
 

@@ -5,12 +5,24 @@ from __future__ import annotations
 from clipcheck import blocks, clipcall, facts
 from clipcheck.clipcall import Spelling
 from clipcheck.docket import Docket, imports
-from clipcheck.findings import Action, AddImport, Applicability, Repair, Replace, SetArgument, Site, Span
+from clipcheck.findings import (
+    Action,
+    AddImport,
+    Applicability,
+    RenameArgument,
+    Repair,
+    Replace,
+    SetArgument,
+    Site,
+    Span,
+)
 from clipcheck.flow.records import Told
 
 
 def to_clip(code: str, told: Told, site: Site, docket: Docket) -> Repair | None:
     """Give the call its clipping argument; None where it cannot be written there."""
+    if code in ("CLP301", "CLP304"):
+        return _by_the_norm(code, told, site, docket)
     if code not in ("CLP104", "CLP105") or told.obstacle or told.indirect:
         return None
     if told.named:
@@ -22,6 +34,18 @@ def to_clip(code: str, told: Told, site: Site, docket: Docket) -> Repair | None:
     value = told.clipping.value.format(threshold=threshold)
     level: Applicability = "unsafe" if doubts(told) else "safe"
     return Repair(level, f"set `{name}={value}`", (SetArgument(told.call.span, name, value),))
+
+
+def _by_the_norm(code: str, told: Told, site: Site, docket: Docket) -> Repair | None:
+    """Tell the framework to clip the norm of all instead, by the argument for that."""
+    name = told.clipping.arguments[0]
+    written = [key for key, _ in told.call.keywords]
+    if told.indirect or told.argument not in written or name in written:
+        return None
+    threshold = clipcall.threshold_for(site, docket)
+    value = told.clipping.value.format(threshold=threshold) if code == "CLP301" else ""
+    message = f"tell it by `{name}`{f', at {value}' if value else ''} (another bound: the run changes)"
+    return Repair("unsafe", message, (RenameArgument(told.call.span, told.argument, name, value),))
 
 
 def _by_an_object(told: Told, site: Site, docket: Docket) -> Repair | None:

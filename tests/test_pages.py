@@ -25,9 +25,11 @@ IMPLEMENTED = (
     "CLP205",
     "CLP206",
     "CLP207",
+    "CLP210",
     "CLP301",
     "CLP302",
     "CLP303",
+    "CLP304",
     "CLP901",
 )
 HEADINGS = [
@@ -40,7 +42,7 @@ HEADINGS = [
     "Options",
     "References",
 ]
-IMPORTED = re.compile(r"^(?:import|from) (lightning|torch|transformers)\b", re.MULTILINE)
+IMPORTED = re.compile(r"^(?:import|from) (lightning|tensorflow|torch|transformers)\b", re.MULTILINE)
 TITLE = re.compile(r"# (CLP\d{3}): ([a-z]+(?:-[a-z]+)*)")
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

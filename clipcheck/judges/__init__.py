@@ -23,9 +23,11 @@ from clipcheck.judges import (
     clp205,
     clp206,
     clp207,
+    clp210,
     clp301,
     clp302,
     clp303,
+    clp304,
 )
 
 __all__ = ["CODES", "Docket", "JudgeContext", "judge", "sight"]
@@ -36,6 +38,8 @@ STEPS: Mapping[str, Callable[[Step, Docket], Verdict | None]] = {
     "CLP103": clp103.judge,
     "CLP104": clp104.judge,
     "CLP105": clp105.judge,
+    "CLP301": clp301.of_step,
+    "CLP304": clp304.of_step,
 }
 CLIPS: Mapping[str, Callable[[Clip, Docket], Verdict | None]] = {
     "CLP201": clp201.judge,
@@ -45,9 +49,11 @@ CLIPS: Mapping[str, Callable[[Clip, Docket], Verdict | None]] = {
     "CLP205": clp205.judge,
     "CLP206": clp206.judge,
     "CLP207": clp207.judge,
+    "CLP210": clp210.judge,
     "CLP301": clp301.judge,
     "CLP302": clp302.judge,
     "CLP303": clp303.judge,
+    "CLP304": clp304.judge,
 }
 CODES: Mapping[str, Callable[..., Verdict | None]] = {**STEPS, **CLIPS}
 

@@ -10,6 +10,7 @@ from clipcheck.facts import Call
 from clipcheck.findings import Evidence, Site
 from clipcheck.flow.records import StepContext, Told
 from clipcheck.flow.render import render
+from clipcheck.flow.values import literal
 from clipcheck.flow.worlds import Guard
 
 _SCOPE = re.compile(r"[\w.<>]+")
@@ -51,6 +52,13 @@ def of_trainer(told: Told, context: StepContext, assessed: Assessed) -> tuple[Ev
     chain = [*assessed.evidence, *_optimizers(context)]
     chain += [at(site, "the training is set going here") for site in told.fitted if site != told.site]
     return distinct(chain)
+
+
+def kind_told(told: Told) -> str:
+    """How a framework clips that is told to: by the "norm", the "tensor-norm" or the "value"; "" where it does not."""
+    threshold = literal(told.value)
+    acts = isinstance(threshold, (int, float)) and not isinstance(threshold, bool) and threshold > 0
+    return told.clipping.kind(told.argument) if acts else ""
 
 
 def _optimizers(context: StepContext) -> list[Evidence]:
