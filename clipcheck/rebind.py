@@ -46,7 +46,7 @@ def take_the_result(clip: Clip, docket: Docket) -> Repair | None:
         root = _root(clip.call.function)
         if root is None or clip.call.span != span:
             return None
-        rule = clipcall.call_rule(clip.call, docket.context.knowledge)
+        rule = clipcall.call_rule(clip.call, docket.context.knowledge, clip.maker)
         target = f"{source}, _" if rule is not None and rule.result == "pair" else source
         first = Span(span.row, span.column, span.row, span.column + len(root.encode()))
         return Repair("unsafe", message, (Replace(first, f"{target} = {root}"),))
@@ -93,7 +93,7 @@ def to_the_global_norm(clip: Clip, docket: Docket) -> Repair | None:
 
 def _own_threshold(clip: Clip, docket: Docket) -> str:
     """The threshold of a clip that bounds norms, as the code says it."""
-    rule = clipcall.call_rule(clip.call, docket.context.knowledge)
+    rule = clipcall.call_rule(clip.call, docket.context.knowledge, clip.maker)
     written = clipcall.argument(clip.call, rule, "threshold") if rule is not None else None
     plain = isinstance(written, (facts.Constant, facts.Name, facts.Attribute))
     return render(written) if written is not None and plain and clip.kind != "value" else ""
@@ -101,7 +101,7 @@ def _own_threshold(clip: Clip, docket: Docket) -> str:
 
 def _gradients_of(found: facts.Statement | None, clip: Clip, docket: Docket) -> str | None:
     """The name of the gradients that a statement clips, all in one call or one by one in a plain list."""
-    rule = clipcall.call_rule(clip.call, docket.context.knowledge)
+    rule = clipcall.call_rule(clip.call, docket.context.knowledge, clip.maker)
     given = clipcall.argument(clip.call, rule, "gradients") if rule is not None else None
     if not isinstance(found, (facts.Assign, facts.Evaluate)) or not isinstance(given, facts.Name):
         return None

@@ -69,13 +69,14 @@ def class_spelling(qualified: str, filename: str, docket: Docket) -> Spelling | 
     """How a file names a class that several packages have: by the one that it imports; None if that is not clear."""
     bindings = imports(docket.context, filename)
     taken = blocks.bound(docket.context.body(filename))
+    names = [name for name, _ in docket.context.knowledge.other_names(qualified)]
+    known = [text for name in names if (text := clipcall.shortest(name, bindings)) is not None]
+    if known:
+        return Spelling(min(known, key=len))
     for package in _imported_first(qualified, bindings, docket):
         name = next(
             name for name, alias in docket.context.knowledge.other_names(qualified) if alias == package
         )
-        found = clipcall.spelling(name, bindings)
-        if not found.imports:
-            return found
         head, _, last = package.rpartition(".")
         if last in taken:
             continue

@@ -20,7 +20,7 @@ def judge(clip: Clip, docket: Docket) -> Verdict | None:
         clip.maker and not results.reaches(clip, docket)
     ):
         return None
-    rule = clipcall.call_rule(clip.call, docket.context.knowledge) if clip.maker else None
+    rule = clipcall.call_rule(clip.call, docket.context.knowledge, clip.maker) if clip.maker else None
     for context in clip.contexts:
         if all(path.unusual for path in context.paths) or context.scaled_threshold:
             continue  # guarded by an option, such as `if args.clip > 0`
