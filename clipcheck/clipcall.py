@@ -48,6 +48,17 @@ def spelling(qualified: str, bindings: Iterable[facts.Import]) -> Spelling:
     return Spelling(known[found] + qualified[len(found) :])
 
 
+def shortest(qualified: str, bindings: Iterable[facts.Import]) -> str | None:
+    """The shortest of all ways to name `qualified` with the imports there are; None where there is none."""
+    targets = ((_target(binding), binding.alias) for binding in bindings)
+    found = [
+        alias + qualified[len(target) :]
+        for target, alias in targets
+        if f"{qualified}.".startswith(f"{target}.")
+    ]
+    return min(found, key=len, default=None)
+
+
 def _target(binding: facts.Import) -> str:
     """The qualified name that an import binds."""
     if binding.level or binding.name == "*":
@@ -67,14 +78,19 @@ def fixes(bindings: Iterable[facts.Import], knowledge: Knowledge) -> dict[str, s
     return {**knowledge.fixes, **own}
 
 
-def call_rule(call: facts.Call, knowledge: Knowledge) -> CallRule | None:
-    """What is known of a clip function, by its last name; one that changes gradients in place comes first."""
+def call_rule(call: facts.Call, knowledge: Knowledge, maker: str = "") -> CallRule | None:
+    """What is known of a clip function, by its last name: of one that changes gradients in place, or of the maker's.
+
+    `maker` is the framework whose gradients are values, as a clip or a step names it.
+    """
     name = last_identifier(call.function)
     found = [
         rule
         for qualified, rule in knowledge.calls.items()
         if rule.event == "clip" and qualified.rpartition(".")[2] == name
     ]
+    if maker:
+        return next((rule for rule in found if rule.framework == maker and rule.slot("gradients")), None)
     return min(found, key=lambda rule: rule.slot("gradients") is not None, default=None)
 
 

@@ -38,7 +38,7 @@ class Assessed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A clip that is reported for whose gradients it acts on, or when (CLP204, CLP205, CLP207)."""
+    """A clip that is reported for whose gradients it acts on, or when (CLP204, CLP205, CLP207, CLP210)."""
 
     code: str
     steps: tuple[Site, ...]  # those that the finding at the clip speaks for
@@ -66,7 +66,7 @@ class Docket:
     sightings: Sightings
     context: JudgeContext
     vain: dict[Site, str] = field(default_factory=dict)  # clips reported as CLP201 or CLP202
-    faults: dict[Site, Fault] = field(default_factory=dict)  # clips reported as CLP204, CLP205 or CLP207
+    faults: dict[Site, Fault] = field(default_factory=dict)  # clips reported as CLP204, 205, 207 or 210
 
     @classmethod
     def of(cls, sightings: Sightings, context: JudgeContext) -> Docket:
@@ -151,8 +151,12 @@ class Docket:
         if any(one_by_one(clip) for clip in self._acting(context)):
             return True  # the loop over the parameters may run zero times: that is no second finding
         for site, fault in self.faults.items():
-            others = fault.code == "CLP207"  # in other contexts the step may have nothing to do with the clip
-            met = not others or any(site in path.gradients.foreign for path in bare(context.paths))
+            seen = [path.gradients for path in bare(context.paths)]
+            met = True
+            if fault.code == "CLP207":  # in other contexts the step may have nothing to do with the clip
+                met = any(site in gradients.foreign for gradients in seen)
+            elif fault.code == "CLP210":
+                met = any(site in gradients.unused for gradients in seen)
             if step.site in fault.steps and met:
                 return True
         for site, code in self.vain.items():

@@ -1,4 +1,4 @@
-"""Clips of the wrong gradients: partial sums (CLP204), nothing at all (CLP205), another model's (CLP207)."""
+"""Clips of the wrong gradients: partial sums (CLP204), nothing at all (CLP205), another model's (CLP207), one that nobody uses (CLP210)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from clipcheck.flow.records import Clip, Path, Sightings, Step, StepContext
 from clipcheck.flow.render import render
 from clipcheck.flow.values import Object
 from clipcheck.protocol import Phase
+from clipcheck.results import ignored_by
 
 _WORD = re.compile(r"[^\W\d]\w*")
 EXACT = ("norm", "value")  # clips whose effect and parameters are known
@@ -29,7 +30,9 @@ def docket_of(sightings: Sightings, context: JudgeContext) -> Docket:
 
 
 def _fault(clip: Clip, docket: Docket) -> Fault | None:
-    if clip.kind not in EXACT:
+    if ignoring := ignored_by(clip, docket):
+        return Fault("CLP210", ignoring)
+    if clip.kind not in EXACT or clip.maker:
         return None
     reason = hollow(clip, docket)
     if reason or exhausted(clip):

@@ -28,9 +28,8 @@ def of_step(code: str, step: Step, docket: Docket) -> Repair | None:
 
 def of_clip(code: str, clip: Clip, docket: Docket) -> Repair | None:
     """The fix of a verdict on a clip."""
-    if clip.maker:
-        return None
-    compose = (_LINKS if clip.told is not None else _CLIPS).get(code)
+    table = _LINKS if clip.told is not None else _VALUES if clip.maker else _CLIPS
+    compose = table.get(code)
     return compose(clip, docket) if compose else None
 
 
@@ -60,6 +59,14 @@ _CLIPS: dict[str, Callable[[Clip, Docket], Repair | None]] = {
 _LINKS: dict[str, Callable[[Clip, Docket], Repair | None]] = {
     "CLP201": chained.to_the_front,
     "CLP301": chained.to_the_norm,
+}
+
+
+# The same, for clips that give back other gradients.
+_VALUES: dict[str, Callable[[Clip, Docket], Repair | None]] = {
+    "CLP210": rebind.take_the_result,
+    "CLP301": rebind.to_the_global_norm,
+    "CLP304": rebind.to_the_global_norm,
 }
 
 

@@ -9,6 +9,7 @@ from clipcheck.findings import (
     Action,
     AddImport,
     Applicability,
+    RenameArgument,
     Repair,
     Replace,
     SetArgument,
@@ -21,6 +22,8 @@ from clipcheck.flow.records import Clip, Told
 
 def to_clip(code: str, told: Told, site: Site, docket: Docket) -> Repair | None:
     """Have the call clip; None where that cannot be written there."""
+    if code in ("CLP301", "CLP304"):
+        return _by_the_norm(code, told, site, docket)
     if code not in ("CLP101", "CLP104", "CLP105") or told.obstacle or told.indirect:
         return None
     if told.named:
@@ -77,6 +80,18 @@ def _beside(told: Told) -> list[tuple[str, str]]:
     ]
 
 
+def _by_the_norm(code: str, told: Told, site: Site, docket: Docket) -> Repair | None:
+    """Tell the framework to clip the norm of all instead, by the argument for that."""
+    name = told.clipping.arguments[0]
+    written = [key for key, _ in told.call.keywords]
+    if told.indirect or told.argument not in written or name in written:
+        return None
+    threshold = clipcall.threshold_for(site, docket)
+    value = told.clipping.value.format(threshold=threshold) if code == "CLP301" else ""
+    message = f"tell it by `{name}`{f', at {value}' if value else ''} (another bound: the run changes)"
+    return Repair("unsafe", message, (RenameArgument(told.call.span, told.argument, name, value),))
+
+
 def _by_an_object(told: Told, site: Site, docket: Docket) -> Repair | None:
     """Hand over an object that clips, in place of its name or of the one that goes without saying."""
     spelled = class_spelling(told.named, site.filename, docket)
@@ -98,13 +113,14 @@ def class_spelling(qualified: str, filename: str, docket: Docket) -> Spelling | 
     """How a file names a class that several packages have: by the one that it imports; None if that is not clear."""
     bindings = imports(docket.context, filename)
     taken = blocks.bound(docket.context.body(filename))
+    names = [name for name, _ in docket.context.knowledge.other_names(qualified)]
+    known = [text for name in names if (text := clipcall.shortest(name, bindings)) is not None]
+    if known:
+        return Spelling(min(known, key=len))
     for package in _imported_first(qualified, bindings, docket):
         name = next(
             name for name, alias in docket.context.knowledge.other_names(qualified) if alias == package
         )
-        found = clipcall.spelling(name, bindings)
-        if not found.imports:
-            return found
         head, _, last = package.rpartition(".")
         if last in taken:
             continue

@@ -322,7 +322,7 @@ def test_rules_on_one_clip_may_coexist():
 def test_every_rule_has_a_judge():
     assert sorted(CODES) == [
         "CLP101", "CLP102", "CLP103", "CLP104", "CLP105", "CLP201", "CLP202", "CLP203", "CLP204", "CLP205", "CLP206",
-        "CLP207", "CLP208", "CLP209", "CLP301", "CLP302", "CLP303",
+        "CLP207", "CLP208", "CLP209", "CLP210", "CLP301", "CLP302", "CLP303", "CLP304",
     ]  # fmt: skip
 
 

@@ -27,9 +27,11 @@ IMPLEMENTED = (
     "CLP207",
     "CLP208",
     "CLP209",
+    "CLP210",
     "CLP301",
     "CLP302",
     "CLP303",
+    "CLP304",
     "CLP901",
 )
 HEADINGS = [
@@ -42,7 +44,7 @@ HEADINGS = [
     "Options",
     "References",
 ]
-IMPORTED = re.compile(r"^(?:import|from) (deepspeed|lightning|torch|transformers)\b", re.MULTILINE)
+IMPORTED = re.compile(r"^(?:import|from) (deepspeed|lightning|tensorflow|torch|transformers)\b", re.MULTILINE)
 TITLE = re.compile(r"# (CLP\d{3}): ([a-z]+(?:-[a-z]+)*)")
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

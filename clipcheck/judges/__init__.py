@@ -25,9 +25,11 @@ from clipcheck.judges import (
     clp207,
     clp208,
     clp209,
+    clp210,
     clp301,
     clp302,
     clp303,
+    clp304,
 )
 
 __all__ = ["CODES", "Docket", "JudgeContext", "judge", "sight"]
@@ -39,6 +41,8 @@ STEPS: Mapping[str, Callable[[Step, Docket], Verdict | None]] = {
     "CLP104": clp104.judge,
     "CLP105": clp105.judge,
     "CLP302": clp302.of_trainer,
+    "CLP301": clp301.of_step,
+    "CLP304": clp304.of_step,
 }
 CLIPS: Mapping[str, Callable[[Clip, Docket], Verdict | None]] = {
     "CLP201": clp201.judge,
@@ -50,9 +54,11 @@ CLIPS: Mapping[str, Callable[[Clip, Docket], Verdict | None]] = {
     "CLP207": clp207.judge,
     "CLP208": clp208.judge,
     "CLP209": clp209.judge,
+    "CLP210": clp210.judge,
     "CLP301": clp301.judge,
     "CLP302": clp302.judge,
     "CLP303": clp303.judge,
+    "CLP304": clp304.judge,
 }
 CODES: Mapping[str, Callable[..., Verdict | None]] = {**STEPS, **CLIPS}
 

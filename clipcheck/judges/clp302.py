@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from clipcheck import clipcall, results
 from clipcheck.docket import Docket
 from clipcheck.findings import Evidence, Verdict
 from clipcheck.flow.records import Clip, ClipContext, Step
@@ -31,15 +32,18 @@ def of_trainer(step: Step, docket: Docket) -> Verdict | None:
 
 
 def judge(clip: Clip, docket: Docket) -> Verdict | None:
-    if clip.kind not in ("norm", "value"):
+    if clip.kind not in ("norm", "tensor-norm", "value") or (
+        clip.maker and not results.reaches(clip, docket)
+    ):
         return None
+    rule = clipcall.call_rule(clip.call, docket.context.knowledge, clip.maker) if clip.maker else None
     for context in clip.contexts:
         if all(path.unusual for path in context.paths) or context.scaled_threshold:
             continue  # guarded by an option, such as `if args.clip > 0`
         value = literal(context.threshold)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             continue
-        harm = harm_of(value, clip.kind)
+        harm = (rule.negative if rule is not None and value < 0 else "") or harm_of(value, clip.kind)
         if harm and not (math.isinf(value) and context.result_used):
             message = f"{words.quoted(clip.call)} has a threshold of {value!r}, which {harm}; start at 1.0"
             risk, evidence = docket.risk_at(clip)
@@ -53,7 +57,7 @@ def harm_of(threshold: float, kind: str = "norm") -> str:
         return ""
     if threshold < 0:
         # Value clipping clamps to [-t, t]: with t below zero, every element becomes t.
-        return "reverses the gradient" if kind == "norm" else "gives every element of the gradient one value"
+        return "reverses the gradient" if kind != "value" else "gives every element of the gradient one value"
     if threshold == 0:
         return "sets every gradient to zero"
     if threshold >= NEVER_ACTS:

@@ -11,6 +11,7 @@ from clipcheck.facts import Call
 from clipcheck.findings import Evidence, Site
 from clipcheck.flow.records import Step, StepContext, Told
 from clipcheck.flow.render import render
+from clipcheck.flow.values import literal
 from clipcheck.flow.worlds import Guard
 
 _SCOPE = re.compile(r"[\w.<>]+")
@@ -101,6 +102,13 @@ def _settings(told: Told) -> list[Evidence]:
     elif told.display is not None and told.display != told.site:
         chain.append(at(told.display, "the settings are made here"))
     return [*chain, *told.notes]
+
+
+def kind_told(told: Told) -> str:
+    """How a framework clips that is told to: by the "norm", the "tensor-norm" or the "value"; "" where it does not."""
+    threshold = literal(told.value)
+    acts = isinstance(threshold, (int, float)) and not isinstance(threshold, bool) and threshold > 0
+    return told.clipping.kind(told.argument) if acts else ""
 
 
 def _optimizers(context: StepContext) -> list[Evidence]:

@@ -1,0 +1,33 @@
+"""CLP304: a norm for each tensor where that of all gradients is meant."""
+
+from __future__ import annotations
+
+from clipcheck import results
+from clipcheck.docket import Docket
+from clipcheck.findings import Verdict
+from clipcheck.flow.records import Clip, Step
+from clipcheck.judges import words
+
+
+def judge(clip: Clip, docket: Docket) -> Verdict | None:
+    if clip.kind != "tensor-norm" or "clip" in clip.function.lower() or not results.reaches(clip, docket):
+        return None  # as with CLP301, a helper for clipping offers it as one way among others
+    message = (
+        f"{words.quoted(clip.call)} bounds the norm of one tensor at a time, which changes the direction of the "
+        "whole gradient and leaves its norm to grow with their number; clip the global norm"
+    )
+    return Verdict("CLP304", message, clip.site, *docket.risk_at(clip))
+
+
+def of_step(step: Step, docket: Docket) -> Verdict | None:
+    """The same of a framework that is told to."""
+    told = step.told
+    worst = docket.worst(step.contexts)
+    if told is None or worst is None or words.kind_told(told) != "tensor-norm":
+        return None
+    context, assessed = worst
+    message = (
+        f"{words.quoted(told.call)} bounds the norm of one tensor at a time (`{told.argument}`), which changes the "
+        f"direction of the whole gradient; use `{told.clipping.arguments[0]}`"
+    )
+    return Verdict("CLP304", message, step.site, assessed.risk, words.of_trainer(told, context, assessed))
