@@ -351,7 +351,10 @@ class Knowledge:
         names.discard("__call__")
         # What clips by itself is no reason to follow all that is called `train`.
         quiet = {
-            rule.role for rule in self.classes.values() if rule.clipping and not rule.clipping.on_by_default
+            role
+            for rule in self.classes.values()
+            if rule.clipping and not rule.clipping.on_by_default
+            for role in (rule.role, rule.also)
         }
         fits = ((role, name) for (role, name), rule in self.methods.items() if _is_telling(rule))
         names |= {name for role, name in fits if role in quiet}
