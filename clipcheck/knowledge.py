@@ -122,6 +122,7 @@ class Knowledge:
     own: dict[str, CallRule] = field(default_factory=dict)  # the project's own helpers, from its settings
     values: dict[str, dict[str, str]] = field(default_factory=dict)  # by framework: how a gradient is clipped
     parameter_attributes: set[str] = field(default_factory=set)  # of a model: its parameters
+    parameter_values: set[str] = field(default_factory=set)  # of a parameter: what it holds
     parameter_methods: set[str] = field(default_factory=set)
     named: dict[str, str] = field(default_factory=dict)  # classes by the strings that stand for them
     common: dict[str, set[str]] = field(default_factory=dict)  # by package: events with everyday names
@@ -377,6 +378,7 @@ def _read(knowledge: Knowledge, name: str, data: Mapping[str, Any]) -> None:
     if "values" in data:
         knowledge.values[framework["name"]] = dict(data["values"])
     knowledge.parameter_attributes.update(data.get("parameters", {}).get("attributes", ()))
+    knowledge.parameter_values.update(data.get("parameters", {}).get("values", ()))
     knowledge.parameter_methods.update(data.get("parameters", {}).get("methods", ()))
 
 

@@ -7,7 +7,8 @@ from textwrap import dedent
 
 import pytest
 
-from clipcheck.argument import argument_changes
+from clipcheck.argument import argument_changes, renamed_changes
+from clipcheck.findings import RenameArgument, Span
 from clipcheck.statements import PlacementError
 
 
@@ -73,3 +74,25 @@ def test_what_is_no_call_has_no_place() -> None:
 
 def test_a_call_of_a_call_is_given_it_last() -> None:
     assert given(dedent("make(1)(\n    a,\n)\n")) == "make(1)(\n    a,\n    clip=1.0,\n)\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "value", "after"),
+    [
+        ("f(old=1)", "", "f(new=1)"),
+        ("f(a, old = (1), b=old)", "", "f(a, new = (1), b=old)"),
+        ("f(\n    old=  # old\n    1,\n)", "2.0", "f(\n    new=  # old\n    2.0,\n)"),
+        ("f(old, é='old', old=1)", "2.0", "f(old, é='old', new=2.0)"),
+    ],
+)
+def test_an_argument_is_renamed(before: str, value: str, after: str) -> None:
+    text = before
+    wanted = RenameArgument(Span(0, 0, 0, 0), "old", "new", value)
+    for place in reversed(renamed_changes(before, 0, len(before), wanted)):
+        text = text[: place.start] + place.content + text[place.end :]
+    assert text == after
+
+
+def test_what_is_not_there_is_not_renamed() -> None:
+    with pytest.raises(PlacementError):
+        renamed_changes("f(a)", 0, 4, RenameArgument(Span(0, 0, 0, 0), "old", "new"))
