@@ -162,8 +162,10 @@ def renamed_changes(text: str, start: int, end: int, wanted: RenameArgument) -> 
     value = _value_of(source, wanted.name)
     if value is None:
         raise PlacementError("no such argument there")
-    first = source.rindex(wanted.name, 0, value[0])
-    places = [Place(start + first, start + first + len(wanted.name), wanted.new)]
+    offset = _Offsets(source)
+    before = [token for token in _tokens(source) if offset.of(token.start) < value[0]]
+    first = start + max(offset.of(token.start) for token in before if token.string == wanted.name)
+    places = [Place(first, first + len(wanted.name), wanted.new)]
     return places + ([Place(start + value[0], start + value[1], wanted.value)] if wanted.value else [])
 
 

@@ -241,6 +241,7 @@ class Knowledge:
     )  # packages whose files are found by the name of the package
     values: dict[str, dict[str, str]] = field(default_factory=dict)  # by framework: how a gradient is clipped
     parameter_attributes: set[str] = field(default_factory=set)  # of a model: its parameters
+    parameter_values: set[str] = field(default_factory=set)  # of a parameter: what it holds
     parameter_methods: set[str] = field(default_factory=set)
     named: dict[str, str] = field(default_factory=dict)  # classes by the strings that stand for them
     common: dict[str, set[str]] = field(default_factory=dict)  # by package: events with everyday names
@@ -592,6 +593,7 @@ def _read(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
     if "values" in data:
         knowledge.values[framework.name] = dict(data["values"])
     knowledge.parameter_attributes.update(data.get("parameters", {}).get("attributes", ()))
+    knowledge.parameter_values.update(data.get("parameters", {}).get("values", ()))
     knowledge.parameter_methods.update(data.get("parameters", {}).get("methods", ()))
 
 

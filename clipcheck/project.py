@@ -169,6 +169,12 @@ class Project:
         """Whether a function calls something that clips by its name."""
         return any(self._clips(name) for name in function.calls)
 
+    def clips_in(self, name: str) -> bool:
+        """Whether some function of this name, in a file read so far, calls something that clips by its name."""
+        self._names_that_matter()
+        functions = (one for found in self._callers.values() for one in found)
+        return any(own == name and any(map(self._clips, calls)) for own, calls in functions)
+
     def decides(self, function: Function) -> bool:
         """Whether a function itself holds a call that may be a step or a clip, or makes a trainer and starts it."""
         if not self._decisive.isdisjoint(function.calls) or self.clips(function):

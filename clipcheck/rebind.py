@@ -44,8 +44,8 @@ def take_the_result(clip: Clip, docket: Docket) -> Repair | None:
     span, found = clip.site.span, here.statement
     if not name:
         root = _root(clip.call.function)
-        if root is None or clip.call.span != span:
-            return None
+        if root is None or clip.call.span != span or clip.kind != "norm":
+            return None  # one gradient out of a list has a name of its own, which nobody hands on
         rule = clipcall.call_rule(clip.call, docket.context.knowledge, clip.maker)
         target = f"{source}, _" if rule is not None and rule.result == "pair" else source
         first = Span(span.row, span.column, span.row, span.column + len(root.encode()))

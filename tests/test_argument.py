@@ -7,8 +7,8 @@ from textwrap import dedent
 
 import pytest
 
-from clipcheck.argument import argument_changes, entry_changes, member_changes
-from clipcheck.findings import AddMember, Span
+from clipcheck.argument import argument_changes, entry_changes, member_changes, renamed_changes
+from clipcheck.findings import AddMember, RenameArgument, Span
 from clipcheck.statements import PlacementError
 
 
@@ -150,3 +150,28 @@ def test_a_dict_is_given_an_entry(before: str, after: str) -> None:
 def test_what_is_no_dict_has_no_place(text: str) -> None:
     with pytest.raises(PlacementError):
         entry_changes(text, 0, len(text), "clip", "1.0")
+
+
+# -- another name for an argument --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "value", "after"),
+    [
+        ("f(old=1)", "", "f(new=1)"),
+        ("f(a, old = (1), b=old)", "", "f(a, new = (1), b=old)"),
+        ("f(\n    old=  # old\n    1,\n)", "2.0", "f(\n    new=  # old\n    2.0,\n)"),
+        ("f(old, é='old', old=1)", "2.0", "f(old, é='old', new=2.0)"),
+    ],
+)
+def test_an_argument_is_renamed(before: str, value: str, after: str) -> None:
+    text = before
+    wanted = RenameArgument(Span(0, 0, 0, 0), "old", "new", value)
+    for place in reversed(renamed_changes(before, 0, len(before), wanted)):
+        text = text[: place.start] + place.content + text[place.end :]
+    assert text == after
+
+
+def test_what_is_not_there_is_not_renamed() -> None:
+    with pytest.raises(PlacementError):
+        renamed_changes("f(a)", 0, 4, RenameArgument(Span(0, 0, 0, 0), "old", "new"))

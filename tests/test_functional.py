@@ -275,3 +275,74 @@ def test_everyday_names_count_only_where_the_framework_is_imported() -> None:
         definition = module.body[-1]
         assert project.decides(definition) is counts  # type: ignore[arg-type]
         assert project.matters(definition) is counts  # type: ignore[arg-type]
+
+
+def test_pairs_are_taken_apart() -> None:
+    program = """\
+    opt = tf.compat.v1.train.AdamOptimizer(1e-3)
+    grads, variables = zip(*opt.compute_gradients(loss_fn(y, model(x)), model.trainable_variables))
+    {clip}
+    opt.apply_gradients(zip(grads, variables))
+    """
+    clip = "grads, _ = tf.clip_by_global_norm(grads, 5.0)"
+    assert sightings(train=TENSORFLOW + dedent(program.format(clip=clip))).phases() == {Phase.CLIPPED}
+    assert sightings(train=TENSORFLOW + dedent(program.format(clip="pass"))).phases() == {Phase.FRESH}
+
+
+def test_gradient_and_step_in_one() -> None:
+    program = "keras.optimizers.SGD().minimize(lambda: loss_fn(y, model(x)), model.trainable_variables)\n"
+    seen = sightings(train=TENSORFLOW + program)
+    assert seen.phases() == {Phase.FRESH}
+    assert seen.models() == {"Sequential"}
+
+
+def test_an_optimizer_of_the_project_that_clips_may_be_the_one_that_is_not_seen() -> None:
+    own = """\
+    class Clipping(tf.keras.optimizers.Adam):
+        def apply_gradients(self, grads_and_vars):
+            grads, variables = zip(*grads_and_vars)
+            grads, _ = tf.clip_by_global_norm(grads, 1.0)
+            return super().apply_gradients(zip(grads, variables))
+    """
+    program = STEP.format(body="", applied="grads").split("\n\n\n")[0]
+    assert sightings(train=TENSORFLOW + dedent(own) + program).codes() == set()
+    assert sightings(train=TENSORFLOW + program).codes() == {"CLP101"}
+
+
+def test_an_optimizer_of_the_project_that_clips_does_so() -> None:
+    own = """\
+    class Clipping(tf.keras.optimizers.Adam):
+        def apply_gradients(self, grads_and_vars):
+            grads, variables = zip(*grads_and_vars)
+            grads, _ = tf.clip_by_global_norm(grads, 1.0)
+            return super().apply_gradients(zip(grads, variables))
+
+
+    optimizer = Clipping(1e-3)
+    """
+    assert step(made=dedent(own)).phases() == {Phase.CLIPPED}
+
+
+@pytest.mark.parametrize(("clip", "phase"), [("pass", Phase.FRESH), ("clip_grad_norm_", Phase.CLIPPED)])
+def test_gradients_that_the_parameters_keep_may_be_handed_over(clip: str, phase: Phase) -> None:
+    """Keras on PyTorch: the backward leaves them on the variables."""
+    clip = "pass" if clip == "pass" else f"{clip}(model.parameters(), 1.0)"
+    program = f"""\
+    optimizer = keras.optimizers.Adam(1e-3)
+    for x, y in data:
+        model.zero_grad()
+        loss_fn(y, model(x)).backward()
+        {clip}
+        weights = [v for v in model.trainable_weights]
+        optimizer.apply([v.value.grad for v in weights], weights)
+    """
+    assert sightings(train=TENSORFLOW + dedent(program)).phases() == {phase}
+
+
+def test_gradients_are_found_by_whatever_name_they_are_handed_over() -> None:
+    program = """\
+    for x, y in data:
+        loss, grads = loss_and_grad(model, x, y)
+        state = state.apply_gradients(grads=grads)
+    """
+    assert mlx(program).codes() == {"CLP101"}

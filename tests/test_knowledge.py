@@ -233,6 +233,10 @@ def test_wrapper_patterns(tmp_path, name, argument):
         ("clip-call", "clamp", False),
         ("clip-call", "clip_gradients", True),
         ("clip-call", "gradient_clipping", True),
+        ("clip-call", "clip_by_global_norm", True),
+        ("clip-call", "clip_by_value", False),
+        ("tape", "d_tape", True),
+        ("tape", "tapered", False),
         ("scaler", "scale", False),
         ("scaler", "loss_scaler", True),
         ("no-such-hint", "optimizer", False),
@@ -248,6 +252,20 @@ def test_hints(hint, word, expected):
 )
 def test_harmless(name, harmless):
     assert SHIPPED.is_harmless(name) is harmless
+
+
+def test_a_class_by_the_names_of_all_packages_that_have_it():
+    names = dict(SHIPPED.other_names("keras.optimizers.Adam"))
+    assert names["keras.optimizers.Adam"] == "keras"
+    assert names["tensorflow.keras.optimizers.Adam"] == "tensorflow.keras"
+    assert all(SHIPPED.class_rule(name) is SHIPPED.class_rule("keras.optimizers.Adam") for name in names)
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED.named))
+def test_a_class_that_a_string_stands_for_is_known(name):
+    rule = SHIPPED.class_rule(SHIPPED.named[name])
+    assert rule is not None
+    assert rule.clipping is not None
 
 
 def test_events_by_name():

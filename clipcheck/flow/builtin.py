@@ -94,10 +94,22 @@ def _map(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value 
 
 def _zip(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
     sources = given.positional
+    if len(sources) == 1 and isinstance(call.arguments[0], facts.Starred):
+        columns = [_columns(run, rows) for rows in choices(sources[0])]
+        if None not in columns:
+            return several(column for column in columns if column is not None)
     if sources and all(isinstance(source, Items) for source in sources):
         rows = zip(*(source.members for source in sources if isinstance(source, Items)), strict=False)
         return Items(tuple(Items(row) for row in rows))
     return Elements(Items(tuple(run.element(frame, source, call) for source in sources)))
+
+
+def _columns(run: Calls, pairs: Value) -> Value | None:
+    """`zip(*pairs)`: the first members of all pairs, and the second ones."""
+    if not isinstance(pairs, Elements) or not isinstance(pairs.member, Items):
+        return None
+    members = pairs.member.members
+    return Items(tuple(run.gathered(member, part=False, count=pairs.count) for member in members))
 
 
 def _enumerate(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:

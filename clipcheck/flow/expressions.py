@@ -284,10 +284,10 @@ class Expressions(Names):
         self.multiplicity = times
         if not expression.lazy:
             self.use_up(sources[0])
-        result = self._gathered(member, part=part, count=count)
+        result = self.gathered(member, part=part, count=count)
         return self.lazily(frame, result, expression.span, *sources) if expression.lazy else result
 
-    def _gathered(self, member: Value, *, part: bool, count: Value | None) -> Value:
+    def gathered(self, member: Value, *, part: bool, count: Value | None) -> Value:
         """A sequence of values that all look like `member`."""
         if (
             isinstance(member, Items)

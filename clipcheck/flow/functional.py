@@ -30,7 +30,7 @@ does code that is not known: silent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from clipcheck import facts
@@ -58,8 +58,9 @@ from clipcheck.flow.values import (
     choices,
     gradients_in,
     literal,
+    members,
 )
-from clipcheck.flow.worlds import VALUE, World, merge
+from clipcheck.flow.worlds import ANY, VALUE, World, merge
 from clipcheck.knowledge import CallRule
 from clipcheck.protocol import Event, Gradients, Phase
 
@@ -101,7 +102,9 @@ class Functional(ToldSteps):
         return roles
 
     def attribute(self, frame: Frame, owner: Value, name: str, expression: facts.Expression) -> Value:
-        """`model.trainable_variables`: the parameters of a model."""
+        """`model.trainable_variables`: the parameters of a model; `variable.value`: what one of them holds."""
+        if isinstance(owner, Parameters) and name in self.knowledge.parameter_values:
+            return owner
         found = super().attribute(frame, owner, name, expression)
         named = name in self.knowledge.parameter_attributes and isinstance(found, (Bound, Unknown))
         if named and isinstance(owner, (Unknown, Bound, Object)):
@@ -423,13 +426,15 @@ class Functional(ToldSteps):
             return super().step(frame, rule, owner, given, call)
         if self.following:
             receiver = owner.receiver if isinstance(owner, Super) else owner
-            self._step_on(frame, rule, receiver, given.get(slot), call)
+            value = given.get(slot)
+            known = value is not None and combined([value]) is not None
+            self._step_on(frame, rule, receiver, value if known else _handed(given) or value, call)
         if rule.result == "owner" and owner is not None:
             return owner
         if rule.result == "pair":
             pair = (self.unknown(frame, call, "updates"), self.unknown(frame, call, "state"))
             return Items(pair)
-        return Literal(None)
+        return self.unknown(frame, call, "step")
 
     def _step_on(
         self, frame: Frame, rule: CallRule, owner: Value | None, value: Value | None, call: facts.Call
@@ -447,6 +452,10 @@ class Functional(ToldSteps):
             isinstance(one, Object) and self._clips_itself(one) for one in choices(owner)
         ):
             self._doubt_gradients(found, "the optimizer may clip by itself")
+        elif isinstance(optimizer, (Unknown, Bound)) and self.project.clips_in(
+            last_identifier(call.function)
+        ):
+            self._doubt_gradients(found, "an optimizer of the project clips in its step")
         names = self._names_of(frame, rule, call, found)
         for root in sorted(_roots(found.keys)):
             self._record_step(found, root, optimizer, told, names, call)
@@ -464,11 +473,14 @@ class Functional(ToldSteps):
         return Literal(None)
 
     def _strange(self, frame: Frame, value: Value | None, rule: CallRule, call: facts.Call) -> Gradient:
-        """Gradients that nobody knows anything of."""
+        """Gradients that are no value: those that the parameters keep, or some that nobody knows anything of."""
         key = f"{VALUE}{self.origin(frame, call)}?"
+        kept = [one for one in _leaves(value) if isinstance(one, Parameters) and one.gradient]
         entry = Gradients(Phase.FRESH, unsure="where these gradients come from is not known")
-        self.worlds = merge([tuple(_anew(world, key, entry) for world in self.worlds)])
-        return Gradient(frozenset({key}), framework=rule.framework)
+        worlds = (_anew(world, key, world.get(ANY) if kept else entry) for world in self.worlds)
+        self.worlds = merge([tuple(worlds)])
+        models = frozenset[str]().union(*(one.models for one in kept))
+        return Gradient(frozenset({key}), models, framework=rule.framework)
 
     def _optimizer_of(self, owner: Value | None) -> tuple[Value, Object | None]:
         """The optimizer of a step, and what carries its clipping argument if its making is in sight."""
@@ -621,6 +633,14 @@ def _anew(world: World, key: str, state: Gradients) -> World:
 
 def _handed(given: Arguments) -> Gradient | None:
     return combined(given.all())
+
+
+def _leaves(value: Value | None, depth: int = 4) -> Iterator[Value]:
+    """What a value consists of, where it is a sequence; else what it may be."""
+    for choice in choices(value) if value is not None else ():
+        yield choice
+        for member in members(choice) if depth else ():
+            yield from _leaves(member, depth - 1)
 
 
 def _called(run: Functional, frame: Frame, value: Value | None, call: facts.Call) -> Value | None:
