@@ -694,6 +694,7 @@ _EVENTS = {
     "tensor": "tensor",
     "step-hook": "step_hook",
     "fit": "fit",
+    "hand-optimizer": "fit",  # by a name that means other things as well: no reason to read a file
     "own-optimizers": "own_optimizers",
     "make-engine": "make_engine",
     "engine-step": "engine_step",
