@@ -90,10 +90,12 @@ class Calls(Expressions):
             if isinstance(c, Bound) and isinstance(c.owner, Object) and c.owner.role == "optimizer"
         ]
         if optimizers and len(optimizers) == len(known):
-            first = optimizers[0]  # one variable holds one optimizer at a time
+            # One variable holds one optimizer at a time; one that clips by itself says nothing of the others.
+            first = min(optimizers, key=lambda one: _clips(one.owner))
             result = self.apply(frame, first, first.owner, given, call)
             if self.knowledge.method("optimizer", first.name) is not None:
-                self.alike([one.owner.key for one in optimizers if isinstance(one.owner, Object)])
+                ordered = (first, *(one for one in optimizers if one is not first))
+                self.alike([one.owner.key for one in ordered if isinstance(one.owner, Object)])
             return result
         if known and all(_grows(choice) for choice in known):
             return self._grow_any(frame, known, given, call)
@@ -560,6 +562,10 @@ def model_of(part: Bound) -> Object | None:
     while isinstance(owner, Bound):
         owner = owner.owner
     return owner if isinstance(owner, Object) and owner.role == "module" else None
+
+
+def _clips(optimizer: Value) -> bool:
+    return isinstance(optimizer, Object) and optimizer.rule is not None and optimizer.rule.clips
 
 
 def _of_nothing(function: Value) -> bool:

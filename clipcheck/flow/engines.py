@@ -66,7 +66,14 @@ class Engines(Trainers):
         engine.attributes[_OPTIMIZER] = optimizer
         self.made(engine, call)
         self.possess(frame, key, rule.kind, call, sharded=False)
-        return Items((engine, optimizer, Unknown(f"{key}.loader"), Unknown(f"{key}.scheduler")))
+        return Items(
+            (
+                engine,
+                self._wrapped(key, site, optimizer),
+                Unknown(f"{key}.loader"),
+                Unknown(f"{key}.scheduler"),
+            )
+        )
 
     def _stepped(self, key: str, site: Site, model: Value, rule: CallRule, given: Arguments) -> Object:
         """The optimizer of an engine: the one it was given, else one of its own for the parameters it was given."""
@@ -142,6 +149,16 @@ class Engines(Trainers):
         super().made(made, call)
         if made.role == "gradient-clip" and call is not None:
             self.clip_calls[made.key] = call
+
+    def _wrapped(self, key: str, site: Site, optimizer: Object) -> Object:
+        """The optimizer that comes back with an engine: whether it clips in its step, the engine's settings say."""
+        rule = ClassRule("optimizer", parameters=("params", 0), clips=True)
+        name = f"{key}.wrapped"
+        made = self.sightings.objects.setdefault(name, Object(name, site, None, optimizer.external, rule))
+        held = self.updated(optimizer)
+        made.arguments = (held,) if held is not None else ()
+        super().made(made)
+        return made
 
     def engine_step(
         self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call

@@ -701,6 +701,7 @@ _EVENTS = {
     "fit": "fit",
     "told-step": "told_step",
     "add-callbacks": "add_callbacks",
+    "hand-optimizer": "fit",  # by a name that means other things as well: no reason to read a file
     "own-optimizers": "own_optimizers",
     "make-engine": "make_engine",
     "engine-step": "engine_step",
