@@ -42,9 +42,7 @@ class Project:
         self._known: dict[str, ModuleFacts | Failure] = {}
         self._resolved: dict[tuple[str, str, int], str | None] = {}
         self._matter: frozenset[str] | None = None
-        self._made: frozenset[str] = (
-            frozenset()
-        )  # names of classes that are told how to clip, the project's own included
+        self._made = frozenset[str]()  # classes that are told how to clip, the project's own included
         self._callers: dict[str, list[tuple[str, frozenset[str]]]] = {}  # by file: functions, what they call
         self._bases: list[tuple[str, frozenset[str]]] = []  # classes, and the last names of their bases
         self._clip_names: dict[str, bool] = {}

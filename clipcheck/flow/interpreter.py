@@ -54,23 +54,18 @@ class Interpreter(Configs):
             self._enter(filename, lambda name=filename: self._run_script(name))
         functions = [entry for filename in names for entry in self._functions(filename)]
         callers = Callers(functions)
-        for target in functions:
-            if not self.project.decides(target.definition):
-                continue
-            roots = callers.roots(target)
-            for entry in (*roots, *callers.nearest(target), target):
+        targets = [one for one in functions if self.project.decides(one.definition)]
+        ways = [(target, callers.roots(target), callers.nearest(target)) for target in targets]
+        for target, roots, nearest in ways:
+            for entry in (*roots, *nearest) or (target,):
                 met = id(target.definition) in self.visited and not self._is_loose(target)
                 if met and entry not in roots:
                     break
-                if entry is target and self._cut_off(target, roots, callers) and not self._goes_back(target):
-                    break  # who calls it was given up for its size, and may clip
-                if id(entry.definition) not in self.visited:
-                    self.visited.add(id(entry.definition))
-                    self.entry_file = entry.filename
-                    label = f"{entry.filename}:{entry.definition.name}"
-                    self._enter(label, lambda root=entry: self._run_entry(root))
-                    if label in self.sightings.exhausted:
-                        self.cut_short.add(id(entry.definition))
+                self._enter_at(entry)
+        for target, roots, nearest in ways:  # alone, now that the callers of others have had their turn
+            above = (target, *roots, *nearest)
+            if not self._cut_off(above) or self._goes_back(target):
+                self._enter_at(target)  # else who calls it was given up for its size, and may clip
         self._drop_delegated()
         self.settle()
         return self.sightings
@@ -83,9 +78,19 @@ class Interpreter(Configs):
             for site in self.loose
         )
 
-    def _cut_off(self, target: FunctionRef, roots: list[FunctionRef], callers: Callers) -> bool:
+    def _enter_at(self, entry: FunctionRef) -> None:
+        """Run a function as an entry point, unless some way has led into it before."""
+        if id(entry.definition) in self.visited:
+            return
+        self.visited.add(id(entry.definition))
+        self.entry_file = entry.filename
+        label = f"{entry.filename}:{entry.definition.name}"
+        self._enter(label, lambda: self._run_entry(entry))
+        if label in self.sightings.exhausted:
+            self.cut_short.add(id(entry.definition))
+
+    def _cut_off(self, ways: Iterable[FunctionRef]) -> bool:
         """Whether a way to a function was given up for its size."""
-        ways = (target, *roots, *callers.nearest(target))
         return any(id(one.definition) in self.cut_short for one in ways)
 
     def _goes_back(self, function: FunctionRef) -> bool:
