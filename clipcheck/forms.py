@@ -45,17 +45,22 @@ TEXT_TABLE: Form = (
     "a table of texts",
 )
 
+UNSHARDED: Form = (
+    lambda value: isinstance(value, list) and _slot(value[:2]) and _texts(value[2:]) and len(value) == 3,
+    'a keyword, a position and a regular expression, such as ["strategy", 1, "NO_SHARD"]',
+)
+
 _SLOTS = dict.fromkeys(
     (
         "parameters", "threshold", "norm-type", "loss", "optimizer", "closure", "scaler", "model", "function",
         "arguments", "keywords", "default", "factory", "gradients", "variables", "auxiliary", "trained", "trainer",
-        "callbacks", "mode", "update",
+        "callbacks", "mode", "update", "settings", "target",
     ),
     SLOT,
 )  # fmt: skip
 _CALL = {
     "names": TEXTS, "former": TEXTS, "event": TEXT, "kind": TEXT, "kinds": TEXT_TABLE, "replaced-by": TEXT,
-    "unscales": FLAG, "result": TEXT, "common": FLAG, **_SLOTS,
+    "unscales": FLAG, "result": TEXT, "common": FLAG, "negative": TEXT, **_SLOTS,
 }  # fmt: skip
 # By section. A key that is not here is not looked at; which keys there are, knowledge.py says.
 FORMS: dict[str, dict[str, Form]] = {
@@ -68,7 +73,7 @@ FORMS: dict[str, dict[str, Form]] = {
     },
     "call": _CALL,
     "method": {"of": TEXT, "called": TEXTS, "clipping": TABLE, **_CALL},
-    "wrapper": {"names": TEXTS, "former": TEXTS, "argument": NUMBER, "sharded": FLAG, "normalises": FLAG},
+    "wrapper": {"names": TEXTS, "former": TEXTS, "argument": NUMBER, "sharded": FLAG, "unsharded": UNSHARDED, "normalises": FLAG},
     "dict": {
         "names": TEXTS, "clipping": TABLE, "model": TEXT, "kind": TEXT, "beside": TEXT, "bases": TEXT, "anew": TEXT,
     },
@@ -76,7 +81,7 @@ FORMS: dict[str, dict[str, Form]] = {
     "libraries": {"harmless": TEXTS, "words": TEXTS, "named": TEXTS, "packages": TEXTS},
     "checks": {"not-finite": TEXTS},
     "options": {"flags": TEXTS},
-    "parameters": {"attributes": TEXTS, "methods": TEXTS},
+    "parameters": {"attributes": TEXTS, "methods": TEXTS, "values": TEXTS},
     "values": {"clip": TEXT, "import": TEXT, "statement": TEXT},
 }  # fmt: skip
 # Of the tables inside an entry, by the key that they stand under.
@@ -93,11 +98,11 @@ TABLES: dict[str, dict[str, Form]] = {
             lambda value: isinstance(value, list) and _slot(value[:2]) and _texts(value[2:]),
             "a keyword, a position and an attribute",
         ),
-        "idle": TEXTS,
+        "idle": TEXTS, "kinds": TEXT_TABLE, "spelled": TEXT, "limits": TEXT_TABLE,
     },
     "hooks": {
         "before": TEXTS, "former": TEXTS, "optimizers": TEXT, "step": TEXTS, "after-backward": TEXTS,
-        "clipping": TEXT, "automatic": TEXT,
+        "clipping": TEXT, "automatic": TEXT, "whole": TEXT,
     },
     "member": {"name": TEXT, "value": TEXT, "alone": FLAG, "starred": TEXTS},
     "transforms": {"does": TEXT, "kind": TEXT, "threshold": SLOT, "members": SLOT},

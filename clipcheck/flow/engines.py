@@ -137,7 +137,7 @@ class Engines(Trainers):
         """A clip that is an object handed to an optimizer acts at the step, and is judged where it is made."""
         made = self.clip_calls.get(clip.key)
         family = clip.rule.family if clip.rule is not None else ""
-        if made is None or family != "value":
+        if made is None or family not in ("value", "tensor-norm"):
             return
         paths_here = [Path(world.get(key), world.guards, "") for world in self.worlds]
         context = ClipContext(paths_here, None, None, False, True, False, label=self.entry_label)

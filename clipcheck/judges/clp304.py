@@ -10,7 +10,8 @@ from clipcheck.judges import words
 
 
 def judge(clip: Clip, docket: Docket) -> Verdict | None:
-    if clip.kind != "tensor-norm" or "clip" in clip.function.lower() or not results.reaches(clip, docket):
+    unused = bool(clip.maker) and not results.reaches(clip, docket)
+    if clip.kind != "tensor-norm" or "clip" in clip.function.lower() or unused:
         return None  # as with CLP301, a helper for clipping offers it as one way among others
     message = (
         f"{words.quoted(clip.call)} bounds the norm of one tensor at a time, which changes the direction of the "
