@@ -102,7 +102,8 @@ class Probe:
     def told_elsewhere(self, entry: dict[str, Any]) -> bool:
         """Whether the arguments that say how to clip are those of another object, which is handed over."""
         handed = any(
-            method["of"] == entry["role"] and "optimizer" in method for method in self.data.get("method", ())
+            method["of"] in (entry["role"], entry.get("also")) and "optimizer" in method
+            for method in self.data.get("method", ())
         )
         return "settings" in entry or handed
 

@@ -343,6 +343,6 @@ def test_gradients_are_found_by_whatever_name_they_are_handed_over() -> None:
     program = """\
     for x, y in data:
         loss, grads = loss_and_grad(model, x, y)
-        state = state.apply_gradients(grads=grads)
+        state = state.apply_gradients(gradients=grads)
     """
     assert mlx(program).codes() == {"CLP101"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from clipcheck import facts
@@ -235,6 +236,8 @@ class Statements(Compiled):
                     )
                 elif isinstance(choice, Elements):
                     parts.append(choice.member)
+                elif isinstance(choice, Parameters):
+                    parts.append(replace(choice, part=True, iterator=""))
                 elif isinstance(choice, Unknown):
                     parts.append(Unknown(f"{choice.key}[{number}]", choice.holds))
                 else:
