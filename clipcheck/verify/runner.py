@@ -55,6 +55,8 @@ def verify(
         max_steps=max_steps,
         steps=steps,
         processes=sum(bool(process.records) for process in processes),
+        max_norm=max_norm,
+        recorded=tuple(processes),
     )
 
 
