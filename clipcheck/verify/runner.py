@@ -55,6 +55,7 @@ def verify(
         max_steps=max_steps,
         steps=steps,
         processes=sum(bool(process.records) for process in processes),
+        sessions=tuple(processes),
     )
 
 

@@ -71,6 +71,7 @@ class Verification:
     max_steps: int | None = None
     steps: int = 0  # observed, over all processes
     processes: int = 0
+    sessions: tuple[Process, ...] = ()  # the recordings that this was judged from
 
     @property
     def exit_code(self) -> int:
