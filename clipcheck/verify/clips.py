@@ -95,6 +95,9 @@ class ClipWatch:
             native_norm=norms.total(values, norm_type),
             given_norm=None if total_norm is None else float(total_norm),
         )
+        for sighting, value in zip(seen, values, strict=True):
+            if sighting.track.clip is None:
+                sighting.track.not_finite = norms.not_finite(sighting.grad, value)
         if not event.measures_only:
             state.tracks.before_clip(seen, event, sampled=state.sampled)
         return event, seen

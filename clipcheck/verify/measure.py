@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import norms
+from . import losses, norms
 from .session import CLIPS_KEPT, ClipCall, ClipKind, Modified, Place, StepRecord
 from .tracks import ClipEvent, Sighting
 
@@ -32,6 +32,17 @@ class Update:
     grad_scale: float  # a fused optimizer will still divide by it
     loss_scale: float | None
     skipped: bool
+    seconds: float | None = None  # since this optimizer's update before
+    observing: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """The numbers brought to the host for one update, in true units; per parameter that has a gradient."""
+
+    used: list[float]
+    raw: list[float]
+    loss: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +64,9 @@ def measure(update: Update) -> StepRecord:
     covered = [s for s in update.seen if s.track.clip is not None]
     cover = _cover(covered)
     norm_type = cover.norm_type if cover else 2.0
-    used = _used(update, norm_type)
-    raw = [_raw(sighting, value) for sighting, value in zip(update.seen, used, strict=True)]
+    reading = _read(update, norm_type)
+    used, raw = reading.used, reading.raw
+    bad = [_not_finite(s, value) for s, value in zip(update.seen, used, strict=True)]
     bare = [s for s, value in zip(update.seen, used, strict=True) if s.track.clip is None and value != 0.0]
     modified = _modified(covered, bare)
     sharded = any(_is_sharded(s) for s in update.seen)
@@ -91,22 +103,43 @@ def measure(update: Update) -> StepRecord:
         clip_scale=cover.scale if cover else 1.0,
         scale_in_threshold=bool(cover and cover.scale_in_threshold),
         clips=_calls(update),
+        loss=reading.loss,
+        not_finite_tensors=sum(count > 0 for count in bad),
+        not_finite_elements=sum(bad),
+        seconds=update.seconds,
+        observing=update.observing,
     )
 
 
-def _used(update: Update, norm_type: float) -> list[float]:
+def _read(update: Update, norm_type: float) -> _Reading:
+    """Read what was used, what backward had left and the loss, waiting for the device once."""
     if norm_type == 2.0:
         scalars = [s.norm for s in update.seen if s.norm is not None]
     else:
         scalars = norms.norms([s.grad for s in update.seen], norm_type)
-    return [value / update.grad_scale for value in norms.values_of(scalars)]
+    kept = [_raw(sighting) for sighting in update.seen]
+    behind = losses.behind_all(update.seen)
+    parts = [loss.value for loss in behind if loss.value is not None]
+    values = iter(norms.values_of([*scalars, *(norm for norm in kept if norm is not None), *parts]))
+    used = [next(values) / update.grad_scale for _ in scalars]
+    raw = [value if norm is None else next(values) for value, norm in zip(used, kept, strict=True)]
+    return _Reading(used, raw, losses.total(behind, values))
 
 
-def _raw(sighting: Sighting, used: float) -> float:
+def _raw(sighting: Sighting) -> Tensor | None:
+    """Give the norm that backward left, in true units; None where it is the one that is used."""
     track = sighting.track
-    if track.clip is None and track.modified and track.norm is not None:
-        return float(track.norm) / track.scale
-    return used if track.clip is None or track.raw is None else float(track.raw)
+    if track.clip is None:
+        return track.norm / track.scale if track.modified and track.norm is not None else None
+    return track.raw
+
+
+def _not_finite(sighting: Sighting, used: float) -> int:
+    """Count the elements that backward left as inf or NaN (a clip spreads them to all others)."""
+    track = sighting.track
+    if track.clip is None or track.not_finite is None:
+        return norms.not_finite(sighting.grad, used)
+    return track.not_finite
 
 
 def _cover(covered: Sequence[Sighting]) -> _Cover | None:

@@ -78,6 +78,11 @@ def total(parts: Sequence[float], norm_type: float = 2.0) -> float:
     return biggest * math.pow(math.fsum((part / biggest) ** norm_type for part in parts), 1.0 / norm_type)
 
 
+def not_finite(gradient: Tensor, norm: float) -> int:
+    """Count the elements that are inf or NaN; free where the norm is finite, so none can be."""
+    return 0 if math.isfinite(norm) else int((~torch.isfinite(dense(gradient))).sum())
+
+
 def cosine(pairs: Sequence[tuple[Tensor, Tensor]]) -> float | None:
     """Give the cosine between two gradients that are given tensor by tensor; None where one is zero."""
     dot: list[float] = []

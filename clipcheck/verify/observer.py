@@ -21,6 +21,7 @@ from torch.optim.optimizer import (
 )
 
 from .clips import ClipWatch
+from .losses import loss_of
 from .patches import Patches
 from .scaler import ScalerWatch
 from .state import Sink, State
@@ -107,8 +108,9 @@ class Observer:
                 state.depths.backward -= 1
             if not state.broken:
                 with state.careful():
-                    scale = self._scaler.scale_of(args[0] if args else kwargs.get("tensors"))
-                    state.tracks.look(state.known_parameters(), "backward", values=False, scale=scale)
+                    roots = args[0] if args else kwargs.get("tensors")
+                    loss = loss_of(roots, self._scaler.scale_of(roots))
+                    state.tracks.look(state.known_parameters(), "backward", values=False, loss=loss)
                     state.scale_asked = False
 
         return backward

@@ -31,7 +31,7 @@ def to_html(verification: Verification, *, version: str = "", cwd: str | None = 
         cwd = os.getcwd() if cwd is None else cwd
         environment = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
         template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
-        versions = sorted({process.torch for process in verification.recorded if process.torch})
+        versions = sorted({process.torch for process in verification.sessions if process.torch})
         return template.render(
             command=shlex.join(verification.command),
             totals=totals_of(verification),
@@ -49,7 +49,7 @@ def _site(site: SiteVerdict, number: int, verification: Verification, cwd: str) 
     from .plots import plots_of
 
     cells = row_of(site, cwd)
-    series = series_of(verification.recorded, site.place, verification.max_norm)
+    series = series_of(verification.sessions, site.place, verification.max_norm)
     return {
         "cells": list(zip(HEADINGS, cells, strict=True)),
         "where": cells[0],

@@ -44,7 +44,7 @@ def totals_of(verification: Verification) -> str:
 def to_json(verification: Verification) -> dict[str, Any]:
     """Give the verification as plain values; non-finite numbers become the strings inf, -inf and nan.
 
-    `recorded` holds every record, so that a report can be drawn from the file later (`saved.from_json`).
+    `sessions` hold every record, so that a report can be drawn from the file later (`saved.from_json`).
     """
     return {
         "command": list(verification.command),
@@ -60,7 +60,7 @@ def to_json(verification: Verification) -> dict[str, Any]:
         "problems": list(verification.problems),
         "max_norm": verification.max_norm,
         "sites": [_site_json(site) for site in verification.sites],
-        "recorded": [_process_json(process) for process in verification.recorded],
+        "sessions": [_process_json(process) for process in verification.sessions],
     }
 
 
@@ -86,9 +86,14 @@ def _site_json(site: SiteVerdict) -> dict[str, Any]:
 
 
 def _process_json(process: Process) -> dict[str, Any]:
-    plain = {f.name: getattr(process, f.name) for f in fields(process) if f.name != "records"}
+    plain = {f.name: getattr(process, f.name) for f in fields(process) if f.name not in ("lines", "records")}
     records = [_plain(record_payload(record)) for record in process.records]
-    return {**{key: _plain(value) for key, value in plain.items()}, "records": records}
+    lines = None if process.lines is None else sorted(process.lines)
+    return {
+        **{key: _plain(value) for key, value in plain.items()},
+        "lines": _plain(lines),
+        "records": records,
+    }
 
 
 def _plain(value: Any) -> Any:

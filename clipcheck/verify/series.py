@@ -80,7 +80,7 @@ def _updates(records: Sequence[StepRecord], max_norm: float | None) -> list[Upda
                 used=record.used,
                 threshold=effective_threshold(record, max_norm),
                 clipped=clipped,
-                loss=getattr(record, "loss", None),
+                loss=record.loss,
                 share=sum(recent) / max(len(recent), 1),
             )
         )

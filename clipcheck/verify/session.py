@@ -71,6 +71,16 @@ class StepRecord:
     clip_scale: float = 1.0  # loss scale that the gradients still carried when they were clipped
     scale_in_threshold: bool = False  # the threshold was multiplied by the loss scale
     clips: tuple[ClipCall, ...] = ()  # the first few calls
+    loss: float | None = None  # sum of what the backwards behind the gradient differentiated, in true units
+    not_finite_tensors: int = 0  # of the raw gradient, with at least one element that is inf or NaN
+    not_finite_elements: int = 0
+    seconds: float | None = None  # since this optimizer's update before, by the clock; None at its first
+    observing: float | None = None  # seconds of those that the observer took, waiting for the device included
+
+    @property
+    def loss_not_finite(self) -> bool:
+        """Whether the forward pass gave inf or NaN already: no clipping can cure that."""
+        return self.loss is not None and not math.isfinite(self.loss)
 
     @property
     def when(self) -> str:
@@ -91,6 +101,7 @@ class Process:
     failures: tuple[str, ...] = ()  # of the observer
     stopped: bool = False  # by the step limit
     crash: str = ""  # uncaught exception
+    lines: frozenset[Place] | None = None  # that ran, of the files asked about; None: nobody counted them
 
 
 def to_line(event: str, payload: Mapping[str, Any]) -> str:
@@ -111,6 +122,7 @@ def read_process(lines: Iterable[str]) -> Process | None:
     records: list[StepRecord] = []
     failures: list[str] = []
     stopped, crash = False, ""
+    ran: set[Place] | None = None
     for line in lines:
         try:
             entry = json.loads(line)
@@ -119,6 +131,8 @@ def read_process(lines: Iterable[str]) -> Process | None:
                 records.append(record_of(entry))
             elif event == "start":
                 start = entry
+            elif event == "lines":
+                ran = (ran or set()) | {Place(str(entry["filename"]), int(row)) for row in entry["rows"]}
         except (ValueError, KeyError, TypeError) as error:
             if line.endswith("\n"):
                 failures.append(f"a line of the recording cannot be read ({error})")
@@ -140,6 +154,7 @@ def read_process(lines: Iterable[str]) -> Process | None:
         failures=tuple(failures),
         stopped=stopped,
         crash=crash,
+        lines=None if ran is None else frozenset(ran),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -53,6 +54,7 @@ class State:
     steps: int = 0  # taken or skipped, over all optimizers
     scale_asked: bool = False  # the code has asked a scaler for its scale since the last backward
     broken: bool = False
+    observing: float = 0.0  # seconds that the observer has taken so far
     _events: deque[tuple[int, ClipEvent]] = field(default_factory=lambda: deque(maxlen=2048))
     _event_count: int = 0
     _used_events: weakref.WeakKeyDictionary[Optimizer, int] = field(default_factory=weakref.WeakKeyDictionary)
@@ -60,12 +62,15 @@ class State:
     @contextmanager
     def careful(self) -> Iterator[None]:
         """Let no error of the observer reach the user's run: say so once, and watch no more."""
+        began = time.perf_counter()
         try:
             with torch.no_grad():
                 yield
         except Exception as error:
             self.broken = True
             self.sink.failure(f"the observer failed and stopped watching: {type(error).__name__}: {error}")
+        finally:
+            self.observing += time.perf_counter() - began
 
     @property
     def idle(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ class StepWatch:
         self._open: list[_OpenStep] = []
         self._taken: weakref.WeakKeyDictionary[Optimizer, int] = weakref.WeakKeyDictionary()
         self._stops = 0
+        # of each optimizer's last update: the clock, and what the observer had taken by then
+        self._clocks: weakref.WeakKeyDictionary[Optimizer, tuple[float, float]] = weakref.WeakKeyDictionary()
 
     def before(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Record the step, or wrap its closure so that every evaluation is recorded."""
@@ -131,6 +134,7 @@ class StepWatch:
 
     def _record(self, step: _OpenStep, *, skipped: bool = False) -> None:
         state = self._state
+        seconds, observing = self._since_last(step.optimizer)
         params = parameters_of(step.optimizer)
         found_inf = getattr(step.optimizer, "found_inf", None)
         if isinstance(found_inf, Tensor) and float(found_inf) > 0.0:
@@ -146,8 +150,17 @@ class StepWatch:
             grad_scale=_grad_scale(step.optimizer),
             loss_scale=self._last_scale(step.optimizer),
             skipped=skipped,
+            seconds=seconds,
+            observing=observing,
         )
         state.sink.step(measure(update))
+
+    def _since_last(self, optimizer: Optimizer) -> tuple[float | None, float | None]:
+        """Give the seconds since this optimizer's last update, and the observer's share of them."""
+        now, taken = time.perf_counter(), self._state.observing
+        then = self._clocks.get(optimizer)
+        self._clocks[optimizer] = now, taken
+        return (None, None) if then is None else (now - then[0], taken - then[1])
 
     @property
     def _over(self) -> bool:

@@ -44,7 +44,7 @@ def show(verification: Verification, console: Console, *, cwd: str | None = None
     for number, site in enumerate(verification.sites):
         where = row_of(site, cwd)[0]
         console.print(Text.assemble((where, "bold"), ": ", reason_of(site, cwd)))
-        series = series_of(verification.recorded, site.place, verification.max_norm)
+        series = series_of(verification.sessions, site.place, verification.max_norm)
         if series and number < _PLOTTED:
             console.print(_plot(series, console.width))
     for site in verification.sites:

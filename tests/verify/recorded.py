@@ -23,7 +23,7 @@ def verification(*processes: Process, **more: object) -> Verification:
     values = {
         "command": ("python", "train.py"),
         "sites": judge(processes),
-        "recorded": processes,
+        "sessions": processes,
         "steps": sum(len(process.records) for process in processes),
         "processes": len(processes),
     }

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from clipcheck.verify.page import to_html
 from clipcheck.verify.render import to_json
 from clipcheck.verify.series import DRAWN, series_of
 from clipcheck.verify.session import Place, Process, StepRecord
-from clipcheck.verify.verdicts import Verification
+from clipcheck.verify.verdicts import Verification, judge
 
 from .browsing import dump, looked_at
 from .recorded import record, usual, verification
@@ -101,11 +102,7 @@ def test_what_comes_from_the_project_is_text() -> None:
 
 
 def test_loss_is_drawn_where_it_was_recorded() -> None:
-    class WithLoss(StepRecord):
-        loss = 2.5
-
-    values = {name: getattr(record(1, 5.0), name) for name in StepRecord.__dataclass_fields__}
-    first = WithLoss(**values) if "loss" not in values else record(1, 5.0, loss=2.5)
+    first = record(1, 5.0, loss=2.5)
     html = to_html(verification(Process(1, records=(first,))), cwd="/tmp")
     assert re.findall(r"<h3>(.*?)</h3>", html) == ["Gradient norm", "Clipped share", "Loss"]
 
@@ -157,13 +154,16 @@ def test_evaluations_of_a_closure_share_their_step() -> None:
 
 def test_saved_json_gives_the_same_page() -> None:
     run = usual()
+    first = replace(run.sessions[0], lines=frozenset([Place("/tmp/train.py", 7)]), failures=("odd",))
+    run = replace(run, sessions=(first,), max_norm=2.0, sites=judge([first], max_norm=2.0))
     text = json.dumps(to_json(run), allow_nan=False)
     again = saved.from_json(json.loads(text))
     assert to_html(again, cwd="/tmp") == to_html(run, cwd="/tmp")
     assert to_json(again) == to_json(run)
+    assert again.sessions[0].lines == first.lines
 
 
-@pytest.mark.parametrize("other", [[], {}, {"sites": [], "recorded": [{}]}, "text", {"recorded": 3}])
+@pytest.mark.parametrize("other", [[], {}, {"sites": [], "sessions": [{}]}, "text", {"sessions": 3}])
 def test_other_json_is_refused(other: object) -> None:
     with pytest.raises(ValueError, match="not a recording"):
         saved.from_json(other)  # type: ignore[arg-type]
@@ -238,7 +238,7 @@ def test_in_a_browser(width: int, dark: bool, tmp_path: Path) -> None:
     place = Place("/tmp/" + "a_folder_with_a_rather_long_name/" * 4 + "train.py", 77)
     process = Process(2, rank=0, records=(record(1, 123456.789, place=place),))
     run = verification(
-        *run.recorded, process, command=("torchrun", "--nproc-per-node=2", "x" * 200), ended="exit status 1",
+        *run.sessions, process, command=("torchrun", "--nproc-per-node=2", "x" * 200), ended="exit status 1",
         crash="RuntimeError: " + "y" * 200,
     )  # fmt: skip
     seen = looked_at(to_html(run, cwd="/tmp"), tmp_path, width=width, dark=dark)
