@@ -127,7 +127,7 @@ def test_the_module_map_names_every_module_and_no_other():
 def test_the_public_names():
     import clipcheck
 
-    assert sorted(clipcheck.__all__) == ["__version__", "check", "fix"]
+    assert sorted(clipcheck.__all__) == ["__version__", "check", "fix", "watch"]
     import clipcheck.fixing  # a module must not take the place of the function
 
     assert callable(clipcheck.check)

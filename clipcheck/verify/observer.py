@@ -72,7 +72,7 @@ class Observer:
         """Know optimizers that were made before `install`; the gradients they have count as backward's."""
         for optimizer in optimizers:
             with self._state.careful():
-                self._state.optimizers.add(optimizer)
+                self._state.meet(optimizer)
                 self._state.tracks.look(parameters_of(optimizer), "backward", values=False)
 
     def uninstall(self) -> None:
@@ -94,7 +94,7 @@ class Observer:
         @functools.wraps(original)
         def init(optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
             original(optimizer, *args, **kwargs)
-            self._state.optimizers.add(optimizer)
+            self._state.meet(optimizer)
 
         return init
 

@@ -92,6 +92,11 @@ class State:
         """Give the parameters of all optimizers that are alive."""
         return [param for optimizer in list(self.optimizers) for param in parameters_of(optimizer)]
 
+    def meet(self, optimizer: Optimizer) -> None:
+        """Know an optimizer from now on; clip calls before it was made are none of its."""
+        self.optimizers.add(optimizer)
+        self._used_events.setdefault(optimizer, self._event_count)
+
     def add_event(self, event: ClipEvent) -> None:
         """Keep a clip call for the steps to come."""
         self._event_count += 1
