@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,19 +31,21 @@ def verify(
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
     asked: Orders | None = None,
+    quiet: bool = False,
 ) -> Verification:
     """Run `command` and judge its optimizer steps.
 
     Its output passes through. `known_sites` are lines (file, row from 1) that step by the static scan;
     `env` replaces the environment; after `timeout` seconds the command is ended, and what it did judged.
-    `asked` has more to ask of the processes (seed, overlay, stress); `max_steps` goes before its own.
+    `asked` has more to ask of the processes (seed, overlay, stress); `max_steps` goes before its own. With
+    `quiet`, what the command prints goes to standard error.
     """
     command = tuple(command)
     asked = replace(asked or Orders(), max_steps=max_steps)
     with scratch.folder() as directory:
         environment = child_environment(os.environ if env is None else env, directory, asked)
         try:
-            status, interrupted = _run(command, environment, cwd, timeout)
+            status, interrupted = _run(command, environment, cwd, timeout, quiet=quiet)
         except (OSError, ValueError, IndexError) as error:
             return Verification(command, not_run=_why_not(command, error))
         processes, seen_python = read_directory(directory)
@@ -90,10 +93,16 @@ def read_directory(directory: str | os.PathLike[str]) -> tuple[list[Process], bo
 
 
 def _run(
-    command: tuple[str, ...], env: dict[str, str], cwd: str | os.PathLike[str] | None, timeout: float | None
+    command: tuple[str, ...],
+    env: dict[str, str],
+    cwd: str | os.PathLike[str] | None,
+    timeout: float | None,
+    *,
+    quiet: bool,
 ) -> tuple[int, str]:
     """Run to the end; give the exit status, and why it was ended early if it was."""
-    with subprocess.Popen(command, env=env, cwd=cwd) as child:
+    stdout = sys.__stderr__ if quiet else None
+    with subprocess.Popen(command, env=env, cwd=cwd, stdout=stdout) as child:
         try:
             return child.wait(timeout), ""
         except subprocess.TimeoutExpired:
