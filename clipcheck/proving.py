@@ -176,14 +176,14 @@ def _trial(
     written = {Place(real, row) for row in changed.written_by(finding.fix.edits)}
     own = {
         record.place
-        for process in verification.recorded
+        for process in verification.sessions
         for record in process.records
         if any(clip.place in written for clip in record.clips)
     }
     places = _steps_of(finding, steps)
     sites = [site for place, site in by_place.items() if place in places or site.place in own]
     ran = _ran(written, verification)
-    if verification.recorded and any(process.failures for process in verification.recorded):
+    if verification.sessions and any(process.failures for process in verification.sessions):
         return Trial(finding, "not measurable", verification.problems[0], ran)
     if not sites or ran is False:
         what = "the line that the fix writes never ran" if sites else "the step never ran"
@@ -195,7 +195,7 @@ def _trial(
 
 
 def _ran(written: set[Place], verification: Verification) -> bool | None:
-    counted = [process.lines for process in verification.recorded if process.lines is not None]
+    counted = [process.lines for process in verification.sessions if process.lines is not None]
     return any(written & lines for lines in counted) if counted else None
 
 

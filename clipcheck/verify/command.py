@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .runner import DEFAULT_MAX_STEPS
+
+if TYPE_CHECKING:
+    from .verdicts import Verification
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command(
@@ -28,10 +36,24 @@ from .runner import DEFAULT_MAX_STEPS
     help="The threshold to hold the steps to, in place of the one the code gives.",
 )
 @click.option(
-    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the verdicts as JSON."
+    "--json", "json_file", type=_FILE, help="Write the verdicts, and all that was recorded, as JSON."
 )
-@click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
-def verify(max_steps: int, max_norm: float | None, json_file: Path | None, command: tuple[str, ...]) -> None:
+@click.option("--report", type=_FILE, help="Write a page (HTML, one file) with the verdicts and plots.")
+@click.option(
+    "--from-json",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    hidden=True,
+    help="Show what --json wrote; run nothing.",
+)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def verify(
+    max_steps: int,
+    max_norm: float | None,
+    json_file: Path | None,
+    report: Path | None,
+    from_json: Path | None,
+    command: tuple[str, ...],
+) -> None:
     """Run COMMAND (a training script, unchanged) and watch its gradients.
 
     For example: clipcheck verify -- python train.py --epochs 1
@@ -41,23 +63,81 @@ def verify(max_steps: int, max_norm: float | None, json_file: Path | None, comma
     that backward left, `used` the one that the step used.
 
     Exit status: 0 every step is confirmed to be clipped, 1 one is not (or did not run, or none was met),
-    2 the command could not be run, or the JSON not written. A command that crashes is named, and the steps
+    2 the command could not be run, or a file not written. A command that crashes is named, and the steps
     before the crash are judged.
     """
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise click.BadParameter(f"the folder of {json_file} does not exist", param_hint="--json")
-    from .render import to_json, to_text
-    from .runner import verify as run
+    _check_targets(json_file, report)
+    if from_json is not None:
+        verification = _saved(from_json, command)
+    elif command:
+        from .runner import verify as run
 
-    verification = run(command, max_steps=max_steps, max_norm=max_norm, known_sites=_known_sites(command))
-    click.echo(to_text(verification), nl=False, err=bool(verification.not_run))
-    if json_file is not None:
-        try:
-            json_file.write_text(json.dumps(to_json(verification), indent=2) + "\n", encoding="utf-8")
-        except OSError as error:
-            click.echo(f"error: {json_file} cannot be written: {error.strerror or error}", err=True)
-            sys.exit(2)
-    sys.exit(verification.exit_code)
+        verification = run(command, max_steps=max_steps, max_norm=max_norm, known_sites=_known_sites(command))
+    else:
+        raise click.UsageError("Missing argument 'COMMAND...'.")
+    _show(verification)
+    targets = ((json_file, _json), (report, _page))
+    written = [path is None or _write(path, make, verification) for path, make in targets]
+    sys.exit(verification.exit_code if all(written) else 2)
+
+
+def _check_targets(json_file: Path | None, report: Path | None) -> None:
+    """Refuse what would fail after the run, before it."""
+    for option, path in (("--json", json_file), ("--report", report)):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise click.BadParameter(f"the folder of {path} does not exist", param_hint=option)
+    if report is not None:
+        absent = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
+        if absent:
+            raise click.UsageError(f"--report needs {absent[0]}: pip install 'clipcheck[report]'")
+
+
+def _saved(path: Path, command: tuple[str, ...]) -> Verification:
+    from .saved import from_json
+
+    if command:
+        raise click.UsageError("--from-json shows a recording: there is no command to run")
+    try:
+        return from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{path}: {error}", param_hint="--from-json") from error
+
+
+def _show(verification: Verification) -> None:
+    """Show it to whom standard output belongs: people at a terminal, or a program."""
+    from .render import to_text
+
+    if sys.stdout.isatty() and not verification.not_run:
+        from rich.console import Console
+
+        from .terminal import show
+
+        show(verification, Console())
+    else:
+        click.echo(to_text(verification), nl=False, err=bool(verification.not_run))
+
+
+def _json(verification: Verification) -> str:
+    from .render import to_json
+
+    return json.dumps(to_json(verification), indent=2) + "\n"
+
+
+def _page(verification: Verification) -> str:
+    from clipcheck.version import __version__
+
+    from .page import to_html
+
+    return to_html(verification, version=__version__)
+
+
+def _write(path: Path, make: Callable[[Verification], str], verification: Verification) -> bool:
+    try:
+        path.write_text(make(verification), encoding="utf-8")
+    except OSError as error:
+        click.echo(f"error: {path} cannot be written: {error.strerror or error}", err=True)
+        return False
+    return True
 
 
 def _known_sites(command: tuple[str, ...]) -> list[tuple[str, int]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -24,7 +24,7 @@ from .clips import ClipWatch
 from .losses import loss_of
 from .patches import Patches
 from .scaler import ScalerWatch
-from .state import Sink, State
+from .state import Sink, State, parameters_of
 from .steps import StepWatch, StopRun
 
 __all__ = ["Observer", "Sink", "StopRun"]
@@ -67,6 +67,13 @@ class Observer:
         except BaseException:
             self.uninstall()
             raise
+
+    def adopt(self, optimizers: Iterable[Any]) -> None:
+        """Know optimizers that were made before `install`; the gradients they have count as backward's."""
+        for optimizer in optimizers:
+            with self._state.careful():
+                self._state.optimizers.add(optimizer)
+                self._state.tracks.look(parameters_of(optimizer), "backward", values=False)
 
     def uninstall(self) -> None:
         """Put back everything that `install` replaced."""

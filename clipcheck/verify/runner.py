@@ -64,7 +64,7 @@ def verify(
         steps=steps,
         processes=sum(bool(process.records) for process in processes),
         max_norm=max_norm,
-        recorded=tuple(processes),
+        sessions=tuple(processes),
     )
 
 

@@ -128,7 +128,7 @@ def read_process(lines: Iterable[str]) -> Process | None:
             entry = json.loads(line)
             event = entry.pop("event")
             if event == "step":
-                records.append(_record(entry))
+                records.append(record_of(entry))
             elif event == "start":
                 start = entry
             elif event == "lines":
@@ -158,7 +158,8 @@ def read_process(lines: Iterable[str]) -> Process | None:
     )
 
 
-def _record(entry: dict[str, Any]) -> StepRecord:
+def record_of(entry: Mapping[str, Any]) -> StepRecord:
+    """Give the record back from what `record_payload` made of it. Raises KeyError or TypeError if it can't."""
     values = {key: _decode(value) for key, value in entry.items()}
     values["place"] = Place(*values["place"])
     values["dtypes"] = tuple(values["dtypes"])

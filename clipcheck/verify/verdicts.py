@@ -72,7 +72,7 @@ class Verification:
     steps: int = 0  # observed, over all processes
     processes: int = 0
     max_norm: float | None = None  # the threshold asked for, in place of the code's
-    recorded: tuple[Process, ...] = ()  # what the verdicts were drawn from
+    sessions: tuple[Process, ...] = ()  # the recordings that this was judged from
 
     @property
     def exit_code(self) -> int:

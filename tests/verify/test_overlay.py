@@ -204,7 +204,7 @@ def test_test_file_itself_is_served_to_pytest(tmp_path: Path, monkeypatch: pytes
 
 
 def test_lines_that_ran_are_told(tmp_path: Path) -> None:
-    (process,) = run(tmp_path, COMMANDS["script"], lines=True).recorded
+    (process,) = run(tmp_path, COMMANDS["script"], lines=True).sessions
     assert process.lines is not None
     name = os.path.realpath(tmp_path / "train.py")
     rows = {place.row for place in process.lines if place.filename == name}
@@ -216,7 +216,7 @@ def test_lines_are_told_by_a_run_that_is_stopped(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(LOOP)
     overlay = {os.path.realpath(tmp_path / "train.py"): CLIPPED.encode()}
     result = verify(COMMANDS["script"], cwd=tmp_path, max_steps=1, asked=Orders(overlay=overlay, lines=True))
-    lines = result.recorded[0].lines
+    lines = result.sessions[0].lines
     assert lines is not None
     assert result.stopped
     assert CLIPPED.splitlines().index("        optimizer.step()") + 1 in {place.row for place in lines}
@@ -228,7 +228,7 @@ def test_same_seed_gives_the_same_run(tmp_path: Path) -> None:
         "import numpy\nimport random\nprint(random.random(), list({'a', 'b', 'c'}))\n" + script
     )
     losses = [
-        [record.loss for record in verify(COMMANDS["script"], cwd=tmp_path, asked=Orders(seed=seed)).recorded[0].records]
+        [record.loss for record in verify(COMMANDS["script"], cwd=tmp_path, asked=Orders(seed=seed)).sessions[0].records]
         for seed in (1, 1, 2)
     ]  # fmt: skip
     assert losses[0] == losses[1]
