@@ -32,12 +32,18 @@ def check(paths: Sequence[str | Path], **settings: Any) -> Report:
 def fix(paths: Sequence[str | Path], **settings: Any) -> FixOutcome:
     """Write the safe fixes under the paths (`unsafe_fixes=True`: all of them), and return what was done.
 
-    `settings` and errors are those of `check`.
+    `settings` and errors are those of `check`. With `verify="python train.py"` only the fixes that the command
+    confirms are written, each tried before anything is.
     """
+    places, asked = _asked(paths, settings)
+    if asked.verify is not None:
+        from clipcheck import proving
+
+        return proving.apply(places, asked)[0]
     from clipcheck.fixing import apply
     from clipcheck.pipeline import run
 
-    return apply(*_asked(paths, settings), run)
+    return apply(places, asked, run)
 
 
 def watch(max_norm: float | None = None) -> Watch:
