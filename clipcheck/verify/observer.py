@@ -63,6 +63,7 @@ class Observer:
             self._patches.replace(Optimizer, "__init__", self._wrap_optimizer_init)
             self._patches.replace(torch.autograd, "backward", self._wrap_backward)
             self._clips.install(self._patches)
+            self._clips.install_sharded(self._patches)
             self._scaler.install(self._patches)
         except BaseException:
             self.uninstall()
@@ -95,6 +96,7 @@ class Observer:
         def init(optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
             original(optimizer, *args, **kwargs)
             self._state.meet(optimizer)
+            self._clips.install_sharded(self._patches)
 
         return init
 

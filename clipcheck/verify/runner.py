@@ -12,6 +12,7 @@ from pathlib import Path
 
 from . import orders, scratch
 from .bootstrap import DIRECTORY, SEEN
+from .joining import joined
 from .orders import Orders
 from .session import Process, read_process
 from .verdicts import Verification, judge
@@ -49,6 +50,7 @@ def verify(
         except (OSError, ValueError, IndexError) as error:
             return Verification(command, not_run=_why_not(command, error))
         processes, seen_python = read_directory(directory)
+    processes = joined(processes)
     steps = sum(len(process.records) for process in processes)
     return Verification(
         command=command,

@@ -65,7 +65,10 @@ class StepRecord:
     cosine: float | None = None  # between raw and used; None where not sampled
     modified: Modified = "no"  # by code that the observer does not know
     hooked: bool = False  # gradient hooks on parameters: they act inside backward, unseen
-    sharded: bool = False  # the process holds only a part of each gradient
+    sharded: bool = False  # the process holds only a part of each gradient: its norms are shares (shards.py)
+    world: int = 1  # processes whose shares add up to the whole; 0: not known
+    joined: bool = False  # the norms are those of the whole
+    clip_reported: float | None = None  # what a clip of sharded gradients says the norm was
     skipped: bool = False  # the scaler skipped the step
     loss_scale: float | None = None
     clip_scale: float = 1.0  # loss scale that the gradients still carried when they were clipped

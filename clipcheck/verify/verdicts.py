@@ -92,8 +92,10 @@ def judge_step(record: StepRecord, max_norm: float | None = None) -> StepVerdict
         return StepVerdict(None, "the loss scaler skipped the step")
     if record.updated == 0:
         return StepVerdict(None, "no parameter had a gradient")
-    if record.sharded:
-        return StepVerdict("not measurable", "each process holds only a part of the gradients")
+    if record.sharded and not record.joined:
+        return StepVerdict(
+            "not measurable", "each process holds a part of the gradients, and they don't add up to a whole"
+        )
     if record.covered == 0:
         return _judge_bare(record)
     fault = _fault_of_structure(record)
