@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -51,6 +52,9 @@ class ClipWatch:
             if state.idle or state.depths.clip:
                 return original(*args, **kwargs)
             args, kwargs, tensors = _materialised(args, kwargs)
+            if state.unclipped:
+                asked = dict(zip(positions, args, strict=False)) | kwargs
+                return _measured(tensors, asked.get("norm_type", 2.0)) if "norm_type" in positions else None
             given = {**dict(zip(positions, args, strict=False)), **kwargs}
             before: tuple[ClipEvent, list[Sighting]] | None = None
             threshold = _number(given.get(positions[1]))
@@ -58,10 +62,12 @@ class ClipWatch:
                 with state.careful():
                     before = self._before(tensors, kind, threshold, given)
             state.depths.clip += 1
+            began = time.perf_counter()
             try:
                 result = original(*args, **kwargs)
             finally:
                 state.depths.clip -= 1
+                state.clipping += time.perf_counter() - began
             if before is not None and not state.broken:
                 with state.careful():
                     self._after(*before, result)
@@ -109,6 +115,14 @@ class ClipWatch:
         if isinstance(result, Tensor) and result.numel() == 1:
             event.reported = float(result)
         self._state.add_event(event)
+
+
+def _measured(tensors: Sequence[Tensor], norm_type: Any) -> Tensor:
+    """Give what a clip returns, the norm of all gradients, and leave them as they are."""
+    gradients = [tensor.grad for tensor in tensors if tensor.grad is not None]
+    with torch.no_grad():
+        values = norms.values_of(norms.norms(gradients, float(norm_type)))
+    return torch.tensor(norms.total(values, float(norm_type)))
 
 
 def _number(threshold: Any) -> float | None:

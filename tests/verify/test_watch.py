@@ -19,7 +19,6 @@ from clipcheck.verify.watch import Watch
 
 from .watching import batches, loss_of, model
 
-
 optimizers = importlib.import_module("torch.optim.optimizer")  # torch.optim deletes the name
 
 
