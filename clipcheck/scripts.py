@@ -11,9 +11,10 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from clipcheck import config, facts, pipeline, traverse
+from clipcheck import config, facts, fixing, pipeline, traverse
 from clipcheck.discover import common_folder
-from clipcheck.findings import Site
+from clipcheck.findings import RISKS, Site
+from clipcheck.fixing import Plan
 from clipcheck.flow.records import Step
 from clipcheck.project import Project
 
@@ -35,6 +36,39 @@ def step_sites(command: Sequence[str], folder: Path | None = None) -> list[tuple
         if filename in files
     }
     return sorted(steps)
+
+
+def families(command: Sequence[str], folder: Path | None = None) -> dict[Line, str]:
+    """Return what is trained at each line at which the script of `command` steps: a family of models."""
+    script = script_of(command, folder or Path.cwd())
+    if script is None:
+        return {}
+    scanned = pipeline.scan([script], config.load(common_folder([script])))
+    found: dict[Line, str] = {}
+    for site, step in scanned.sightings.steps.items():
+        assessed = [scanned.context.assess(context) for context in step.contexts]
+        worst = max(assessed, key=lambda one: RISKS.index(one.risk), default=None)
+        for filename, row in _met_at(site, step):
+            if worst is not None:
+                found[os.path.realpath(filename), row] = worst.family
+    return found
+
+
+def fixes_for(
+    command: Sequence[str], folder: Path | None = None, *, unsafe: bool = False, max_norm: float | None = None
+) -> Plan:
+    """Return what `--fix` would do to the files that the script of `command` leads to, in memory.
+
+    A command that names no script here leads to the whole folder.
+    """
+    folder = folder or Path.cwd()
+    script = script_of(command, folder)
+    wishes = {"unsafe_fixes": unsafe or None, "max_norm": max_norm}
+    paths = [folder]
+    if script is not None:
+        scanned = pipeline.scan([script], config.load(common_folder([script]), None, wishes))
+        paths = [Path(name) for name in _imported(scanned.project, os.path.abspath(script))]
+    return fixing.plan(paths, config.load(common_folder(paths), None, wishes), pipeline.run)
 
 
 def steps_by_statement(scanned: pipeline.Scan) -> Steps:

@@ -101,7 +101,7 @@ def _watch(torch: ModuleType, sink: LineFile, asked: orders.Orders) -> None:
     try:
         from .observer import Observer
 
-        Observer(sink, max_steps=asked.max_steps).install()
+        Observer(sink, max_steps=asked.max_steps, stress=asked.stress, unclipped=asked.unclipped).install()
     except Exception as error:
         sink.failure(f"the observer could not be installed: {type(error).__name__}: {error}")
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import time
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -55,6 +56,9 @@ class ClipWatch:
             if state.idle or state.depths.clip:
                 return original(*args, **kwargs)
             args, kwargs, tensors = _materialised(args, kwargs)
+            if state.unclipped:
+                asked = dict(zip(positions, args, strict=False)) | kwargs
+                return _measured(tensors, asked.get("norm_type", 2.0)) if "norm_type" in positions else None
             given = {**dict(zip(positions, args, strict=False)), **kwargs}
             return self._watched(lambda: original(*args, **kwargs), tensors, kind, given, positions[1])
 
@@ -78,6 +82,8 @@ class ClipWatch:
                 return original(module, *args, **kwargs)
             given = {**dict(zip(("max_norm", "norm_type"), args, strict=False)), **kwargs}
             tensors = list(module.parameters())
+            if state.unclipped:
+                return _measured(tensors, given.get("norm_type", 2.0))
             return self._watched(
                 lambda: original(module, *args, **kwargs), tensors, "norm", given, "max_norm"
             )
@@ -99,10 +105,12 @@ class ClipWatch:
             with state.careful():
                 before = self._before(tensors, kind, threshold, given)
         state.depths.clip += 1
+        began = time.perf_counter()
         try:
             result = call()
         finally:
             state.depths.clip -= 1
+            state.clipping += time.perf_counter() - began
         if before is not None and not state.broken:
             with state.careful():
                 self._after(*before, result)
@@ -149,6 +157,14 @@ class ClipWatch:
         if isinstance(result, Tensor) and result.numel() == 1:
             event.reported = value_of(result)
         self._state.add_event(event)
+
+
+def _measured(tensors: Sequence[Tensor], norm_type: Any) -> Tensor:
+    """Give what a clip returns, the norm of all gradients, and leave them as they are."""
+    gradients = [tensor.grad for tensor in tensors if tensor.grad is not None]
+    with torch.no_grad():
+        values = norms.values_of(norms.norms(gradients, float(norm_type)))
+    return torch.tensor(total(values, float(norm_type)))
 
 
 def _number(threshold: Any) -> float | None:

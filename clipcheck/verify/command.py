@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .extras import Extras, advised, extras_json, extras_lines, run_twice
 from .runner import DEFAULT_MAX_STEPS
+from .twice import Fixed, Runs
 
 if TYPE_CHECKING:
     from .verdicts import Verification
@@ -36,6 +39,21 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="The threshold to hold the steps to, in place of the one the code gives.",
 )
 @click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    help="Seed random, numpy and torch before the command's own code.  [0 with --compare and --stress]",
+)
+@click.option(
+    "--compare", is_flag=True, help="Run the files as they are, and as --fix would make them, and compare."
+)
+@click.option(
+    "--stress",
+    type=click.FloatRange(min=1.0, min_open=True),
+    metavar="FACTOR",
+    help="Make gradients FACTOR times larger at every step, without clipping and with it, to see what breaks.",
+)
+@click.option("--unsafe-fixes", is_flag=True, help="Take the unsafe fixes as well, in what is compared.")
+@click.option(
     "--json", "json_file", type=_FILE, help="Write the verdicts, and all that was recorded, as JSON."
 )
 @click.option("--report", type=_FILE, help="Write a page (HTML, one file) with the verdicts and plots.")
@@ -49,6 +67,10 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 def verify(
     max_steps: int,
     max_norm: float | None,
+    seed: int | None,
+    compare: bool,
+    stress: float | None,
+    unsafe_fixes: bool,
     json_file: Path | None,
     report: Path | None,
     from_json: Path | None,
@@ -67,16 +89,24 @@ def verify(
     before the crash are judged.
     """
     _check_targets(json_file, report)
+    extras = Extras()
     if from_json is not None:
         verification = _saved(from_json, command)
-    elif command:
-        from .runner import verify as run
-
-        verification = run(command, max_steps=max_steps, max_norm=max_norm, known_sites=_known_sites(command))
-    else:
+    elif not command:
         raise click.UsageError("Missing argument 'COMMAND...'.")
+    elif compare or stress is not None:
+        runs = Runs(command, max_steps, max_norm, seed or 0, _known_sites(command))
+        verification, extras = run_twice(
+            runs, _fixed(command, unsafe_fixes, max_norm), stress, compare=compare
+        )
+    else:
+        verification = Runs(command, max_steps, max_norm, seed, _known_sites(command)).once()
+    extras = advised(extras, verification, {} if from_json is not None else _families(command, extras))
     _show(verification)
-    targets = ((json_file, _json), (report, _page))
+    click.echo(
+        "".join(f"{line}\n" for line in extras_lines(extras)), nl=False, err=bool(verification.not_run)
+    )
+    targets = ((json_file, lambda it: _json(it, extras)), (report, lambda it: _page(it, extras)))
     written = [path is None or _write(path, make, verification) for path, make in targets]
     sys.exit(verification.exit_code if all(written) else 2)
 
@@ -117,18 +147,18 @@ def _show(verification: Verification) -> None:
         click.echo(to_text(verification), nl=False, err=bool(verification.not_run))
 
 
-def _json(verification: Verification) -> str:
+def _json(verification: Verification, extras: Extras) -> str:
     from .render import to_json
 
-    return json.dumps(to_json(verification), indent=2) + "\n"
+    return json.dumps({**to_json(verification), **extras_json(extras)}, indent=2) + "\n"
 
 
-def _page(verification: Verification) -> str:
+def _page(verification: Verification, extras: Extras) -> str:
     from clipcheck.version import __version__
 
     from .page import to_html
 
-    return to_html(verification, version=__version__)
+    return to_html(verification, version=__version__, beside=extras_lines(extras))
 
 
 def _write(path: Path, make: Callable[[Verification], str], verification: Verification) -> bool:
@@ -138,6 +168,36 @@ def _write(path: Path, make: Callable[[Verification], str], verification: Verifi
         click.echo(f"error: {path} cannot be written: {error.strerror or error}", err=True)
         return False
     return True
+
+
+def _fixed(command: tuple[str, ...], unsafe: bool, max_norm: float | None) -> Fixed:
+    """What `--fix` would make of the files that the command leads to."""
+    from clipcheck.config import UserError
+    from clipcheck.scripts import fixes_for
+
+    try:
+        planned = fixes_for(command, unsafe=unsafe, max_norm=max_norm)
+    except (UserError, OSError) as error:
+        raise click.ClickException(f"the fixes cannot be made: {error}") from error
+    return Fixed(
+        {
+            os.path.realpath(change.filename): (
+                change.source.text, change.text, change.source.encode(change.text)
+            )
+            for change in planned.changes
+        }
+    )  # fmt: skip
+
+
+def _families(command: tuple[str, ...], extras: Extras) -> dict[tuple[str, int], str]:
+    """What is trained at each line that steps, as far as the scan knows, by the rows of the run."""
+    try:
+        from clipcheck.scripts import families
+
+        known = families(command)
+    except Exception:  # the note is given by _known_sites
+        return {}
+    return dict(zip(extras.fixed.moved(list(known)), known.values(), strict=True))
 
 
 def _known_sites(command: tuple[str, ...]) -> list[tuple[str, int]]:

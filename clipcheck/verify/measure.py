@@ -34,6 +34,8 @@ class Update:
     skipped: bool
     seconds: float | None = None  # since this optimizer's update before
     observing: float | None = None
+    clipping: float | None = None
+    stress: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,8 @@ def measure(update: Update) -> StepRecord:
         not_finite_elements=sum(bad),
         seconds=update.seconds,
         observing=update.observing,
+        clipping=update.clipping,
+        stress=update.stress,
     )
 
 

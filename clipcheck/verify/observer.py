@@ -26,6 +26,7 @@ from .patches import Patches
 from .scaler import ScalerWatch
 from .state import Sink, State, parameters_of
 from .steps import StepWatch, StopRun
+from .stress import scale_at, start_of
 
 __all__ = ["Observer", "Sink", "StopRun"]
 
@@ -38,12 +39,22 @@ def leave() -> None:
 
 
 class Observer:
-    """Records every optimizer step of this process to `sink`, up to `max_steps` of them (None: all)."""
+    """Records every optimizer step of this process to `sink`, up to `max_steps` of them (None: all).
+
+    Two orders change the run, for comparison: `stress` makes gradients larger by this factor after every
+    step, `unclipped` keeps the clip functions from clipping.
+    """
 
     def __init__(
-        self, sink: Sink, *, max_steps: int | None = None, give_up: Callable[[], None] = leave
+        self,
+        sink: Sink,
+        *,
+        max_steps: int | None = None,
+        give_up: Callable[[], None] = leave,
+        stress: float | None = None,
+        unclipped: bool = False,
     ) -> None:
-        self._state = State(sink)
+        self._state = State(sink, stress=stress, unclipped=unclipped)
         self._patches = Patches()
         self._handles: list[Any] = []
         self._clips = ClipWatch(self._state)
@@ -110,6 +121,10 @@ class Observer:
                 return
             with state.careful():
                 state.tracks.before_backward(state.known_parameters())
+            roots = args[0] if args else kwargs.get("tensors")
+            if state.stress is not None:
+                state.scale = scale_at(state.stress, state.steps)
+                args = start_of(args, kwargs, state.scale)
             state.depths.backward += 1
             try:
                 original(*args, **kwargs)
@@ -117,7 +132,6 @@ class Observer:
                 state.depths.backward -= 1
             if not state.broken:
                 with state.careful():
-                    roots = args[0] if args else kwargs.get("tensors")
                     loss = loss_of(roots, self._scaler.scale_of(roots))
                     state.tracks.look(state.known_parameters(), "backward", values=False, loss=loss)
                     state.scale_asked = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,12 @@ from .verdicts import SiteVerdict, Verification
 _TEMPLATE = Path(__file__).with_name("page.html")
 
 
-def to_html(verification: Verification, *, version: str = "", cwd: str | None = None) -> str:
+def to_html(
+    verification: Verification, *, version: str = "", cwd: str | None = None, beside: Sequence[str] = ()
+) -> str:
     """Give the page. Places are shown relative to `cwd`; `version` is clipcheck's.
+
+    `beside` are lines of text to show under the verdicts: a comparison, a stress, advice.
 
     Raises `missing.MissingLibrary` if jinja2 or matplotlib is not there.
     """
@@ -40,6 +45,7 @@ def to_html(verification: Verification, *, version: str = "", cwd: str | None = 
             headings=HEADINGS,
             left=LEFT,
             sites=[_site(site, number, verification, cwd) for number, site in enumerate(verification.sites)],
+            beside="\n".join(beside).strip(),
             version=version,
             torch=", ".join(versions),
         )

@@ -109,7 +109,7 @@ def _plain(value: Any) -> Any:
 def row_of(site: SiteVerdict, cwd: str) -> tuple[str, ...]:
     """Give the cells of a site's row, under HEADINGS."""
     shown = site.shown
-    where = f"{_short(site.place.filename, cwd)}:{site.place.row}"
+    where = f"{short(site.place.filename, cwd)}:{site.place.row}"
     if shown is None:
         return (where, site.word, *["-"] * 7)
     share = site.clipped_share
@@ -148,7 +148,7 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
 
 def notes_of(site: SiteVerdict, cwd: str) -> list[str]:
     """Give what else is worth knowing of a site, a sentence each."""
-    where = f"{_short(site.place.filename, cwd)}:{site.place.row}"
+    where = f"{short(site.place.filename, cwd)}:{site.place.row}"
     notes = []
     if site.skipped:
         notes.append(f"{where}: the loss scaler skipped {_count(site.skipped, 'step')}")
@@ -186,7 +186,8 @@ def extent_of(verification: Verification) -> str:
     return extent + ")"
 
 
-def _short(filename: str, cwd: str) -> str:
+def short(filename: str, cwd: str) -> str:
+    """Give a path as people write it, where it is below `cwd`."""
     if filename.startswith("<"):
         return filename
     relative = os.path.relpath(filename, os.path.realpath(cwd))

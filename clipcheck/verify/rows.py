@@ -35,6 +35,10 @@ class RowMap:
         """Give the row that a row of the new text was; None for one that is new."""
         return self._old.get(row)
 
+    def fixed(self, row: int) -> int | None:
+        """Give the row of the new text that a row of the old one has become; None where it is gone."""
+        return next((now for now, was in self._old.items() if was == row), None)
+
     def new_for(self, rows: range) -> Iterator[int]:
         """Yield the new rows that stand at the place of some old ones: changed there, or put before or after."""
         for was, now in self.changed:

@@ -78,6 +78,10 @@ class StepRecord:
     not_finite_tensors: int = 0  # of the raw gradient, with at least one element that is inf or NaN
     not_finite_elements: int = 0
     seconds: float | None = None  # since this optimizer's update before, by the clock; None at its first
+    clipping: float | None = (
+        None  # seconds of those in clip functions (of the host, where a device runs behind)
+    )
+    stress: float = 1.0  # what backward was made larger by, on purpose; every norm here has it, the loss not
     observing: float | None = None  # seconds of those that the observer took, waiting for the device included
 
     @property

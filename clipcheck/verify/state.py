@@ -51,10 +51,14 @@ class State:
     tracks: Tracks = field(default_factory=Tracks)
     optimizers: weakref.WeakSet[Optimizer] = field(default_factory=weakref.WeakSet)
     depths: Depths = field(default_factory=Depths)
+    stress: float | None = None  # factor, by which backward starts larger after every step
+    unclipped: bool = False  # clip functions measure, and change nothing
     steps: int = 0  # taken or skipped, over all optimizers
+    scale: float = 1.0  # by which the last backward started larger
     scale_asked: bool = False  # the code has asked a scaler for its scale since the last backward
     broken: bool = False
     observing: float = 0.0  # seconds that the observer has taken so far
+    clipping: float = 0.0  # seconds that clip functions have
     _events: deque[tuple[int, ClipEvent]] = field(default_factory=lambda: deque(maxlen=2048))
     _event_count: int = 0
     _used_events: weakref.WeakKeyDictionary[Optimizer, int] = field(default_factory=weakref.WeakKeyDictionary)

@@ -14,12 +14,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from .missing import needed
-from .session import Process, StepRecord
+from .session import Place, Process, StepRecord
 from .verdicts import SiteVerdict, Verification, Word, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .advice import Advice
     from .observer import Observer
 
 
@@ -79,6 +80,16 @@ class Watch:
         if "not measurable" in words or (words and self.failures):
             return "not measurable"
         return "confirmed" if words else "not reached"
+
+    @property
+    def advice(self) -> dict[Place, Advice]:
+        """What threshold to try, for each line that stepped, from the norms seen so far."""
+        from .advice import advise
+
+        by_place: dict[Place, list[StepRecord]] = {}
+        for record in self.steps:
+            by_place.setdefault(record.place, []).append(record)
+        return {place: advise(some, max_norm=self._max_norm) for place, some in by_place.items()}
 
     @property
     def verification(self) -> Verification:

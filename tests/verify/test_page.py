@@ -101,6 +101,12 @@ def test_what_comes_from_the_project_is_text() -> None:
     assert not [name for _, attributes in Tags(html).seen for name in attributes if name.startswith("on")]
 
 
+def test_lines_beside_the_verdicts_are_text() -> None:
+    html = to_html(usual(), cwd="/tmp", beside=["", "advice: <b>", "x" * 300])
+    assert "<pre>advice: &lt;b&gt;\n" in html
+    assert "<pre>" not in to_html(usual(), cwd="/tmp")
+
+
 def test_loss_is_drawn_where_it_was_recorded() -> None:
     first = record(1, 5.0, loss=2.5)
     html = to_html(verification(Process(1, records=(first,))), cwd="/tmp")
@@ -241,7 +247,7 @@ def test_in_a_browser(width: int, dark: bool, tmp_path: Path) -> None:
         *run.sessions, process, command=("torchrun", "--nproc-per-node=2", "x" * 200), ended="exit status 1",
         crash="RuntimeError: " + "y" * 200,
     )  # fmt: skip
-    seen = looked_at(to_html(run, cwd="/tmp"), tmp_path, width=width, dark=dark)
+    seen = looked_at(to_html(run, cwd="/tmp", beside=["z" * 200]), tmp_path, width=width, dark=dark)
     assert seen["width"] == width
     assert seen["scrolls"] <= width, "the page scrolls sideways"
     assert seen["tooWide"] == []

@@ -191,6 +191,16 @@ def test_a_failure_of_the_observer_confirms_nothing(monkeypatch: pytest.MonkeyPa
     assert "ZeroDivisionError" in run.failures[0]
 
 
+def test_it_advises_a_threshold() -> None:
+    train = trainer(count=10)
+    with clipcheck.watch() as run:
+        train()
+    ((place, advice),) = run.advice.items()
+    assert place == run.sites[0].place
+    assert (advice.current, advice.clipped_share) == (1.0, 1.0)
+    assert advice.largest == max(record.raw for record in run.steps)
+
+
 def test_its_verification_has_a_page() -> None:
     train = trainer()
     with clipcheck.watch() as run:
