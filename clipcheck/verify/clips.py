@@ -19,7 +19,7 @@ from .session import ClipKind
 from .shards import shares, value_of
 from .state import State
 from .totals import total
-from .tracks import ClipEvent, Sighting
+from .tracks import ClipEvent, Sighting, read
 
 # function of torch.nn.utils: kind of clip, its arguments by position
 _FUNCTIONS: dict[str, tuple[ClipKind, tuple[str, ...]]] = {
@@ -124,8 +124,8 @@ class ClipWatch:
         seen = state.look(tensors, values=True)
         if norm_type != 2.0:
             for sighting, norm in zip(seen, norms.norms([s.grad for s in seen], norm_type), strict=True):
-                sighting.norm = norm
-        values = norms.values_of([s.norm for s in seen if s.norm is not None])
+                sighting.norm, sighting.value = norm, None
+        values = read(seen)
         scales = [s.track.scale for s in seen]
         factors, _ = shares(seen, norm_type)
         parts = [v / scale * f for v, scale, f in zip(values, scales, factors, strict=True)]

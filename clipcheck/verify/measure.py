@@ -121,15 +121,17 @@ def measure(update: Update) -> StepRecord:
 
 def _read(update: Update, norm_type: float) -> _Reading:
     """Read what was used, what backward had left and the loss, waiting for the device once."""
-    if norm_type == 2.0:
-        scalars = [s.norm for s in update.seen if s.norm is not None]
-    else:
-        scalars = norms.norms([s.grad for s in update.seen], norm_type)
+    known = [s.value for s in update.seen if s.value is not None]
+    scalars: list[Tensor] = []
+    if norm_type != 2.0:
+        known, scalars = [], norms.norms([s.grad for s in update.seen], norm_type)
+    elif len(known) < len(update.seen):
+        known, scalars = [], [s.norm for s in update.seen if s.norm is not None]
     kept = [_raw(sighting) for sighting in update.seen]
     behind = losses.behind_all(update.seen)
     parts = [loss.value for loss in behind if loss.value is not None]
     values = iter(norms.values_of([*scalars, *(norm for norm in kept if norm is not None), *parts]))
-    used = [next(values) / update.grad_scale for _ in scalars]
+    used = [value / update.grad_scale for value in known or [next(values) for _ in scalars]]
     raw = [value if norm is None else next(values) for value, norm in zip(used, kept, strict=True)]
     return _Reading(used, raw, losses.total(behind, values))
 

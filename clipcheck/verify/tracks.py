@@ -114,6 +114,13 @@ class Sighting:
     grad: Tensor
     track: Track
     norm: Tensor | None = None  # 0-dim, on the gradient's device
+    value: float | None = None  # of `norm`, where it has been read
+
+
+def read(seen: Sequence[Sighting]) -> list[float]:
+    """Give the norms as numbers, waiting for the device only where they have not been read yet."""
+    known = [s.value for s in seen if s.value is not None]
+    return known if len(known) == len(seen) else norms.values_of([s.norm for s in seen if s.norm is not None])
 
 
 @dataclass(slots=True)
@@ -175,11 +182,15 @@ class Tracks:
 
     def _blame_code(self, measured: Sequence[Sighting], changed: set[int]) -> None:
         """Mark what unknown code has changed; a gradient that it set to zero counts as emptied."""
-        now = norms.values_of([s.norm for s in measured if s.norm is not None])
+        now = [s.norm for s in measured if s.norm is not None]
         kept = [s.track.norm for s in measured]
-        before = iter(norms.values_of([norm for norm in kept if norm is not None]))
-        for sighting, value, old in zip(measured, now, kept, strict=True):
-            expected = next(before) if old is not None else None
+        values = iter(norms.values_of([*now, *(norm for norm in kept if norm is not None)]))  # one wait
+        for sighting in measured:
+            sighting.value = next(values)
+        for sighting, old in zip(measured, kept, strict=True):
+            value = sighting.value
+            assert value is not None
+            expected = next(values) if old is not None else None
             differs = expected is not None and not _same(value, expected)
             if id(sighting) not in changed and not differs:
                 continue
