@@ -182,7 +182,7 @@ def _trial(
     }
     places = _steps_of(finding, steps)
     sites = [site for place, site in by_place.items() if place in places or site.place in own]
-    ran = _ran(written, verification)
+    ran = True if own else _ran(written, verification)  # a clip that was seen there has run
     if verification.sessions and any(process.failures for process in verification.sessions):
         return Trial(finding, "not measurable", verification.problems[0], ran)
     if not sites or ran is False:
@@ -195,8 +195,10 @@ def _trial(
 
 
 def _ran(written: set[Place], verification: Verification) -> bool | None:
-    counted = [process.lines for process in verification.sessions if process.lines is not None]
-    return any(written & lines for lines in counted) if counted else None
+    """Say whether one of the lines ran; None where nobody counted those of their files (the run's own tracer)."""
+    names = {place.filename for place in written}
+    counted = {place for process in verification.sessions for place in process.lines or ()}
+    return bool(written & counted) if any(place.filename in names for place in counted) else None
 
 
 def _steps_of(finding: Finding, steps: scripts.Steps) -> set[Place]:

@@ -8,7 +8,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -196,13 +196,17 @@ with open(os.path.join(folder, "1-fake.jsonl"), "w") as stream:
 """
 
 
-def kill_after(seconds: float, words: Sequence[str], folder: Path, env: dict[str, str]) -> None:
-    """Start a command, and end it by SIGKILL once the time is up (it may have ended by then)."""
+def kill(
+    words: Sequence[str], folder: Path, env: dict[str, str], until: Callable[[], bool], more: float
+) -> None:
+    """Start a command, and end it by SIGKILL some seconds after a moment (it may have ended by then)."""
     with subprocess.Popen(
         words, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as child:
+        while child.poll() is None and not until():
+            pass
         try:
-            child.wait(timeout=seconds)
+            child.wait(timeout=more)
         except subprocess.TimeoutExpired:
             child.kill()
 
@@ -218,18 +222,43 @@ def test_killed_at_any_moment_files_are_whole_and_nothing_stays(tmp_path: Path) 
     after = {**before, **{f"{name}.py": fixed(before[f"{name}.py"]) for name in "abc"}}
     env = {**os.environ, "TMPDIR": str(temporary)}
     words = [sys.executable, "-m", "clipcheck", "--fix", "--no-cache", "--verify", python("main.py"), "."]
+    subprocess.run(
+        words, cwd=root, env=env, check=True, capture_output=True
+    )  # compiles what there is to compile
     began = time.monotonic()
+    for name, data in before.items():
+        (root / name).write_bytes(data)
     subprocess.run(words, cwd=root, env=env, check=True, capture_output=True)
     whole = time.monotonic() - began
     assert contents(root) == after
-    moments = random.Random(0)
-    for _ in range(50):
+    # Writing takes a few of the run's milliseconds: half of the kills fall there, the others anywhere.
+    moments: list[tuple[Callable[[], bool], float]] = [
+        (lambda: True, whole),
+        (lambda: any(root.glob(".clipcheck-*.tmp")), 0.01),
+    ]
+    chance = random.Random(0)
+    seen = set()
+    for number in range(50):
         for name, data in before.items():
             (root / name).write_bytes(data)
-        kill_after(moments.uniform(0.3, 1.05) * whole, words, root, env)
-        for name, data in contents(root).items():
-            if not name.endswith(".tmp"):
-                assert data in (before[name], after[name]), name
+        until, most = moments[number % 2]
+        kill(words, root, env, until, chance.uniform(0.0, most))
+        now = {name: data for name, data in contents(root).items() if not name.endswith(".tmp")}
+        for name, data in now.items():
+            assert data in (before[name], after[name]), name
+        seen.add(sum(now[name] != before[name] for name in now))
+    assert seen >= {0, 3}
+    for name, data in before.items():
+        (root / name).write_bytes(data)
     subprocess.run(words, cwd=root, env=env, check=False, capture_output=True)
     assert contents(root) == after
     assert list(temporary.iterdir()) == []
+
+
+def test_runs_own_coverage_does_not_hide_a_line_that_ran(tmp_path: Path) -> None:
+    before = project(tmp_path, one=PLAIN)
+    main = "import coverage\ncounter = coverage.Coverage(data_file=None)\ncounter.start()\nimport one\none.train()\n"
+    (tmp_path / "main.py").write_text(main)
+    result = run(tmp_path, python("main.py"))
+    assert result.returncode == 0, result
+    assert (tmp_path / "one.py").read_bytes() == fixed(before["one.py"])
