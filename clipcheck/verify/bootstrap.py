@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from types import ModuleType, TracebackType
 from typing import Any
 
-from . import orders
+from . import orders, others
 from .imports import AfterImport, Callback
 from .session import StepRecord, record_payload, to_line
 
@@ -83,7 +83,7 @@ def start() -> None:
         pass
     asked = orders.read(directory)
     sink = LineFile(directory)
-    waiting = {"torch": lambda torch: _watch(torch, sink, asked)}
+    waiting = {**others.waiting(sink.failure), "torch": lambda torch: _watch(torch, sink, asked)}
     if asked.seed is not None:
         waiting |= _seeded(asked.seed, waiting["torch"])
     if asked.overlay:
