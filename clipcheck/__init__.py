@@ -1,4 +1,4 @@
-"""Find optimizer steps on gradients that nothing has clipped, and write the clipping in."""
+"""Find optimizer steps on gradients that nothing has clipped, write the clipping in, and prove it at run time."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from clipcheck.config import Settings
     from clipcheck.findings import Report
     from clipcheck.fixing import FixOutcome
+    from clipcheck.verify.watch import Watch
 
-__all__ = ["__version__", "check", "fix"]
+__all__ = ["__version__", "check", "fix", "watch"]
 
 
 def check(paths: Sequence[str | Path], **settings: Any) -> Report:
@@ -31,12 +32,34 @@ def check(paths: Sequence[str | Path], **settings: Any) -> Report:
 def fix(paths: Sequence[str | Path], **settings: Any) -> FixOutcome:
     """Write the safe fixes under the paths (`unsafe_fixes=True`: all of them), and return what was done.
 
-    `settings` and errors are those of `check`.
+    `settings` and errors are those of `check`. With `verify="python train.py"` only the fixes that the command
+    confirms are written, each tried before anything is.
     """
+    places, asked = _asked(paths, settings)
+    if asked.verify is not None:
+        from clipcheck import proving
+
+        return proving.apply(places, asked)[0]
     from clipcheck.fixing import apply
     from clipcheck.pipeline import run
 
-    return apply(*_asked(paths, settings), run)
+    return apply(places, asked, run)
+
+
+def watch(max_norm: float | None = None) -> Watch:
+    """Watch the optimizer steps of this process and judge whether their gradients were clipped.
+
+        with clipcheck.watch(max_norm=1.0) as run:
+            train(model)
+        assert run.verdict == "confirmed", run
+
+    `max_norm` is the threshold to hold the steps to; without it, the one that the code gives. `run.steps` has
+    the numbers of every update, `run.sites` the verdict on each line, `str(run)` the whole in words. Watches
+    may be nested; all that was replaced in torch is put back at the end. Raises ImportError without torch.
+    """
+    from clipcheck.verify.watch import Watch
+
+    return Watch(max_norm)
 
 
 def _asked(paths: Sequence[str | Path], settings: dict[str, Any]) -> tuple[list[Path], Settings]:

@@ -22,6 +22,8 @@ from clipcheck.version import __version__
 if TYPE_CHECKING:
     from clipcheck.findings import Finding, Report
     from clipcheck.knowledge import Framework
+    from clipcheck.fixing import FixOutcome
+    from clipcheck.proving import Proof
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 CLEAN, FINDINGS, TROUBLE = 0, 1, 2
@@ -101,6 +103,11 @@ def _flag(*names: str, text: str) -> Callable[[Command], Command]:
 @_flag("--unsafe-fixes", text="Write (or show) the unsafe fixes as well.")
 @_flag("--diff", text="Print what --fix would write as a unified diff; write nothing.")
 @_flag("--show-fixes", text="List what was fixed.")
+@click.option(
+    "--verify",
+    metavar="COMMAND",
+    help="With --fix: write only what `verify` confirms under COMMAND, which is run.",
+)
 @click.option("--max-norm", type=float, help="Threshold that fixes insert where the project has none.  [1.0]")
 @click.option(
     "--min-risk", metavar="none|low|medium|high", help="Report absent clipping from this risk up.  [medium]"
@@ -138,6 +145,8 @@ def check(paths: tuple[Path, ...], explain: str | None, config_file: Path | None
     places = list(paths) or [Path(".")]
     settings = config.load(common_folder(places), config_file, given)
     _check_codes(settings)
+    if settings.verify is not None and not (settings.fix or settings.diff):
+        raise UserError("--verify goes with --fix (or with --diff, to see what that would write)")
     render = reports.renderer(settings.output_format)
     overlay = _standard_input(places, settings)
     if settings.show_files:
@@ -149,9 +158,7 @@ def check(paths: tuple[Path, ...], explain: str | None, config_file: Path | None
         _diff(places, settings)
     fixed: tuple[Finding, ...] = ()
     if settings.fix:
-        from clipcheck import fixing
-
-        outcome = fixing.apply(places, settings, pipeline.run)
+        outcome = _fix(places, settings)
         report, fixed = outcome.report, outcome.fixed
         output.hint_at_unsafe(outcome.report, settings)
         output.name_failures(outcome.refused)  # findings of these files remain, which is what counts
@@ -159,6 +166,29 @@ def check(paths: tuple[Path, ...], explain: str | None, config_file: Path | None
         report = pipeline.run(places, settings, overlay=overlay)
     output.write(report, fixed, settings, render, overlay)
     sys.exit(_status(report, fixed, settings))
+
+
+def _fix(places: list[Path], settings: Settings) -> FixOutcome:
+    if settings.verify is None:
+        from clipcheck import fixing, pipeline
+
+        return fixing.apply(places, settings, pipeline.run)
+    from clipcheck import proving
+
+    outcome, proof = proving.apply(places, settings)
+    _name_trials(proof, settings)
+    return outcome
+
+
+def _name_trials(proof: Proof, settings: Settings) -> None:
+    """Say on standard error how each fix fared under the command: what was left out, and why."""
+    for trial in proof.trials:
+        if trial.word == "confirmed" and settings.quiet:
+            continue
+        one = trial.finding
+        name = os.path.relpath(one.filename)
+        what = "confirmed" if trial.word == "confirmed" else f"not fixed: {trial.word}"
+        output.say(f"{name}:{one.start.row}: {one.code} {what}: {trial.reason}", err=True)
 
 
 def _status(report: Report, fixed: Sequence[Finding], settings: Settings) -> int:
@@ -249,7 +279,14 @@ def _explain(place: str, config_file: Path | None, given: dict[str, Any]) -> NoR
 def _diff(places: list[Path], settings: Settings) -> NoReturn:
     from clipcheck import fixing, pipeline
 
-    plan = fixing.plan(places, settings, pipeline.run)
+    if settings.verify is None:
+        plan = fixing.plan(places, settings, pipeline.run)
+    else:
+        from clipcheck import proving
+
+        proof = proving.prove(places, settings)
+        plan = proof.plan
+        _name_trials(proof, settings)
     text = fixing.diff(plan)
     click.echo(text.encode("utf-8", "surrogateescape"), nl=False)
     output.name_failures((*plan.report.failures, *plan.refused))

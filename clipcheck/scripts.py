@@ -11,9 +11,15 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from clipcheck import config, facts, pipeline, traverse
+from clipcheck import config, facts, fixing, pipeline, traverse
 from clipcheck.discover import common_folder
+from clipcheck.findings import RISKS, Site
+from clipcheck.fixing import Plan
+from clipcheck.flow.records import Step
 from clipcheck.project import Project
+
+Line = tuple[str, int]  # file and row, from 1
+Steps = dict[Line, set[Line]]  # row of a statement: where it steps, by real path
 
 
 def step_sites(command: Sequence[str], folder: Path | None = None) -> list[tuple[str, int]]:
@@ -23,20 +29,65 @@ def step_sites(command: Sequence[str], folder: Path | None = None) -> list[tuple
         return []
     scanned = pipeline.scan([script], config.load(common_folder([script])))
     files = set(_imported(scanned.project, os.path.abspath(script)))
-    # The row of the called name is the one that a running frame shows for a call over several lines.
     steps = {
-        (os.path.realpath(site.filename), step.call.name_span.row)
-        for site, step in scanned.sightings.steps.items()
-        if site.filename in files and step.told is None
-    }
-    # A trainer's steps are met where it is set going: that is the innermost line of the user's own.
-    steps |= {
         (os.path.realpath(filename), row)
-        for step in scanned.sightings.steps.values()
-        for filename, row in (step.told.rows if step.told is not None else ())
+        for site, step in scanned.sightings.steps.items()
+        for filename, row in _met_at(site, step)
         if filename in files
     }
     return sorted(steps)
+
+
+def families(command: Sequence[str], folder: Path | None = None) -> dict[Line, str]:
+    """Return what is trained at each line at which the script of `command` steps: a family of models."""
+    script = script_of(command, folder or Path.cwd())
+    if script is None:
+        return {}
+    scanned = pipeline.scan([script], config.load(common_folder([script])))
+    found: dict[Line, str] = {}
+    for site, step in scanned.sightings.steps.items():
+        assessed = [scanned.context.assess(context) for context in step.contexts]
+        worst = max(assessed, key=lambda one: RISKS.index(one.risk), default=None)
+        for filename, row in _met_at(site, step):
+            if worst is not None:
+                found[os.path.realpath(filename), row] = worst.family
+    return found
+
+
+def fixes_for(
+    command: Sequence[str], folder: Path | None = None, *, unsafe: bool = False, max_norm: float | None = None
+) -> Plan:
+    """Return what `--fix` would do to the files that the script of `command` leads to, in memory.
+
+    A command that names no script here leads to the whole folder.
+    """
+    folder = folder or Path.cwd()
+    script = script_of(command, folder)
+    wishes = {"unsafe_fixes": unsafe or None, "max_norm": max_norm}
+    paths = [folder]
+    if script is not None:
+        scanned = pipeline.scan([script], config.load(common_folder([script]), None, wishes))
+        paths = [Path(name) for name in _imported(scanned.project, os.path.abspath(script))]
+    return fixing.plan(paths, config.load(common_folder(paths), None, wishes), pipeline.run)
+
+
+def steps_by_statement(scanned: pipeline.Scan) -> Steps:
+    """Return, for each row of a statement that steps (or makes a trainer), the lines at which a run steps."""
+    steps: Steps = {}
+    for site, step in scanned.sightings.steps.items():
+        for filename, row in _met_at(site, step):
+            for own in range(site.span.row, site.span.end_row + 1):
+                steps.setdefault((site.filename, own), set()).add((os.path.realpath(filename), row))
+    return steps
+
+
+def _met_at(site: Site, step: Step) -> list[Line]:
+    """Return the lines that a running step shows.
+
+    Of a call over several lines that is the row of the called name; a trainer's steps are met where it is set
+    going, the innermost line of the user's own.
+    """
+    return [(site.filename, step.call.name_span.row)] if step.told is None else step.told.rows
 
 
 def script_of(command: Sequence[str], folder: Path) -> Path | None:

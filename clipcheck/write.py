@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -14,6 +15,8 @@ from pathlib import Path
 from clipcheck.findings import Failure
 from clipcheck.notebook import is_notebook, sources
 from clipcheck.sourcefile import SourceFile
+
+_PREFIX, _SUFFIX = ".clipcheck-", ".tmp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +53,47 @@ def replace_file(change: Change, done: dict[str, bytes]) -> Failure | None:
 
 def _replace(target: str, status: os.stat_result, old: bytes, new: bytes) -> bool:
     """Swap `new` in for `target` if that still holds `old`; leave no temporary file behind."""
-    handle, temporary = tempfile.mkstemp(prefix=".clipcheck-", suffix=".tmp", dir=os.path.dirname(target))
+    sweep([os.path.dirname(target)])
+    handle, temporary = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX, dir=os.path.dirname(target))
     try:
         with os.fdopen(handle, "wb") as stream:
+            _lock(stream.fileno())  # until it is in place: a file that nobody holds is swept away
             stream.write(new)
             stream.flush()
             os.fsync(stream.fileno())
-        _like(temporary, status)
-        if Path(target).read_bytes() != old:
-            return False
-        os.replace(temporary, target)
+            _like(temporary, status)
+            if Path(target).read_bytes() != old:
+                return False
+            if sys.platform == "win32":
+                stream.close()  # an open file cannot be renamed there
+            os.replace(temporary, target)
         return True
     finally:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
+
+
+def sweep(folders: Iterable[str]) -> None:
+    """Remove the temporary files that runs which were killed have left in these folders."""
+    if sys.platform == "win32":
+        return  # without locks, those of a living run cannot be told from others
+    for folder in folders:
+        for path in Path(folder).glob(f"{_PREFIX}*{_SUFFIX}"):
+            with suppress(OSError):  # gone, another user's, or held by a run that is at work
+                handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+                try:
+                    _lock(handle)
+                    os.unlink(path)
+                finally:
+                    os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    """Hold the file for as long as it is open, or raise OSError: someone else does."""
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _like(temporary: str, status: os.stat_result) -> None:

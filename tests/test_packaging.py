@@ -30,7 +30,7 @@ def ours(*patterns: str) -> set[str]:
 
 def shipped() -> set[str]:
     """Every file that an installed clipcheck needs, by its name in the wheel."""
-    code = ours("clipcheck/**/*.py", "clipcheck/py.typed")
+    code = ours("clipcheck/**/*.py", "clipcheck/py.typed", "clipcheck/verify/page.html")
     rules = ours("rules/*.md", "rules/*.toml", "rules/*.py")
     return code | {f"clipcheck/{name}" for name in rules}
 
@@ -127,7 +127,7 @@ def test_the_module_map_names_every_module_and_no_other():
 def test_the_public_names():
     import clipcheck
 
-    assert sorted(clipcheck.__all__) == ["__version__", "check", "fix"]
+    assert sorted(clipcheck.__all__) == ["__version__", "check", "fix", "watch"]
     import clipcheck.fixing  # a module must not take the place of the function
 
     assert callable(clipcheck.check)

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from .runner import verify as verify
     from .verdicts import SiteVerdict as SiteVerdict
     from .verdicts import Verification as Verification
+    from .watch import Watch as Watch
 
-__all__ = ["SiteVerdict", "Verification", "verify"]
+__all__ = ["SiteVerdict", "Verification", "Watch", "verify"]
 
 
 def __getattr__(name: str) -> Any:
@@ -23,6 +24,10 @@ def __getattr__(name: str) -> Any:
         from .runner import verify
 
         return verify
+    if name == "Watch":
+        from .watch import Watch
+
+        return Watch
     if name in ("SiteVerdict", "Verification"):
         from . import verdicts
 

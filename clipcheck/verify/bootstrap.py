@@ -6,20 +6,21 @@ process that never imports it.
 
 from __future__ import annotations
 
-import importlib.util
+import atexit
 import os
+import random
 import re
 import sys
 import uuid
-from collections.abc import Sequence
-from importlib.machinery import ModuleSpec
+from collections.abc import Callable, Iterable
 from types import ModuleType, TracebackType
 from typing import Any
 
+from . import orders, others
+from .imports import AfterImport, Callback
 from .session import StepRecord, record_payload, to_line
 
-DIRECTORY = "CLIPCHECK_VERIFY_DIR"  # where each process writes its recording
-MAX_STEPS = "CLIPCHECK_VERIFY_MAX_STEPS"
+DIRECTORY = "CLIPCHECK_VERIFY_DIR"  # where each process finds its orders and writes its recording
 SEEN = "python-"  # an empty file of this prefix and the process id: Python has started here
 _MESSAGE = 300  # characters of an exception's message that a report has room for
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # torch prints parts of its messages in bold
@@ -33,6 +34,7 @@ class LineFile:
         self._pid = -1
         self._descriptor = -1
         self._stopped = False
+        self.last_words: Callable[[], None] = lambda: None  # before the run is stopped, perhaps at once
 
     def start(self, torch_version: str) -> None:
         """Say which process this is."""
@@ -54,6 +56,7 @@ class LineFile:
     def stopped(self) -> None:
         if not self._stopped:
             self.write("stopped")
+            self.last_words()
         self._stopped = True
 
     def write(self, event: str, **payload: Any) -> None:
@@ -71,63 +74,73 @@ class LineFile:
             pass  # the folder is gone: whoever wanted the recording no longer does
 
 
-class _TorchFinder:
-    """A meta path finder that lets the others find torch, and adds a call after its import."""
-
-    def __init__(self, sink: LineFile, max_steps: int | None) -> None:
-        self._sink = sink
-        self._max_steps = max_steps
-        self._searching = False
-
-    def find_spec(
-        self, name: str, _path: Sequence[str] | None = None, _target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if name != "torch" or self._searching:
-            return None
-        self._searching = True
-        try:
-            spec = importlib.util.find_spec(name)
-        finally:
-            self._searching = False
-        loader: Any = spec.loader if spec is not None else None
-        if loader is None or not hasattr(loader, "exec_module"):
-            return spec
-        original = loader.exec_module
-
-        def exec_module(module: ModuleType) -> None:
-            original(module)
-            self._install(module)
-
-        try:
-            loader.exec_module = exec_module
-        except Exception as error:
-            self._sink.failure(f"the import of torch cannot be followed: {error!r}")
-        return spec
-
-    def _install(self, torch: ModuleType) -> None:
-        if self in sys.meta_path:
-            sys.meta_path.remove(self)
-        self._sink.start(str(getattr(torch, "__version__", "")))
-        try:
-            from .observer import Observer
-
-            Observer(self._sink, max_steps=self._max_steps).install()
-        except Exception as error:
-            self._sink.failure(f"the observer could not be installed: {type(error).__name__}: {error}")
-            return
-        _report_crashes(self._sink)
-
-
 def start() -> None:
-    """Wait for torch, if the environment asks for it."""
+    """Prepare this process as the recording's orders ask, and wait for torch."""
     directory = os.environ.get(DIRECTORY)
     if not directory or not os.path.isdir(directory):
         return
     with open(os.path.join(directory, f"{SEEN}{os.getpid()}"), "w"):
         pass
-    limit = os.environ.get(MAX_STEPS, "")
-    finder = _TorchFinder(LineFile(directory), int(limit) if limit.isdigit() else None)
-    sys.meta_path.insert(0, finder)
+    asked = orders.read(directory)
+    sink = LineFile(directory)
+    waiting = {**others.waiting(sink.failure), "torch": lambda torch: _watch(torch, sink, asked)}
+    if asked.seed is not None:
+        waiting |= _seeded(asked.seed, waiting["torch"])
+    if asked.overlay:
+        from . import overlay
+
+        overlay.Overlay(asked.overlay).install()
+        waiting["_pytest.assertion.rewrite"] = overlay.serve_pytest
+        if asked.lines:
+            _count_lines(sink, asked.overlay)
+    sys.meta_path.insert(0, AfterImport(waiting, sink.failure))
+
+
+def _watch(torch: ModuleType, sink: LineFile, asked: orders.Orders) -> None:
+    sink.start(str(getattr(torch, "__version__", "")))
+    try:
+        from .observer import Observer
+
+        Observer(sink, max_steps=asked.max_steps, stress=asked.stress, unclipped=asked.unclipped).install()
+    except Exception as error:
+        sink.failure(f"the observer could not be installed: {type(error).__name__}: {error}")
+        return
+    _report_crashes(sink)
+
+
+def _seeded(seed: int, watch: Callback) -> dict[str, Callback]:
+    """Seed `random` now, numpy and torch as soon as they are imported."""
+    random.seed(seed)
+
+    def seed_numpy(numpy: ModuleType) -> None:
+        numpy.random.seed(seed % 2**32)
+
+    def seed_torch(torch: ModuleType) -> None:
+        torch.manual_seed(seed)
+        watch(torch)
+
+    return {"numpy": seed_numpy, "torch": seed_torch}
+
+
+def _count_lines(sink: LineFile, filenames: Iterable[str]) -> None:
+    """Let coverage.py note which lines of some files run; without it, or under another tracer, nobody does."""
+    if sys.gettrace() is not None:
+        return
+    try:
+        import coverage
+    except ImportError:
+        return
+    counter = coverage.Coverage(data_file=None, include=list(filenames), config_file=False, messages=False)
+    counter.start()
+
+    def tell() -> None:
+        data = counter.get_data()  # what has run so far; the counting goes on
+        for filename in data.measured_files():
+            sink.write("lines", filename=os.path.realpath(filename), rows=sorted(data.lines(filename) or ()))
+
+    sink.last_words = tell
+    atexit.register(tell)
+    atexit.register(counter.stop)  # comes before it: the last one registered is the first to be called
 
 
 def _report_crashes(sink: LineFile) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import sys
+import time
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,8 +16,10 @@ from . import norms
 from .frames import user_place
 from .patches import Patches
 from .session import ClipKind
+from .shards import shares, value_of
 from .state import State
-from .tracks import ClipEvent, Sighting
+from .totals import total
+from .tracks import ClipEvent, Sighting, read
 
 # function of torch.nn.utils: kind of clip, its arguments by position
 _FUNCTIONS: dict[str, tuple[ClipKind, tuple[str, ...]]] = {
@@ -31,6 +35,7 @@ class ClipWatch:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._sharded: Any = None  # FSDP1's class, once it is watched
 
     def install(self, patches: Patches) -> None:
         """Replace the functions; `patches` puts them back."""
@@ -51,23 +56,65 @@ class ClipWatch:
             if state.idle or state.depths.clip:
                 return original(*args, **kwargs)
             args, kwargs, tensors = _materialised(args, kwargs)
+            if state.unclipped:
+                asked = dict(zip(positions, args, strict=False)) | kwargs
+                return _measured(tensors, asked.get("norm_type", 2.0)) if "norm_type" in positions else None
             given = {**dict(zip(positions, args, strict=False)), **kwargs}
-            before: tuple[ClipEvent, list[Sighting]] | None = None
-            threshold = _number(given.get(positions[1]))
-            if threshold is not None:
-                with state.careful():
-                    before = self._before(tensors, kind, threshold, given)
-            state.depths.clip += 1
-            try:
-                result = original(*args, **kwargs)
-            finally:
-                state.depths.clip -= 1
-            if before is not None and not state.broken:
-                with state.careful():
-                    self._after(*before, result)
-            return result
+            return self._watched(lambda: original(*args, **kwargs), tensors, kind, given, positions[1])
 
         return clip
+
+    def install_sharded(self, patches: Patches) -> None:
+        """Watch FSDP1's own clip method as well, once the program has loaded FSDP1."""
+        module = sys.modules.get("torch.distributed.fsdp.fully_sharded_data_parallel")
+        wrapper = getattr(module, "FullyShardedDataParallel", None)
+        if wrapper is None or self._sharded is wrapper:
+            return
+        self._sharded = wrapper
+        patches.replace(wrapper, "clip_grad_norm_", self._wrap_method)
+
+    def _wrap_method(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        state = self._state
+
+        @functools.wraps(original)
+        def clip_grad_norm_(module: Any, *args: Any, **kwargs: Any) -> Any:
+            if state.idle or state.depths.clip:
+                return original(module, *args, **kwargs)
+            given = {**dict(zip(("max_norm", "norm_type"), args, strict=False)), **kwargs}
+            tensors = list(module.parameters())
+            if state.unclipped:
+                return _measured(tensors, given.get("norm_type", 2.0))
+            return self._watched(
+                lambda: original(module, *args, **kwargs), tensors, "norm", given, "max_norm"
+            )
+
+        return clip_grad_norm_
+
+    def _watched(
+        self,
+        call: Callable[[], Any],
+        tensors: Sequence[Tensor],
+        kind: ClipKind,
+        given: dict[str, Any],
+        threshold_name: str,
+    ) -> Any:
+        state = self._state
+        before: tuple[ClipEvent, list[Sighting]] | None = None
+        threshold = _number(given.get(threshold_name))
+        if threshold is not None:
+            with state.careful():
+                before = self._before(tensors, kind, threshold, given)
+        state.depths.clip += 1
+        began = time.perf_counter()
+        try:
+            result = call()
+        finally:
+            state.depths.clip -= 1
+            state.clipping += time.perf_counter() - began
+        if before is not None and not state.broken:
+            with state.careful():
+                self._after(*before, result)
+        return result
 
     def _before(
         self, tensors: Sequence[Tensor], kind: ClipKind, threshold: float, given: dict[str, Any]
@@ -77,10 +124,11 @@ class ClipWatch:
         seen = state.look(tensors, values=True)
         if norm_type != 2.0:
             for sighting, norm in zip(seen, norms.norms([s.grad for s in seen], norm_type), strict=True):
-                sighting.norm = norm
-        values = norms.values_of([s.norm for s in seen if s.norm is not None])
+                sighting.norm, sighting.value = norm, None
+        values = read(seen)
         scales = [s.track.scale for s in seen]
-        total_norm = given.get("total_norm")
+        factors, _ = shares(seen, norm_type)
+        parts = [v / scale * f for v, scale, f in zip(values, scales, factors, strict=True)]
         event = ClipEvent(
             place=user_place(),
             kind=kind,
@@ -91,10 +139,13 @@ class ClipWatch:
             late=bool(seen) and all(s.track.spent for s in seen),
             scale=max(scales, default=1.0),
             scale_asked=state.scale_asked,
-            norm=norms.total([v / scale for v, scale in zip(values, scales, strict=True)], norm_type),
-            native_norm=norms.total(values, norm_type),
-            given_norm=None if total_norm is None else float(total_norm),
+            norm=total(parts, norm_type),
+            native_norm=total(values, norm_type),
+            given_norm=value_of(given.get("total_norm")),
         )
+        for sighting, value in zip(seen, values, strict=True):
+            if sighting.track.clip is None:
+                sighting.track.not_finite = norms.not_finite(sighting.grad, value)
         if not event.measures_only:
             state.tracks.before_clip(seen, event, sampled=state.sampled)
         return event, seen
@@ -104,8 +155,16 @@ class ClipWatch:
         if event.measures_only:
             return
         if isinstance(result, Tensor) and result.numel() == 1:
-            event.reported = float(result)
+            event.reported = value_of(result)
         self._state.add_event(event)
+
+
+def _measured(tensors: Sequence[Tensor], norm_type: Any) -> Tensor:
+    """Give what a clip returns, the norm of all gradients, and leave them as they are."""
+    gradients = [tensor.grad for tensor in tensors if tensor.grad is not None]
+    with torch.no_grad():
+        values = norms.values_of(norms.norms(gradients, float(norm_type)))
+    return torch.tensor(total(values, float(norm_type)))
 
 
 def _number(threshold: Any) -> float | None:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from .extras import Extras, advised, extras_json, extras_lines, run_twice
 from .runner import DEFAULT_MAX_STEPS
+from .twice import Fixed, Runs
+
+if TYPE_CHECKING:
+    from .verdicts import Verification
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command(
@@ -28,10 +39,43 @@ from .runner import DEFAULT_MAX_STEPS
     help="The threshold to hold the steps to, in place of the one the code gives.",
 )
 @click.option(
-    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the verdicts as JSON."
+    "--seed",
+    type=click.IntRange(min=0),
+    help="Seed random, numpy and torch before the command's own code.  [0 with --compare and --stress]",
 )
-@click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
-def verify(max_steps: int, max_norm: float | None, json_file: Path | None, command: tuple[str, ...]) -> None:
+@click.option(
+    "--compare", is_flag=True, help="Run the files as they are, and as --fix would make them, and compare."
+)
+@click.option(
+    "--stress",
+    type=click.FloatRange(min=1.0, min_open=True),
+    metavar="FACTOR",
+    help="Make gradients FACTOR times larger at every step, without clipping and with it, to see what breaks.",
+)
+@click.option("--unsafe-fixes", is_flag=True, help="Take the unsafe fixes as well, in what is compared.")
+@click.option(
+    "--json", "json_file", type=_FILE, help="Write the verdicts, and all that was recorded, as JSON."
+)
+@click.option("--report", type=_FILE, help="Write a page (HTML, one file) with the verdicts and plots.")
+@click.option(
+    "--from-json",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    hidden=True,
+    help="Show what --json wrote; run nothing.",
+)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def verify(
+    max_steps: int,
+    max_norm: float | None,
+    seed: int | None,
+    compare: bool,
+    stress: float | None,
+    unsafe_fixes: bool,
+    json_file: Path | None,
+    report: Path | None,
+    from_json: Path | None,
+    command: tuple[str, ...],
+) -> None:
     """Run COMMAND (a training script, unchanged) and watch its gradients.
 
     For example: clipcheck verify -- python train.py --epochs 1
@@ -41,23 +85,119 @@ def verify(max_steps: int, max_norm: float | None, json_file: Path | None, comma
     that backward left, `used` the one that the step used.
 
     Exit status: 0 every step is confirmed to be clipped, 1 one is not (or did not run, or none was met),
-    2 the command could not be run, or the JSON not written. A command that crashes is named, and the steps
+    2 the command could not be run, or a file not written. A command that crashes is named, and the steps
     before the crash are judged.
     """
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise click.BadParameter(f"the folder of {json_file} does not exist", param_hint="--json")
-    from .render import to_json, to_text
-    from .runner import verify as run
+    _check_targets(json_file, report)
+    extras = Extras()
+    if from_json is not None:
+        verification = _saved(from_json, command)
+    elif not command:
+        raise click.UsageError("Missing argument 'COMMAND...'.")
+    elif compare or stress is not None:
+        runs = Runs(command, max_steps, max_norm, seed or 0, _known_sites(command))
+        verification, extras = run_twice(
+            runs, _fixed(command, unsafe_fixes, max_norm), stress, compare=compare
+        )
+    else:
+        verification = Runs(command, max_steps, max_norm, seed, _known_sites(command)).once()
+    extras = advised(extras, verification, {} if from_json is not None else _families(command, extras))
+    _show(verification)
+    click.echo(
+        "".join(f"{line}\n" for line in extras_lines(extras)), nl=False, err=bool(verification.not_run)
+    )
+    targets = ((json_file, lambda it: _json(it, extras)), (report, lambda it: _page(it, extras)))
+    written = [path is None or _write(path, make, verification) for path, make in targets]
+    sys.exit(verification.exit_code if all(written) else 2)
 
-    verification = run(command, max_steps=max_steps, max_norm=max_norm, known_sites=_known_sites(command))
-    click.echo(to_text(verification), nl=False, err=bool(verification.not_run))
-    if json_file is not None:
-        try:
-            json_file.write_text(json.dumps(to_json(verification), indent=2) + "\n", encoding="utf-8")
-        except OSError as error:
-            click.echo(f"error: {json_file} cannot be written: {error.strerror or error}", err=True)
-            sys.exit(2)
-    sys.exit(verification.exit_code)
+
+def _check_targets(json_file: Path | None, report: Path | None) -> None:
+    """Refuse what would fail after the run, before it."""
+    for option, path in (("--json", json_file), ("--report", report)):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise click.BadParameter(f"the folder of {path} does not exist", param_hint=option)
+    if report is not None:
+        absent = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
+        if absent:
+            raise click.UsageError(f"--report needs {absent[0]}: pip install 'clipcheck[report]'")
+
+
+def _saved(path: Path, command: tuple[str, ...]) -> Verification:
+    from .saved import from_json
+
+    if command:
+        raise click.UsageError("--from-json shows a recording: there is no command to run")
+    try:
+        return from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{path}: {error}", param_hint="--from-json") from error
+
+
+def _show(verification: Verification) -> None:
+    """Show it to whom standard output belongs: people at a terminal, or a program."""
+    from .render import to_text
+
+    if sys.stdout.isatty() and not verification.not_run:
+        from rich.console import Console
+
+        from .terminal import show
+
+        show(verification, Console())
+    else:
+        click.echo(to_text(verification), nl=False, err=bool(verification.not_run))
+
+
+def _json(verification: Verification, extras: Extras) -> str:
+    from .render import to_json
+
+    return json.dumps({**to_json(verification), **extras_json(extras)}, indent=2) + "\n"
+
+
+def _page(verification: Verification, extras: Extras) -> str:
+    from clipcheck.version import __version__
+
+    from .page import to_html
+
+    return to_html(verification, version=__version__, beside=extras_lines(extras))
+
+
+def _write(path: Path, make: Callable[[Verification], str], verification: Verification) -> bool:
+    try:
+        path.write_text(make(verification), encoding="utf-8")
+    except OSError as error:
+        click.echo(f"error: {path} cannot be written: {error.strerror or error}", err=True)
+        return False
+    return True
+
+
+def _fixed(command: tuple[str, ...], unsafe: bool, max_norm: float | None) -> Fixed:
+    """What `--fix` would make of the files that the command leads to."""
+    from clipcheck.config import UserError
+    from clipcheck.scripts import fixes_for
+
+    try:
+        planned = fixes_for(command, unsafe=unsafe, max_norm=max_norm)
+    except (UserError, OSError) as error:
+        raise click.ClickException(f"the fixes cannot be made: {error}") from error
+    return Fixed(
+        {
+            os.path.realpath(change.filename): (
+                change.source.text, change.text, change.source.encode(change.text)
+            )
+            for change in planned.changes
+        }
+    )  # fmt: skip
+
+
+def _families(command: tuple[str, ...], extras: Extras) -> dict[tuple[str, int], str]:
+    """What is trained at each line that steps, as far as the scan knows, by the rows of the run."""
+    try:
+        from clipcheck.scripts import families
+
+        known = families(command)
+    except Exception:  # the note is given by _known_sites
+        return {}
+    return dict(zip(extras.fixed.moved(list(known)), known.values(), strict=True))
 
 
 def _known_sites(command: tuple[str, ...]) -> list[tuple[str, int]]:

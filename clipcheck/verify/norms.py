@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .totals import total
+
 _BLOCK = 16384  # elements; torch's fp32 sum over so many is good to 1e-7
 _SMALL = 65536  # elements; below this one call for many tensors costs less than it loses
 
@@ -43,11 +45,11 @@ def norms(gradients: Sequence[Tensor], norm_type: float = 2.0) -> list[Tensor]:
     for (_, dtype), members in together.items():
         tensors = [tensor for _, tensor in members]
         if dtype in (torch.float16, torch.bfloat16):
-            totals = torch._foreach_norm(tensors, norm_type, dtype=torch.float32)
+            together_norms = torch._foreach_norm(tensors, norm_type, dtype=torch.float32)
         else:
-            totals = torch._foreach_norm(tensors, norm_type)
-        for (index, _), total in zip(members, totals, strict=True):
-            results[index] = total
+            together_norms = torch._foreach_norm(tensors, norm_type)
+        for (index, _), norm in zip(members, together_norms, strict=True):
+            results[index] = norm
     return [result for result in results if result is not None]
 
 
@@ -67,15 +69,9 @@ def values_of(scalars: Sequence[Tensor]) -> list[float]:
     return results
 
 
-def total(parts: Sequence[float], norm_type: float = 2.0) -> float:
-    """Give the norm of a whole from the norms of its parts."""
-    if any(math.isnan(part) for part in parts):
-        return math.nan
-    biggest = max(parts, default=0.0)
-    if biggest == 0.0 or math.isinf(biggest) or math.isinf(norm_type):
-        return biggest
-    # divided by the biggest first: its square may overflow
-    return biggest * math.pow(math.fsum((part / biggest) ** norm_type for part in parts), 1.0 / norm_type)
+def not_finite(gradient: Tensor, norm: float) -> int:
+    """Count the elements that are inf or NaN; free where the norm is finite, so none can be."""
+    return 0 if math.isfinite(norm) else int((~torch.isfinite(dense(gradient))).sum())
 
 
 def cosine(pairs: Sequence[tuple[Tensor, Tensor]]) -> float | None:

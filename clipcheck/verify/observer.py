@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -21,10 +21,12 @@ from torch.optim.optimizer import (
 )
 
 from .clips import ClipWatch
+from .losses import loss_of
 from .patches import Patches
 from .scaler import ScalerWatch
-from .state import Sink, State
+from .state import Sink, State, parameters_of
 from .steps import StepWatch, StopRun
+from .stress import scale_at, start_of
 
 __all__ = ["Observer", "Sink", "StopRun"]
 
@@ -37,12 +39,22 @@ def leave() -> None:
 
 
 class Observer:
-    """Records every optimizer step of this process to `sink`, up to `max_steps` of them (None: all)."""
+    """Records every optimizer step of this process to `sink`, up to `max_steps` of them (None: all).
+
+    Two orders change the run, for comparison: `stress` makes gradients larger by this factor after every
+    step, `unclipped` keeps the clip functions from clipping.
+    """
 
     def __init__(
-        self, sink: Sink, *, max_steps: int | None = None, give_up: Callable[[], None] = leave
+        self,
+        sink: Sink,
+        *,
+        max_steps: int | None = None,
+        give_up: Callable[[], None] = leave,
+        stress: float | None = None,
+        unclipped: bool = False,
     ) -> None:
-        self._state = State(sink)
+        self._state = State(sink, stress=stress, unclipped=unclipped)
         self._patches = Patches()
         self._handles: list[Any] = []
         self._clips = ClipWatch(self._state)
@@ -62,10 +74,18 @@ class Observer:
             self._patches.replace(Optimizer, "__init__", self._wrap_optimizer_init)
             self._patches.replace(torch.autograd, "backward", self._wrap_backward)
             self._clips.install(self._patches)
+            self._clips.install_sharded(self._patches)
             self._scaler.install(self._patches)
         except BaseException:
             self.uninstall()
             raise
+
+    def adopt(self, optimizers: Iterable[Any]) -> None:
+        """Know optimizers that were made before `install`; the gradients they have count as backward's."""
+        for optimizer in optimizers:
+            with self._state.careful():
+                self._state.meet(optimizer)
+                self._state.tracks.look(parameters_of(optimizer), "backward", values=False)
 
     def uninstall(self) -> None:
         """Put back everything that `install` replaced."""
@@ -86,7 +106,8 @@ class Observer:
         @functools.wraps(original)
         def init(optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
             original(optimizer, *args, **kwargs)
-            self._state.optimizers.add(optimizer)
+            self._state.meet(optimizer)
+            self._clips.install_sharded(self._patches)
 
         return init
 
@@ -100,6 +121,10 @@ class Observer:
                 return
             with state.careful():
                 state.tracks.before_backward(state.known_parameters())
+            roots = args[0] if args else kwargs.get("tensors")
+            if state.stress is not None:
+                state.scale = scale_at(state.stress, state.steps)
+                args = start_of(args, kwargs, state.scale)
             state.depths.backward += 1
             try:
                 original(*args, **kwargs)
@@ -107,8 +132,8 @@ class Observer:
                 state.depths.backward -= 1
             if not state.broken:
                 with state.careful():
-                    scale = self._scaler.scale_of(args[0] if args else kwargs.get("tensors"))
-                    state.tracks.look(state.known_parameters(), "backward", values=False, scale=scale)
+                    loss = loss_of(roots, self._scaler.scale_of(roots))
+                    state.tracks.look(state.known_parameters(), "backward", values=False, loss=loss)
                     state.scale_asked = False
 
         return backward

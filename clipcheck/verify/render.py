@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
+from .session import Process, record_payload
 from .verdicts import SiteVerdict, Verification
 
-_HEADINGS = ("step", "verdict", "raw", "used", "threshold", "clipped", "clips/step", "covered", "cosine")
-_LEFT = {"step", "verdict"}
+HEADINGS = ("step", "verdict", "raw", "used", "threshold", "clipped", "clips/step", "covered", "cosine")
+LEFT = {"step", "verdict"}
 
 
 def to_text(verification: Verification, *, cwd: str | None = None) -> str:
@@ -20,23 +21,31 @@ def to_text(verification: Verification, *, cwd: str | None = None) -> str:
     cwd = os.getcwd() if cwd is None else cwd
     lines = [f"clipcheck verify: {shlex.join(verification.command)}", ""]
     if verification.sites:
-        heading, *rows = _table([_row(site, cwd) for site in verification.sites])
+        heading, *rows = _table([row_of(site, cwd) for site in verification.sites])
         lines.append(heading)
         for site, row in zip(verification.sites, rows, strict=True):
-            lines += [row, f"    {_reason(site, cwd)}"]
+            lines += [row, f"    {reason_of(site, cwd)}"]
         lines.append("")
     for site in verification.sites:
-        lines += _notes(site, cwd)
-    lines += _endings(verification)
-    counts = dict.fromkeys(("confirmed", "refuted", "not measurable", "not reached"), 0)
-    for site in verification.sites:
-        counts[site.word] += 1
-    lines.append(", ".join(f"{count} {word}" for word, count in counts.items()) + _extent(verification))
+        lines += notes_of(site, cwd)
+    lines += endings_of(verification)
+    lines.append(totals_of(verification))
     return "\n".join(lines) + "\n"
 
 
+def totals_of(verification: Verification) -> str:
+    """Give the last line: how many sites have which verdict, and how much was seen."""
+    counts = dict.fromkeys(("confirmed", "refuted", "not measurable", "not reached"), 0)
+    for site in verification.sites:
+        counts[site.word] += 1
+    return ", ".join(f"{count} {word}" for word, count in counts.items()) + extent_of(verification)
+
+
 def to_json(verification: Verification) -> dict[str, Any]:
-    """Give the verification as plain values; non-finite numbers become the strings inf, -inf and nan."""
+    """Give the verification as plain values; non-finite numbers become the strings inf, -inf and nan.
+
+    `sessions` hold every record, so that a report can be drawn from the file later (`saved.from_json`).
+    """
     return {
         "command": list(verification.command),
         "exit_code": verification.exit_code,
@@ -49,7 +58,9 @@ def to_json(verification: Verification) -> dict[str, Any]:
         "steps": verification.steps,
         "processes": verification.processes,
         "problems": list(verification.problems),
+        "max_norm": verification.max_norm,
         "sites": [_site_json(site) for site in verification.sites],
+        "sessions": [_process_json(process) for process in verification.sessions],
     }
 
 
@@ -74,6 +85,17 @@ def _site_json(site: SiteVerdict) -> dict[str, Any]:
     }
 
 
+def _process_json(process: Process) -> dict[str, Any]:
+    plain = {f.name: getattr(process, f.name) for f in fields(process) if f.name not in ("lines", "records")}
+    records = [_plain(record_payload(record)) for record in process.records]
+    lines = None if process.lines is None else sorted(process.lines)
+    return {
+        **{key: _plain(value) for key, value in plain.items()},
+        "lines": _plain(lines),
+        "records": records,
+    }
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if value - value == 0.0 else str(value)
@@ -84,9 +106,10 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _row(site: SiteVerdict, cwd: str) -> tuple[str, ...]:
+def row_of(site: SiteVerdict, cwd: str) -> tuple[str, ...]:
+    """Give the cells of a site's row, under HEADINGS."""
     shown = site.shown
-    where = f"{_short(site.place.filename, cwd)}:{site.place.row}"
+    where = f"{short(site.place.filename, cwd)}:{site.place.row}"
     if shown is None:
         return (where, site.word, *["-"] * 7)
     share = site.clipped_share
@@ -103,7 +126,8 @@ def _row(site: SiteVerdict, cwd: str) -> tuple[str, ...]:
     )
 
 
-def _reason(site: SiteVerdict, cwd: str) -> str:
+def reason_of(site: SiteVerdict, cwd: str) -> str:
+    """Say why a site has its verdict, and by which step."""
     reason = site.reason.replace(os.path.join(os.path.realpath(cwd), ""), "")
     if site.word != "refuted" or site.shown is None:
         return reason
@@ -111,19 +135,20 @@ def _reason(site: SiteVerdict, cwd: str) -> str:
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:
-    table = [_HEADINGS, *rows]
-    widths = [max(len(row[i]) for row in table) for i in range(len(_HEADINGS))]
+    table = [HEADINGS, *rows]
+    widths = [max(len(row[i]) for row in table) for i in range(len(HEADINGS))]
     return [
         "  ".join(
-            cell.ljust(width) if name in _LEFT else cell.rjust(width)
-            for cell, width, name in zip(row, widths, _HEADINGS, strict=True)
+            cell.ljust(width) if name in LEFT else cell.rjust(width)
+            for cell, width, name in zip(row, widths, HEADINGS, strict=True)
         ).rstrip()
         for row in table
     ]
 
 
-def _notes(site: SiteVerdict, cwd: str) -> list[str]:
-    where = f"{_short(site.place.filename, cwd)}:{site.place.row}"
+def notes_of(site: SiteVerdict, cwd: str) -> list[str]:
+    """Give what else is worth knowing of a site, a sentence each."""
+    where = f"{short(site.place.filename, cwd)}:{site.place.row}"
     notes = []
     if site.skipped:
         notes.append(f"{where}: the loss scaler skipped {_count(site.skipped, 'step')}")
@@ -139,7 +164,8 @@ def _notes(site: SiteVerdict, cwd: str) -> list[str]:
     return notes
 
 
-def _endings(verification: Verification) -> list[str]:
+def endings_of(verification: Verification) -> list[str]:
+    """Say what kept the observer from seeing, and how the run ended where that was not well."""
     lines = list(verification.problems)
     if verification.stopped:
         lines.append(f"the run was stopped after {verification.max_steps} optimizer steps (--max-steps)")
@@ -150,7 +176,8 @@ def _endings(verification: Verification) -> list[str]:
     return lines
 
 
-def _extent(verification: Verification) -> str:
+def extent_of(verification: Verification) -> str:
+    """Say how much was seen, in brackets."""
     extent = f" ({_count(verification.steps, 'update')} observed"
     if verification.processes > 1:
         extent += f" in {verification.processes} processes"
@@ -159,7 +186,8 @@ def _extent(verification: Verification) -> str:
     return extent + ")"
 
 
-def _short(filename: str, cwd: str) -> str:
+def short(filename: str, cwd: str) -> str:
+    """Give a path as people write it, where it is below `cwd`."""
     if filename.startswith("<"):
         return filename
     relative = os.path.relpath(filename, os.path.realpath(cwd))

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import tempfile
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from .bootstrap import DIRECTORY, MAX_STEPS, SEEN
+from . import orders, scratch
+from .bootstrap import DIRECTORY, SEEN
+from .joining import joined
+from .orders import Orders
 from .session import Process, read_process
 from .verdicts import Verification, judge
 
@@ -27,20 +31,26 @@ def verify(
     cwd: str | os.PathLike[str] | None = None,
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
+    asked: Orders | None = None,
+    quiet: bool = False,
 ) -> Verification:
     """Run `command` and judge its optimizer steps.
 
     Its output passes through. `known_sites` are lines (file, row from 1) that step by the static scan;
     `env` replaces the environment; after `timeout` seconds the command is ended, and what it did judged.
+    `asked` has more to ask of the processes (seed, overlay, stress); `max_steps` goes before its own. With
+    `quiet`, what the command prints goes to standard error.
     """
     command = tuple(command)
-    with tempfile.TemporaryDirectory(prefix="clipcheck-verify-") as directory:
-        environment = child_environment(os.environ if env is None else env, directory, max_steps)
+    asked = replace(asked or Orders(), max_steps=max_steps)
+    with scratch.folder() as directory:
+        environment = child_environment(os.environ if env is None else env, directory, asked)
         try:
-            status, interrupted = _run(command, environment, cwd, timeout)
+            status, interrupted = _run(command, environment, cwd, timeout, quiet=quiet)
         except (OSError, ValueError, IndexError) as error:
             return Verification(command, not_run=_why_not(command, error))
         processes, seen_python = read_directory(directory)
+    processes = joined(processes)
     steps = sum(len(process.records) for process in processes)
     return Verification(
         command=command,
@@ -55,16 +65,20 @@ def verify(
         max_steps=max_steps,
         steps=steps,
         processes=sum(bool(process.records) for process in processes),
+        max_norm=max_norm,
+        sessions=tuple(processes),
     )
 
 
-def child_environment(env: Mapping[str, str], directory: str, max_steps: int | None) -> dict[str, str]:
-    """Give the environment in which Python starts the observer; children inherit it."""
+def child_environment(env: Mapping[str, str], directory: str, asked: Orders) -> dict[str, str]:
+    """Give the environment in which Python starts the observer, and leave its orders; children inherit it."""
+    orders.write(asked, directory)
     path = [str(INJECT), *filter(None, [env.get("PYTHONPATH", "")])]
     result = {**env, "PYTHONPATH": os.pathsep.join(path), DIRECTORY: directory}
-    result.pop(MAX_STEPS, None)
-    if max_steps is not None:
-        result[MAX_STEPS] = str(max_steps)
+    if asked.seed is not None:
+        result.setdefault(
+            "PYTHONHASHSEED", str(asked.seed % 2**32)
+        )  # the order of sets is a matter of luck too
     return result
 
 
@@ -81,10 +95,16 @@ def read_directory(directory: str | os.PathLike[str]) -> tuple[list[Process], bo
 
 
 def _run(
-    command: tuple[str, ...], env: dict[str, str], cwd: str | os.PathLike[str] | None, timeout: float | None
+    command: tuple[str, ...],
+    env: dict[str, str],
+    cwd: str | os.PathLike[str] | None,
+    timeout: float | None,
+    *,
+    quiet: bool,
 ) -> tuple[int, str]:
     """Run to the end; give the exit status, and why it was ended early if it was."""
-    with subprocess.Popen(command, env=env, cwd=cwd) as child:
+    stdout = sys.__stderr__ if quiet else None
+    with subprocess.Popen(command, env=env, cwd=cwd, stdout=stdout) as child:
         try:
             return child.wait(timeout), ""
         except subprocess.TimeoutExpired:

@@ -65,12 +65,29 @@ class StepRecord:
     cosine: float | None = None  # between raw and used; None where not sampled
     modified: Modified = "no"  # by code that the observer does not know
     hooked: bool = False  # gradient hooks on parameters: they act inside backward, unseen
-    sharded: bool = False  # the process holds only a part of each gradient
+    sharded: bool = False  # the process holds only a part of each gradient: its norms are shares (shards.py)
+    world: int = 1  # processes whose shares add up to the whole; 0: not known
+    joined: bool = False  # the norms are those of the whole
+    clip_reported: float | None = None  # what a clip of sharded gradients says the norm was
     skipped: bool = False  # the scaler skipped the step
     loss_scale: float | None = None
     clip_scale: float = 1.0  # loss scale that the gradients still carried when they were clipped
     scale_in_threshold: bool = False  # the threshold was multiplied by the loss scale
     clips: tuple[ClipCall, ...] = ()  # the first few calls
+    loss: float | None = None  # sum of what the backwards behind the gradient differentiated, in true units
+    not_finite_tensors: int = 0  # of the raw gradient, with at least one element that is inf or NaN
+    not_finite_elements: int = 0
+    seconds: float | None = None  # since this optimizer's update before, by the clock; None at its first
+    clipping: float | None = (
+        None  # seconds of those in clip functions (of the host, where a device runs behind)
+    )
+    stress: float = 1.0  # what backward was made larger by, on purpose; every norm here has it, the loss not
+    observing: float | None = None  # seconds of those that the observer took, waiting for the device included
+
+    @property
+    def loss_not_finite(self) -> bool:
+        """Whether the forward pass gave inf or NaN already: no clipping can cure that."""
+        return self.loss is not None and not math.isfinite(self.loss)
 
     @property
     def when(self) -> str:
@@ -91,6 +108,7 @@ class Process:
     failures: tuple[str, ...] = ()  # of the observer
     stopped: bool = False  # by the step limit
     crash: str = ""  # uncaught exception
+    lines: frozenset[Place] | None = None  # that ran, of the files asked about; None: nobody counted them
 
 
 def to_line(event: str, payload: Mapping[str, Any]) -> str:
@@ -111,14 +129,17 @@ def read_process(lines: Iterable[str]) -> Process | None:
     records: list[StepRecord] = []
     failures: list[str] = []
     stopped, crash = False, ""
+    ran: set[Place] | None = None
     for line in lines:
         try:
             entry = json.loads(line)
             event = entry.pop("event")
             if event == "step":
-                records.append(_record(entry))
+                records.append(record_of(entry))
             elif event == "start":
                 start = entry
+            elif event == "lines":
+                ran = (ran or set()) | {Place(str(entry["filename"]), int(row)) for row in entry["rows"]}
         except (ValueError, KeyError, TypeError) as error:
             if line.endswith("\n"):
                 failures.append(f"a line of the recording cannot be read ({error})")
@@ -140,10 +161,12 @@ def read_process(lines: Iterable[str]) -> Process | None:
         failures=tuple(failures),
         stopped=stopped,
         crash=crash,
+        lines=None if ran is None else frozenset(ran),
     )
 
 
-def _record(entry: dict[str, Any]) -> StepRecord:
+def record_of(entry: Mapping[str, Any]) -> StepRecord:
+    """Give the record back from what `record_payload` made of it. Raises KeyError or TypeError if it can't."""
     values = {key: _decode(value) for key, value in entry.items()}
     values["place"] = Place(*values["place"])
     values["dtypes"] = tuple(values["dtypes"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -50,9 +51,14 @@ class State:
     tracks: Tracks = field(default_factory=Tracks)
     optimizers: weakref.WeakSet[Optimizer] = field(default_factory=weakref.WeakSet)
     depths: Depths = field(default_factory=Depths)
+    stress: float | None = None  # factor, by which backward starts larger after every step
+    unclipped: bool = False  # clip functions measure, and change nothing
     steps: int = 0  # taken or skipped, over all optimizers
+    scale: float = 1.0  # by which the last backward started larger
     scale_asked: bool = False  # the code has asked a scaler for its scale since the last backward
     broken: bool = False
+    observing: float = 0.0  # seconds that the observer has taken so far
+    clipping: float = 0.0  # seconds that clip functions have
     _events: deque[tuple[int, ClipEvent]] = field(default_factory=lambda: deque(maxlen=2048))
     _event_count: int = 0
     _used_events: weakref.WeakKeyDictionary[Optimizer, int] = field(default_factory=weakref.WeakKeyDictionary)
@@ -60,12 +66,15 @@ class State:
     @contextmanager
     def careful(self) -> Iterator[None]:
         """Let no error of the observer reach the user's run: say so once, and watch no more."""
+        began = time.perf_counter()
         try:
             with torch.no_grad():
                 yield
         except Exception as error:
             self.broken = True
             self.sink.failure(f"the observer failed and stopped watching: {type(error).__name__}: {error}")
+        finally:
+            self.observing += time.perf_counter() - began
 
     @property
     def idle(self) -> bool:
@@ -86,6 +95,11 @@ class State:
     def known_parameters(self) -> list[Tensor]:
         """Give the parameters of all optimizers that are alive."""
         return [param for optimizer in list(self.optimizers) for param in parameters_of(optimizer)]
+
+    def meet(self, optimizer: Optimizer) -> None:
+        """Know an optimizer from now on; clip calls before it was made are none of its."""
+        self.optimizers.add(optimizer)
+        self._used_events.setdefault(optimizer, self._event_count)
 
     def add_event(self, event: ClipEvent) -> None:
         """Keep a clip call for the steps to come."""

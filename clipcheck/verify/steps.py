@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import functools
+import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from .frames import user_place
 from .measure import Update, measure
 from .session import Place
 from .state import State, parameters_of
+from .stress import Breaking
 
 if TYPE_CHECKING:
     from torch.optim.optimizer import Optimizer
@@ -55,6 +58,11 @@ class StepWatch:
         self._open: list[_OpenStep] = []
         self._taken: weakref.WeakKeyDictionary[Optimizer, int] = weakref.WeakKeyDictionary()
         self._stops = 0
+        self._breaking, self._broken = Breaking(), False
+        # of each optimizer's last update: the clock, and what observing and clipping had taken by then
+        self._clocks: weakref.WeakKeyDictionary[Optimizer, tuple[float, float, float]] = (
+            weakref.WeakKeyDictionary()
+        )
 
     def before(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Record the step, or wrap its closure so that every evaluation is recorded."""
@@ -131,6 +139,7 @@ class StepWatch:
 
     def _record(self, step: _OpenStep, *, skipped: bool = False) -> None:
         state = self._state
+        seconds, observing, clipping = self._since_last(step.optimizer)
         params = parameters_of(step.optimizer)
         found_inf = getattr(step.optimizer, "found_inf", None)
         if isinstance(found_inf, Tensor) and float(found_inf) > 0.0:
@@ -146,15 +155,29 @@ class StepWatch:
             grad_scale=_grad_scale(step.optimizer),
             loss_scale=self._last_scale(step.optimizer),
             skipped=skipped,
+            seconds=seconds,
+            observing=observing,
+            clipping=clipping,
+            stress=state.scale,
         )
-        state.sink.step(measure(update))
+        record = measure(update)
+        state.sink.step(record)
+        if state.stress is not None and self._breaking.why(record):
+            self._broken = not _has_peers()
+
+    def _since_last(self, optimizer: Optimizer) -> tuple[float | None, float | None, float | None]:
+        """Give the seconds since this optimizer's last update, the observer's of them, and those to clip."""
+        now = (time.perf_counter(), self._state.observing, self._state.clipping)
+        then = self._clocks.get(optimizer)
+        self._clocks[optimizer] = now
+        return (None, None, None) if then is None else (now[0] - then[0], now[1] - then[1], now[2] - then[2])
 
     @property
     def _over(self) -> bool:
-        return self._max_steps is not None and self._stops > 0
+        return self._stops > 0
 
     def _stop_if_enough(self) -> None:
-        if self._max_steps is not None and self._state.steps >= self._max_steps:
+        if self._broken or (self._max_steps is not None and self._state.steps >= self._max_steps):
             self._state.sink.stopped()
             self._stop()
 
@@ -163,6 +186,12 @@ class StepWatch:
         if self._stops > _PATIENCE:
             self._give_up()
         raise StopRun
+
+
+def _has_peers() -> bool:
+    """Whether other processes train along, and would wait for this one for ever if it stopped alone."""
+    distributed: Any = torch.distributed
+    return bool(distributed.is_available() and distributed.is_initialized())
 
 
 def _grad_scale(optimizer: Optimizer) -> float:

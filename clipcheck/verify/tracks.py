@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from . import norms
+from .losses import Behind, Chain, Loss
 from .session import ClipKind, Place
 
 _SAME = 1e-6  # relative; the same sum over another grouping of tensors may differ by rounding
@@ -64,6 +65,8 @@ class Track:
     clip_scale: float = 1.0  # loss scale on it when it was clipped
     pristine: Tensor | None = None  # the whole accumulated gradient as it would be without clips
     offset: Tensor | None = None  # the same as a difference, once backward adds to the clipped one
+    behind: Behind = ()  # losses that it is the gradient of
+    not_finite: int | None = None  # elements that were inf or NaN at the first clip after the last backward
 
     def empty(self) -> None:
         """Forget everything: the gradient is gone or zero."""
@@ -76,12 +79,13 @@ class Track:
         self.raw = self.clip = self.pristine = self.offset = None
         self.clips, self.spent, self.modified = 0, False, False
         self.clip_scale = 1.0
+        self.behind, self.not_finite = (), None
 
     def touched(self, scale: float) -> None:
         """A backward has added to the gradient (or made it)."""
         if self.spent:
             self.restart()
-        self.clip = self.raw = None
+        self.clip = self.raw = self.not_finite = None
         self.scale, self.clip_scale = scale, 1.0
 
     def stamp(self, grad: Tensor) -> None:
@@ -110,6 +114,13 @@ class Sighting:
     grad: Tensor
     track: Track
     norm: Tensor | None = None  # 0-dim, on the gradient's device
+    value: float | None = None  # of `norm`, where it has been read
+
+
+def read(seen: Sequence[Sighting]) -> list[float]:
+    """Give the norms as numbers, waiting for the device only where they have not been read yet."""
+    known = [s.value for s in seen if s.value is not None]
+    return known if len(known) == len(seen) else norms.values_of([s.norm for s in seen if s.norm is not None])
 
 
 @dataclass(slots=True)
@@ -128,12 +139,17 @@ class Tracks:
         return track
 
     def look(
-        self, params: Iterable[Tensor], cause: Cause, *, values: bool, scale: float = 1.0
+        self,
+        params: Iterable[Tensor],
+        cause: Cause,
+        *,
+        values: bool,
+        loss: Loss | None = None,
     ) -> list[Sighting]:
         """See which gradients changed since the last look, and hold `cause` responsible.
 
         With `values` the norm of each gradient is taken, and changes through `.data` are noticed. Under
-        the cause "backward" what changed is new, with `scale` as the loss scale on it.
+        the cause "backward" what changed is new, with the scale of `loss` on it.
         """
         seen: list[Sighting] = []
         changed: list[Sighting] = []
@@ -152,21 +168,29 @@ class Tracks:
         for sighting, norm in zip(measured, norms.norms([s.grad for s in measured]), strict=True):
             sighting.norm = norm
         if cause == "backward":
+            chain = None if loss is None else Chain(loss)
             for sighting in changed:
-                sighting.track.touched(scale)
-                sighting.track.stamp(sighting.grad)
-                sighting.track.norm = sighting.norm
+                track = sighting.track
+                track.touched(1.0 if loss is None else loss.scale)
+                track.stamp(sighting.grad)
+                track.norm = sighting.norm
+                if chain is not None:
+                    track.behind = chain.after(track.behind)
         else:
             self._blame_code(measured, {id(s) for s in changed})
         return seen
 
     def _blame_code(self, measured: Sequence[Sighting], changed: set[int]) -> None:
         """Mark what unknown code has changed; a gradient that it set to zero counts as emptied."""
-        now = norms.values_of([s.norm for s in measured if s.norm is not None])
+        now = [s.norm for s in measured if s.norm is not None]
         kept = [s.track.norm for s in measured]
-        before = iter(norms.values_of([norm for norm in kept if norm is not None]))
-        for sighting, value, old in zip(measured, now, kept, strict=True):
-            expected = next(before) if old is not None else None
+        values = iter(norms.values_of([*now, *(norm for norm in kept if norm is not None)]))  # one wait
+        for sighting in measured:
+            sighting.value = next(values)
+        for sighting, old in zip(measured, kept, strict=True):
+            value = sighting.value
+            assert value is not None
+            expected = next(values) if old is not None else None
             differs = expected is not None and not _same(value, expected)
             if id(sighting) not in changed and not differs:
                 continue

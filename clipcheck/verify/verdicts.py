@@ -71,6 +71,8 @@ class Verification:
     max_steps: int | None = None
     steps: int = 0  # observed, over all processes
     processes: int = 0
+    max_norm: float | None = None  # the threshold asked for, in place of the code's
+    sessions: tuple[Process, ...] = ()  # the recordings that this was judged from
 
     @property
     def exit_code(self) -> int:
@@ -90,8 +92,10 @@ def judge_step(record: StepRecord, max_norm: float | None = None) -> StepVerdict
         return StepVerdict(None, "the loss scaler skipped the step")
     if record.updated == 0:
         return StepVerdict(None, "no parameter had a gradient")
-    if record.sharded:
-        return StepVerdict("not measurable", "each process holds only a part of the gradients")
+    if record.sharded and not record.joined:
+        return StepVerdict(
+            "not measurable", "each process holds a part of the gradients, and they don't add up to a whole"
+        )
     if record.covered == 0:
         return _judge_bare(record)
     fault = _fault_of_structure(record)
@@ -228,7 +232,7 @@ def judge_site(place: Place, records: Sequence[StepRecord], max_norm: float | No
         skipped=sum(record.skipped for record in records),
         not_finite=sum(not record.skipped and not math.isfinite(record.raw) for record in records),
         threshold=thresholds[0] if thresholds else None,
-        clipped=sum(_acted(record, max_norm) for record in finite),
+        clipped=sum(acted(record, max_norm) for record in finite),
         shown=shown,
         expected=verdict.expected,
         largest=max(finite, key=lambda record: record.raw, default=None),
@@ -251,7 +255,8 @@ def judge(
     return tuple(judge_site(place, by_place[place], max_norm) for place in sorted(by_place))
 
 
-def _acted(record: StepRecord, max_norm: float | None) -> bool:
+def acted(record: StepRecord, max_norm: float | None = None) -> bool:
+    """Say whether the raw norm of an update was above the threshold."""
     threshold = effective_threshold(record, max_norm)
     norm = max(record.clipped_norm or 0.0, record.raw)
     if max_norm is None and not record.scale_in_threshold:

@@ -251,17 +251,23 @@ def test_confirmed_site_says_which_step_its_numbers_are_of() -> None:
 
 
 def test_recording_comes_back_as_it_was() -> None:
-    record = replace(GOOD, raw=math.inf, used=5e-324, threshold=-math.inf, evaluation=3, clips=(CLIP, CLIP))
+    record = replace(
+        GOOD, raw=math.inf, used=5e-324, threshold=-math.inf, evaluation=3, clips=(CLIP, CLIP), loss=math.nan
+    )
+    record = replace(record, loss=-math.inf, seconds=0.5, observing=0.1, not_finite_elements=3)
     lines = [
         to_line("start", {"pid": 7, "rank": 1, "torch": "2.13.0"}),
         to_line("step", record_payload(record)),
         to_line("failure", {"message": "m"}),
         to_line("crash", {"exception": "E: x"}),
+        to_line("lines", {"filename": "/project/train.py", "rows": [11, 12]}),
+        to_line("lines", {"filename": "/project/train.py", "rows": [12, 13]}),
         to_line("stopped", {}),
     ]
     assert all("Infinity" not in line for line in lines)
+    ran = frozenset(Place("/project/train.py", row) for row in (11, 12, 13))
     assert read_process(lines) == Process(
-        7, rank=1, torch="2.13.0", records=(record,), failures=("m",), stopped=True, crash="E: x"
+        7, rank=1, torch="2.13.0", records=(record,), failures=("m",), stopped=True, crash="E: x", lines=ran
     )
 
 

@@ -1,0 +1,5 @@
+"""Run the script named next as `__main__`, with the text that `verify` has for it."""
+
+import sys
+
+sys.modules["_clipcheck_verify.overlay"].run_main()
