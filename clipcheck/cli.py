@@ -21,8 +21,8 @@ from clipcheck.version import __version__
 
 if TYPE_CHECKING:
     from clipcheck.findings import Finding, Report
-    from clipcheck.knowledge import Framework
     from clipcheck.fixing import FixOutcome
+    from clipcheck.knowledge import Framework
     from clipcheck.proving import Proof
 
 Command = TypeVar("Command", bound=Callable[..., Any])
