@@ -54,7 +54,7 @@ SLOTS = dict.fromkeys(
     (
         "parameters", "threshold", "norm-type", "loss", "optimizer", "closure", "scaler", "model", "function",
         "arguments", "keywords", "default", "factory", "gradients", "variables", "auxiliary", "trained", "trainer",
-        "callbacks", "mode", "update", "settings", "target",
+        "callbacks", "mode", "update", "settings", "target", "partial",
     ),
     SLOT,
 )  # fmt: skip
