@@ -36,47 +36,38 @@ class Located:
 
 def locate(body: Block, span: Span) -> Located | None:
     """The statement that has exactly this span."""
-    return _locate(body, span, (), None)
+    return _find(body, span, (), None, exact=True)
 
 
-def _locate(
-    block: Block, span: Span, chain: tuple[tuple[Block, int], ...], function: facts.Function | None
+def enclosing(body: Block, span: Span) -> Located | None:
+    """The innermost statement that this span lies in."""
+    return _find(body, span, (), None, exact=False)
+
+
+def _find(
+    block: Block,
+    span: Span,
+    chain: tuple[tuple[Block, int], ...],
+    function: facts.Function | None,
+    *,
+    exact: bool,
 ) -> Located | None:
     for index, statement in enumerate(block):
         here = (*chain, (block, index))
-        if statement.span == span:
+        if exact and statement.span == span:
             return Located(here, function)
         if not _within(statement.span, span):
             continue
         for inner in blocks_of(statement):
             found = (
-                _locate(inner, span, (), statement)
+                _find(inner, span, (), statement, exact=exact)
                 if isinstance(statement, facts.Function)
-                else _locate(inner, span, here, function)
+                else _find(inner, span, here, function, exact=exact)
             )
             if found is not None:
                 return found
-    return None
-
-
-def enclosing(body: Block, span: Span) -> Located | None:
-    """The innermost statement that this span lies in."""
-    return _enclosing(body, span, (), None)
-
-
-def _enclosing(
-    block: Block, span: Span, chain: tuple[tuple[Block, int], ...], function: facts.Function | None
-) -> Located | None:
-    for index, statement in enumerate(block):
-        if not _within(statement.span, span):
-            continue
-        here = (*chain, (block, index))
-        for inner in blocks_of(statement):
-            own = isinstance(statement, facts.Function)
-            found = _enclosing(inner, span, () if own else here, statement if own else function)  # type: ignore[arg-type]
-            if found is not None:
-                return found
-        return Located(here, function)
+        if not exact:
+            return Located(here, function)
     return None
 
 

@@ -10,7 +10,7 @@ from clipcheck.blocks import Block, Located, enclosing
 from clipcheck.docket import Docket
 from clipcheck.findings import AddImport, Site
 from clipcheck.flow.records import Clip
-from clipcheck.flow.render import last_identifier, render
+from clipcheck.flow.render import argument_at, last_identifier, render
 from clipcheck.flow.values import literal
 from clipcheck.knowledge import CallRule, Knowledge
 
@@ -112,14 +112,7 @@ def _last(qualified: str) -> str:
 
 def argument(call: facts.Call, rule: CallRule, name: str) -> facts.Expression | None:
     """The argument of a call that the knowledge calls `name`."""
-    slot = rule.slot(name)
-    if slot is None:
-        return None
-    keyword, position = slot
-    for key, value in call.keywords:
-        if key == keyword:
-            return value
-    return call.arguments[position] if position < len(call.arguments) else None
+    return argument_at(call, rule.slot(name))
 
 
 def threshold_for(site: Site, docket: Docket) -> str:

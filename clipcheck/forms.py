@@ -50,19 +50,19 @@ UNSHARDED: Form = (
     'a keyword, a position and a regular expression, such as ["strategy", 1, "NO_SHARD"]',
 )
 
-_SLOTS = dict.fromkeys(
+SLOTS = dict.fromkeys(
     (
         "parameters", "threshold", "norm-type", "loss", "optimizer", "closure", "scaler", "model", "function",
         "arguments", "keywords", "default", "factory", "gradients", "variables", "auxiliary", "trained", "trainer",
-        "callbacks", "mode", "update", "settings", "target",
+        "callbacks", "mode", "update", "settings", "target", "partial",
     ),
     SLOT,
 )  # fmt: skip
 _CALL = {
     "names": TEXTS, "former": TEXTS, "event": TEXT, "kind": TEXT, "kinds": TEXT_TABLE, "replaced-by": TEXT,
-    "unscales": FLAG, "result": TEXT, "common": FLAG, "negative": TEXT, **_SLOTS,
+    "unscales": FLAG, "result": TEXT, "common": FLAG, "negative": TEXT, **SLOTS,
 }  # fmt: skip
-# By section. A key that is not here is not looked at; which keys there are, knowledge.py says.
+# By section: all keys that there are.
 FORMS: dict[str, dict[str, Form]] = {
     "class": {
         "names": TEXTS, "former": TEXTS, "role": TEXT, "also": TEXT, "family": TEXT, "parameters": SLOT,
@@ -184,10 +184,12 @@ def check_form(data: Mapping[str, Any]) -> None:
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise FormError(f"[[{section}]] has to be a list of entries, each under [[{section}]]")
         for number, entry in enumerate(entries, 1):
+            if unknown := set(entry) - set(FORMS[section]):
+                raise FormError(f"[[{section}]] has unknown keys {sorted(unknown)}")
             _check_keys(section, FORMS[section], f"[[{section}]] {_title(entry, number)}: ", "", entry)
     for section in _PLAIN:
         _check_keys(section, FORMS[section], f"[{section}] ", "", _table(data, section))
-    for section in ("aliases", "fix", "hints"):
+    for section in ("aliases", "fix", "hints", "named", "dialect"):
         for key, value in _table(data, section).items():
             _check_value(f"[{section}] ", key, value, TEXT, regular=section == "hints")
     for owner in _table(data, "engine"):
@@ -211,6 +213,8 @@ def _check_keys(
         if key in forms:
             _check_value(title, prefix + key, value, forms[key], regular=key in _REGULAR)
             if forms[key] is TABLE:
+                if unknown := set(value) - set(TABLES[key]):
+                    raise FormError(f"{title}{prefix}{key} has unknown keys {sorted(unknown)}")
                 _check_keys(key, TABLES[key], title, f"{prefix}{key}.", value)
     named = [name for key, value in entry.items() if key != "former" for name in _named(value)]
     for former in entry.get("former", ()):

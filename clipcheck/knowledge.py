@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from clipcheck.config import UserError
-from clipcheck.forms import FormError, Words, check_form
+from clipcheck.forms import FORMS, SLOTS, FormError, Words, check_form
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -377,135 +377,13 @@ _GRADIENT = _DECISIVE | {
     "bound",
     "train",
 }
-_SLOTS = (
-    "parameters",
-    "threshold",
-    "norm-type",
-    "loss",
-    "optimizer",
-    "closure",
-    "scaler",
-    "model",
-    "function",
-    "arguments",
-    "keywords",
-    "default",
-    "factory",
-    "settings",
-    "target",
-    "trainer",
-    "callbacks",
-    "mode",
-    "update",
-    "gradients",
-    "variables",
-    "auxiliary",
-    "trained",
-)
 _FRAMEWORK = {"name": str, "checked": str, "recognised": str, "fixed": str, "tried": str}
 _ABOUT = {"shadowed": bool, "listed": bool}
 _KINDS = {str: "a text", bool: "true or false"}
 _TRIED = ("run", "read")
 # A package and its version; where it was tried in another way than the framework, how: "mmcv 1.7 (read)".
 _PACKAGE = re.compile(r"([A-Za-z][\w.-]*(?:\[[\w,-]+\])?) (\d[\w.+!-]*)(?: \((run|read)\))?")
-_KEYS = {
-    "class": {
-        "role",
-        "family",
-        "names",
-        "former",
-        "parameters",
-        "line-search",
-        "clips",
-        "normalised",
-        "remote",
-        "clipping",
-        "hooks",
-        "model",
-        "settings",
-        "callbacks",
-        "optimizers",
-        "holds",
-        "model-arguments",
-        "transforms",
-        "transformation",
-        "trained",
-        "computes",
-        "builds",
-        "also",
-    },
-    "call": {
-        "names",
-        "former",
-        "event",
-        "kind",
-        "kinds",
-        "replaced-by",
-        "unscales",
-        "result",
-        "common",
-        "negative",
-        *_SLOTS,
-    },
-    "method": {
-        "of",
-        "names",
-        "former",
-        "called",
-        "event",
-        "kind",
-        "kinds",
-        "replaced-by",
-        "unscales",
-        "clipping",
-        "result",
-        "common",
-        "negative",
-        *_SLOTS,
-    },
-    "wrapper": {"names", "former", "argument", "sharded", "unsharded", "normalises"},
-    "dict": {"names", "clipping", "model", "kind", "beside", "bases", "anew"},
-}
-_CLIPPING = {
-    "arguments",
-    "former",
-    "default",
-    "value",
-    "looked-at",
-    "elsewhere",
-    "refused",
-    "none",
-    "position",
-    "zero",
-    "beside",
-    "member",
-    "hook",
-    "around",
-    "first",
-    "kinds",
-    "within",
-    "named-by",
-    "default-since",
-    "idle",
-    "limits",
-    "spelled",
-}
-_SECTIONS = {
-    "framework",
-    "engine",
-    "values",
-    "parameters",
-    "named",
-    "dialect",
-    "aliases",
-    "fix",
-    "passthrough",
-    "libraries",
-    "checks",
-    "hints",
-    "options",
-    *_KEYS,
-}
+_SECTIONS = {"framework", "engine", "named", "dialect", "aliases", "fix", "hints", *FORMS}
 
 
 def load(
@@ -558,11 +436,6 @@ def _read(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
     if framework.name in knowledge.frameworks:
         raise KnowledgeError(f"[framework] name = {framework.name!r} is the name of another file already")
     knowledge.frameworks[framework.name] = framework
-    for section, keys in _KEYS.items():
-        for entry in data.get(section, ()):
-            unknown = set(entry) - keys
-            if unknown:
-                raise KnowledgeError(f"[[{section}]] has unknown keys {sorted(unknown)}")
     _read_classes(knowledge, data)
     _read_calls(knowledge, data, framework.name)
     if not framework.shadowed:
@@ -625,27 +498,27 @@ def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
     for entry in data.get("class", ()):
         slot = _slot(entry.get("parameters"))
         rule = ClassRule(
-            entry["role"],
-            entry.get("family", ""),
-            slot,
-            entry.get("line-search", False),
-            entry.get("clips", False),
-            entry.get("normalised", False),
-            entry.get("remote", False),
-            _clipping(entry.get("clipping")),
-            _hooks(entry.get("hooks")),
-            _slot(entry.get("model")),
-            _slot(entry.get("settings")),
-            _slot(entry.get("callbacks")),
-            _slot(entry.get("optimizers")),
-            entry.get("holds", False),
-            entry.get("model-arguments", ""),
-            _transforms(entry.get("transforms")),
-            _slot(entry.get("transformation")),
-            _slot(entry.get("trained")),
-            entry.get("computes", ""),
-            tuple(entry.get("builds", ())),
-            entry.get("also", ""),
+            role=entry["role"],
+            family=entry.get("family", ""),
+            parameters=slot,
+            line_search=entry.get("line-search", False),
+            clips=entry.get("clips", False),
+            normalised=entry.get("normalised", False),
+            remote=entry.get("remote", False),
+            clipping=_clipping(entry.get("clipping")),
+            hooks=_hooks(entry.get("hooks")),
+            model=_slot(entry.get("model")),
+            settings=_slot(entry.get("settings")),
+            callbacks=_slot(entry.get("callbacks")),
+            optimizers=_slot(entry.get("optimizers")),
+            holds=entry.get("holds", False),
+            model_arguments=entry.get("model-arguments", ""),
+            transforms=_transforms(entry.get("transforms")),
+            transformation=_slot(entry.get("transformation")),
+            trained=_slot(entry.get("trained")),
+            computes=entry.get("computes", ""),
+            builds=tuple(entry.get("builds", ())),
+            also=entry.get("also", ""),
         )
         for name in entry["names"]:
             if _is_pattern(name):
@@ -674,19 +547,19 @@ def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
 def _read_calls(knowledge: Knowledge, data: Mapping[str, Any], framework: str) -> None:
     for section in ("call", "method"):
         for entry in data.get(section, ()):
-            slots = tuple((key, slot) for key in _SLOTS if (slot := _slot(entry.get(key))))
+            slots = tuple((key, slot) for key in SLOTS if (slot := _slot(entry.get(key))))
             rule = CallRule(
-                entry["event"],
-                entry.get("kind", ""),
-                slots,
-                entry.get("replaced-by", ""),
-                entry.get("unscales", False),
-                framework,
-                tuple(entry.get("kinds", {}).items()),
-                _clipping(entry.get("clipping")),
-                entry.get("common", False),
-                entry.get("result", ""),
-                entry.get("negative", ""),
+                event=entry["event"],
+                kind=entry.get("kind", ""),
+                slots=slots,
+                replaced_by=entry.get("replaced-by", ""),
+                unscales=entry.get("unscales", False),
+                framework=framework,
+                kinds=tuple(entry.get("kinds", {}).items()),
+                clipping=_clipping(entry.get("clipping")),
+                common=entry.get("common", False),
+                result=entry.get("result", ""),
+                negative=entry.get("negative", ""),
             )
             knowledge.called.update(entry.get("called", ()))
             if rule.common and (rule.event in _GRADIENT):
@@ -703,42 +576,37 @@ def _read_calls(knowledge: Knowledge, data: Mapping[str, Any], framework: str) -
 def _clipping(data: Mapping[str, Any] | None) -> Clipping | None:
     if data is None:
         return None
-    unknown = set(data) - _CLIPPING
-    if unknown:
-        raise KnowledgeError(f"clipping has unknown keys {sorted(unknown)}")
     named, since, idle = data.get("named-by"), data.get("default-since"), data.get("idle")
     return Clipping(
-        tuple(data.get("arguments", ())),
-        {"on": True, "off": False}[data["default"]],
-        data.get("value", "{threshold}"),
-        tuple(data.get("looked-at", ())),
-        re.compile(data["elsewhere"]) if "elsewhere" in data else None,
-        re.compile(data["refused"]) if "refused" in data else None,
-        data.get("none", ""),
-        data.get("position", -1),
-        {"off": False, "acts": True}[data.get("zero", "off")],
-        tuple(data.get("beside", {}).items()),
-        _member(data.get("member")),
-        data.get("hook", ""),
-        data.get("around", ""),
-        data.get("first", ""),
-        tuple(data.get("kinds", {}).items()),
-        tuple((slot[0], slot[1]) for slot in data.get("within", ())),
-        ((named[0], named[1]), named[2]) if named else None,
-        Since(since["package"], since["before"], since["version"], since["default"] == "on")
+        arguments=tuple(data.get("arguments", ())),
+        on_by_default={"on": True, "off": False}[data["default"]],
+        value=data.get("value", "{threshold}"),
+        looked_at=tuple(data.get("looked-at", ())),
+        elsewhere=re.compile(data["elsewhere"]) if "elsewhere" in data else None,
+        refused=re.compile(data["refused"]) if "refused" in data else None,
+        none=data.get("none", ""),
+        position=data.get("position", -1),
+        zero_acts={"off": False, "acts": True}[data.get("zero", "off")],
+        beside=tuple(data.get("beside", {}).items()),
+        member=_member(data.get("member")),
+        hook=data.get("hook", ""),
+        around=data.get("around", ""),
+        first=data.get("first", ""),
+        kinds=tuple(data.get("kinds", {}).items()),
+        within=tuple((slot[0], slot[1]) for slot in data.get("within", ())),
+        named_by=((named[0], named[1]), named[2]) if named else None,
+        since=Since(since["package"], since["before"], since["version"], since["default"] == "on")
         if since
         else None,
-        (idle[0], idle[1]) if idle else None,
-        data.get("spelled", ""),
-        dict(data.get("limits", {})),
+        idle=(idle[0], idle[1]) if idle else None,
+        spelled=data.get("spelled", ""),
+        limits=dict(data.get("limits", {})),
     )
 
 
 def _transforms(data: Mapping[str, Any] | None) -> Transforms | None:
     if data is None:
         return None
-    if unknown := set(data) - {"does", "kind", "threshold", "members"}:
-        raise KnowledgeError(f"transforms has unknown keys {sorted(unknown)}")
     return Transforms(
         data["does"], data.get("kind", ""), _slot(data.get("threshold")), _slot(data.get("members"))
     )
@@ -747,35 +615,20 @@ def _transforms(data: Mapping[str, Any] | None) -> Transforms | None:
 def _member(data: Mapping[str, Any] | None) -> Member | None:
     if data is None:
         return None
-    unknown = set(data) - {"name", "value", "alone", "starred"}
-    if unknown:
-        raise KnowledgeError(f"a member has unknown keys {sorted(unknown)}")
     return Member(data["name"], data["value"], data.get("alone", False), tuple(data.get("starred", ())))
 
 
 def _hooks(data: Mapping[str, Any] | None) -> Hooks | None:
     if data is None:
         return None
-    unknown = set(data) - {
-        "before",
-        "former",
-        "optimizers",
-        "step",
-        "after-backward",
-        "clipping",
-        "automatic",
-        "whole",
-    }
-    if unknown:
-        raise KnowledgeError(f"hooks have unknown keys {sorted(unknown)}")
     return Hooks(
-        tuple(data.get("before", ())),
-        data.get("optimizers", ""),
-        tuple(data.get("step", ())),
-        tuple(data.get("after-backward", ())),
-        data.get("clipping", ""),
-        data.get("automatic", ""),
-        data.get("whole", ""),
+        before=tuple(data.get("before", ())),
+        optimizers=data.get("optimizers", ""),
+        step=tuple(data.get("step", ())),
+        after_backward=tuple(data.get("after-backward", ())),
+        clipping=data.get("clipping", ""),
+        automatic=data.get("automatic", ""),
+        whole=data.get("whole", ""),
     )
 
 

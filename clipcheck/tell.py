@@ -82,7 +82,7 @@ def _beside(told: Told) -> list[tuple[str, str]]:
 
 def _by_the_norm(code: str, told: Told, site: Site, docket: Docket) -> Repair | None:
     """Tell the framework to clip the norm of all instead, by the argument for that."""
-    name = told.clipping.arguments[0]
+    name = told.clipping.name
     written = [key for key, _ in told.call.keywords]
     if told.indirect or told.argument not in written or name in written:
         return None

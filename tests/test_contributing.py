@@ -55,7 +55,6 @@ def test_every_section_has_its_place(section):
     [
         ("framework", {field.name for field in dataclasses.fields(knowledge.Framework)}),
         *((table, set(keys)) for table, keys in {**forms.FORMS, **forms.TABLES}.items()),
-        *((table, set(keys)) for table, keys in knowledge._KEYS.items()),
         ("engine", {key for data in FILES for templates in data.get("engine", {}).values() for key in templates}),
     ],
 )  # fmt: skip
@@ -63,10 +62,18 @@ def test_every_key_is_explained(table, keys):
     assert keys - named(HEADINGS.get(table, PLAIN)) == set()
 
 
-@pytest.mark.parametrize("section", sorted(knowledge._KEYS))
-def test_every_key_has_a_form(section):
-    """What is accepted is looked at: a value of another kind is named, and does nothing silently."""
-    assert set(knowledge._KEYS[section]) - set(forms.FORMS[section]) == set()
+@pytest.mark.parametrize("section", forms._ENTRIES)
+def test_a_key_of_an_entry_that_is_not_explained_is_refused(section):
+    entry = {**dict.fromkeys(forms._NEEDED[section], "x"), "unheard-of": "x"}
+    with pytest.raises(forms.FormError, match=r"has unknown keys \['unheard-of'\]"):
+        forms.check_form({section: [entry]})
+
+
+@pytest.mark.parametrize("table", ["clipping", "hooks", "transforms"])
+def test_a_key_of_a_table_that_is_not_explained_is_refused(table):
+    entry = {"names": ["a.B"], "role": "x", table: {"unheard-of": "x"}}
+    with pytest.raises(forms.FormError, match=rf"{table} has unknown keys \['unheard-of'\]"):
+        forms.check_form({"class": [entry]})
 
 
 def test_every_event_is_explained():

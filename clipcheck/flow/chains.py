@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from clipcheck import facts
 from clipcheck.findings import Site
 from clipcheck.flow.functional import Functional
-from clipcheck.flow.records import MAX_PATHS, Clip, ClipContext, Names, Path, Step, StepContext, Told
+from clipcheck.flow.records import Clip, ClipContext, Path, Step, Told
 from clipcheck.flow.values import (
     Arguments,
     Items,
@@ -214,14 +214,9 @@ class Chains(Functional):
         if stepped:
             after, code = replace(state, vain=state.vain | {site}), "CLP201" if kind in EXACT else ""
         clip = self.sightings.clips.setdefault(site, Clip(site, call, kind, "", function, told=told))
-        label = f"{self.entry_label}<{'<'.join(self.chain)}"
-        context = next((one for one in clip.contexts if one.label == label), None)
-        if context is None:
-            threshold = Arguments(made.arguments, made.keywords).get(made.rule.transforms.threshold)
-            context = ClipContext([], threshold, None, False, True, False, label=label)
-            if len(clip.contexts) < MAX_PATHS:
-                clip.contexts.append(context)
-        context.paths = list(dict.fromkeys([*context.paths, Path(state, guards, code)]))[:MAX_PATHS]
+        threshold = Arguments(made.arguments, made.keywords).get(made.rule.transforms.threshold)
+        paths = [Path(state, guards, code)]
+        clip.met(ClipContext(paths, threshold, None, False, True, False, label=self.context_label()))
         return after
 
     def _record(
@@ -229,19 +224,11 @@ class Chains(Functional):
     ) -> None:
         step = self.sightings.steps.setdefault(told.site, Step(told.site, told.call, told=told))
         used = self.site()
-        if step.told is not None and used not in step.told.fitted:
-            step.told.fitted.append(used)
-        label = f"{self.entry_label}<{'<'.join(self.chain)}>{used.filename}:{used.span.row}"
-        context = next((one for one in step.contexts if one.label == label), None)
-        if context is None:
-            made = tuple(one for one in choices(transformation) if isinstance(one, Object))
-            optimizer = made[0] if made else transformation
-            names = Names(None, None)
-            context = StepContext(label, optimizer, models, True, [], names, None, False, self.entry_file)
-            if len(step.contexts) < MAX_PATHS:
-                step.contexts.append(context)
-        context.paths = list(dict.fromkeys([*context.paths, *paths]))[:MAX_PATHS]
-        context.loops = tuple(dict.fromkeys([*context.loops, *self.notes]))
+        if step.told is not None:
+            step.told.used(used)
+        made = [one for one in choices(transformation) if isinstance(one, Object)]
+        optimizer = made[0] if made else transformation
+        step.met(self.told_context(f"{used.filename}:{used.span.row}", optimizer, models, paths))
 
 
 def members_of(made: Object) -> tuple[Value, ...]:

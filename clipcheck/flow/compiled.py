@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from clipcheck import facts
 from clipcheck.flow.records import Told
+from clipcheck.flow.render import argument_at
 from clipcheck.flow.states import States
 from clipcheck.flow.values import Arguments, Frame, FunctionRef, Literal, Object, Super, Value, choices
 from clipcheck.flow.worlds import ANY, World
@@ -78,7 +79,7 @@ class Compiled(States):
                 if teller is not None:
                     return teller
             if isinstance(choice, Literal) and isinstance(choice.value, str):
-                written = _given(call, slot)
+                written = argument_at(call, slot)
                 text = written if isinstance(written, facts.Constant) else None
                 return self._by_name(choice.value, slot, text, call)
         return None
@@ -92,7 +93,7 @@ class Compiled(States):
         site = self.site()
         key = f"{site.filename}:{call.span.row}.{call.span.column}"
         made = Object(key, site, None, qualified, rule)
-        obstacle = "" if text is not None or _given(call, slot) is None else "its name is elsewhere"
+        obstacle = "" if text is not None or argument_at(call, slot) is None else "its name is elsewhere"
         told = Told(site, call, rule.clipping, obstacle=obstacle)
         told.named, told.handed, told.text = qualified, slot[0], text
         self.told.setdefault(key, told)
@@ -106,9 +107,3 @@ def _receiver(owner: Value | None) -> Object | None:
 
 def _hooks(model: Object | None) -> Hooks | None:
     return model.rule.hooks if model is not None and model.rule is not None else None
-
-
-def _given(call: facts.Call, slot: Slot) -> facts.Expression | None:
-    """The argument of a call, as it is written."""
-    named = next((value for name, value in call.keywords if name == slot[0]), None)
-    return named or (call.arguments[slot[1]] if 0 <= slot[1] < len(call.arguments) else None)

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 from clipcheck import facts
 from clipcheck.findings import Site
+from clipcheck.flow.engines import is_none
 from clipcheck.flow.records import Told
+from clipcheck.flow.render import argument_at
 from clipcheck.flow.statements import Statements
-from clipcheck.flow.trainers import argument_at
+from clipcheck.flow.tables import merged
 from clipcheck.flow.values import Arguments, Frame, Items, Literal, Object, Table, Unknown, Value, literal
 from clipcheck.flow.worlds import ANY, World
 from clipcheck.knowledge import Clipping, DictRule
@@ -43,7 +45,7 @@ class Configs(Statements):
             below = [self._described(base, rule, name) for base in bases for name in rule.names]
             if any(self._judged(base, rule) for base in bases):
                 return  # this file only changes what is judged where it is whole
-            own = _joined([_said(one, rule.clipping) for one in below if isinstance(one, Table)], own)
+            own = merged([*(_said(one, rule.clipping) for one in below if isinstance(one, Table)), own])
         if not own.entries:
             return
         site = Site(frame.filename, written.span)
@@ -96,7 +98,7 @@ class Configs(Statements):
         bases = self._bases(frame, rule, depth - 1) or []
         below = [self._described(base, rule, name, depth - 1) for base in bases]
         tables = [one for one in below if isinstance(one, Table)]
-        return _joined(tables, own) if tables else own
+        return merged([*tables, own] if isinstance(own, Table) else tables) if tables else own
 
     # -- dicts that are handed over --------------------------------------------------------------------
 
@@ -168,28 +170,12 @@ def _name(written: facts.Assign) -> str:
     return target.id if isinstance(target, facts.Name) else ""
 
 
-def _joined(below: list[Table], own: Value | None) -> Table:
-    """A dict on top of those that it builds upon, nested ones entry by entry."""
-    entries: dict[str, Value] = {}
-    tables = [*below, own] if isinstance(own, Table) else below
-    for table in tables:
-        for key, value in table.entries:
-            known = entries.get(key)
-            both = isinstance(known, Table) and isinstance(value, Table)
-            entries[key] = _joined([known], value) if both and isinstance(known, Table) else value
-    return Table(tuple(entries.items()), any(table.partial for table in tables))
-
-
 def _said(below: Table, clipping: Clipping) -> Table:
     """What a dict that is built upon says, without a clipping of None, which says nothing."""
     entries = (
-        (key, value) for key, value in below.entries if key not in clipping.arguments or not _none(value)
+        (key, value) for key, value in below.entries if key not in clipping.arguments or not is_none(value)
     )
     return Table(tuple(entries), below.partial)
-
-
-def _none(value: Value) -> bool:
-    return isinstance(value, Literal) and value.value is None
 
 
 def _told(site: Site, expression: facts.Expression | None, text: str, clipping: Clipping) -> Told:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from clipcheck import blocks, facts
 from clipcheck.findings import Evidence, Site
 from clipcheck.flow import paths
-from clipcheck.flow.records import MAX_PATHS, Clip, ClipContext, Path, Told
+from clipcheck.flow.records import Clip, ClipContext, Path, Told
 from clipcheck.flow.trainers import Trainers
 from clipcheck.flow.values import (
     Arguments,
@@ -34,6 +34,7 @@ from clipcheck.project import Project
 from clipcheck.protocol import Event, Gradients, Phase
 
 _OPTIMIZER = "(optimizer)"  # where an engine keeps what it steps
+_NOT_KNOWN = "`{}` has a value that is not known"
 _SETTINGS = "its settings are not in sight, and may hold `{}`"
 
 
@@ -118,7 +119,14 @@ class Engines(Trainers):
             if isinstance(choice, Object) and acts:
                 self._clip_object(choice, key)
                 site = choice.site
-        reason = f"`{told.clipping.name}` has a value that is not known"
+        self._clip_in_step(key, site, acts, _NOT_KNOWN.format(told.clipping.name))
+        blamed = [one for model in sorted(self.blamed) if (one := self.sightings.objects.get(model))]
+        self.trainer_step(optimizer, blamed[0] if blamed else Unknown(f"{key}.models"), told)
+        told.used(None, (frame.filename, call.name_span.row))
+        return Tensor(frozenset(), True)
+
+    def _clip_in_step(self, key: str, site: Site, acts: bool | None, reason: str) -> None:
+        """The clip that an optimizer makes in its step: it takes place, or does not, or nobody knows (None)."""
 
         def at_step(state: Gradients) -> Gradients:
             if acts:
@@ -127,11 +135,6 @@ class Engines(Trainers):
             return replace(state, unsure=state.unsure or reason) if unclipped else state
 
         self.change(at_step, lambda name: name == key)
-        blamed = [one for model in sorted(self.blamed) if (one := self.sightings.objects.get(model))]
-        self.trainer_step(optimizer, blamed[0] if blamed else Unknown(f"{key}.models"), told)
-        row = (frame.filename, call.name_span.row)
-        told.rows += [row] if row not in told.rows else []
-        return Tensor(frozenset(), True)
 
     def _clip_object(self, clip: Object, key: str) -> None:
         """A clip that is an object handed to an optimizer acts at the step, and is judged where it is made."""
@@ -140,10 +143,8 @@ class Engines(Trainers):
         if made is None or family not in ("value", "tensor-norm"):
             return
         paths_here = [Path(world.get(key), world.guards, "") for world in self.worlds]
-        context = ClipContext(paths_here, None, None, False, True, False, label=self.entry_label)
-        known = self.sightings.clips.setdefault(clip.site, Clip(clip.site, made, family, function=""))
-        if len(known.contexts) < MAX_PATHS:
-            known.contexts.append(context)
+        context = ClipContext(paths_here, None, None, False, True, False, label=self.context_label())
+        self.sightings.clips.setdefault(clip.site, Clip(clip.site, made, family)).met(context)
 
     def made(self, made: Object, call: facts.Call | None = None) -> None:
         super().made(made, call)
@@ -172,20 +173,9 @@ class Engines(Trainers):
         optimizer = owner.attributes[_OPTIMIZER]
         key = optimizer.key if isinstance(optimizer, Object) else owner.key
         self.worlds = tuple(world.having(key, world.get(key)) for world in self.worlds)
-        acts, reason = self.clips_by_itself(owner, told)
-        site = self.site()
-
-        def at_step(state: Gradients) -> Gradients:
-            if acts:
-                return state.after(Event.CLIP, site)[0]
-            if acts is None and state.phase is not Phase.CLIPPED:
-                return replace(state, unsure=state.unsure or reason)
-            return state
-
-        self.change(at_step, lambda name: name == key)
+        self._clip_in_step(key, self.site(), *self.clips_by_itself(owner, told))
         self.trainer_step(optimizer, owner.attributes["module"], told)
-        row = (frame.filename, call.name_span.row)
-        told.rows += [row] if row not in told.rows else []
+        told.used(None, (frame.filename, call.name_span.row))
         return Tensor(frozenset(), True)
 
     # -- the settings of an engine ---------------------------------------------------------------------
@@ -207,7 +197,7 @@ class Engines(Trainers):
         if isinstance(told.value, (Literal, Option)):
             place = told.value.place
             told.source = place if told.source is not None else None
-        return self._acts(told.value, Arguments(), told), f"`{name}` has a value that is not known"
+        return self._acts(told.value, Arguments(), told), _NOT_KNOWN.format(name)
 
     def _settings_of(self, engine: Object, told: Told) -> Table | None:
         """The table of settings that an engine was made with, in the program or in a file."""

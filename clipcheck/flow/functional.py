@@ -34,8 +34,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from clipcheck import facts
-from clipcheck.flow.records import MAX_PATHS, Clip, ClipContext, Names, Path, Step, StepContext, Told
-from clipcheck.flow.render import last_identifier, names_in
+from clipcheck.flow.records import Clip, ClipContext, Names, Path, Step, Told
+from clipcheck.flow.render import argument_at, last_identifier, names_in
 from clipcheck.flow.toldsteps import ToldSteps
 from clipcheck.flow.values import (
     Arguments,
@@ -327,7 +327,7 @@ class Functional(ToldSteps):
         self, found: Gradient, place: str, update: Callable[[Gradients], Gradients]
     ) -> Gradient:
         """Another value made of a gradient, in a state of its own; the first stays as it is."""
-        names = {root: _grown(found.keys, root, place) for root in _roots(found.keys)}
+        names = {root: _grown(found.keys, root, place) for root in roots(found.keys)}
         if self.following:
             out = []
             for world in self.worlds:
@@ -381,7 +381,7 @@ class Functional(ToldSteps):
         paths = [
             Path(state_of(world, found.keys, root), world.guards, "")
             for world in self.worlds
-            for root in _roots(found.keys)
+            for root in roots(found.keys)
         ]
         clipped = self._another_version(found, f"{call.span.row}.{call.span.column}", clip)
         if self.following:
@@ -395,12 +395,8 @@ class Functional(ToldSteps):
             site,
             Clip(site, call, rule.kind or "norm", rule.replaced_by, self.function_name(), rule.framework),
         )
-        context.label = f"{self.entry_label}<{'<'.join(self.chain)}"
-        known = next((one for one in clip.contexts if one.label == context.label), None)
-        if known is None and len(clip.contexts) < MAX_PATHS:
-            clip.contexts.append(context)
-        elif known is not None:
-            known.paths = list(dict.fromkeys([*known.paths, *context.paths]))[:MAX_PATHS]
+        context.label = self.context_label()
+        clip.met(context)
 
     def bound_by_hand(
         self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
@@ -457,7 +453,7 @@ class Functional(ToldSteps):
         ):
             self._doubt_gradients(found, "an optimizer of the project clips in its step")
         names = self._names_of(frame, rule, call, found)
-        for root in sorted(_roots(found.keys)):
+        for root in sorted(roots(found.keys)):
             self._record_step(found, root, optimizer, told, names, call)
 
     def minimize(
@@ -501,15 +497,12 @@ class Functional(ToldSteps):
             )
         finally:
             self.scope = before
-        row = (frame.filename, self.statement[1].row)
-        told.rows += [row] if row not in told.rows else []
-        if self.site() not in told.fitted:
-            told.fitted.append(self.site())
+        told.used(self.site(), (frame.filename, self.statement[1].row))
 
     def _names_of(self, frame: Frame, rule: CallRule, call: facts.Call, found: Gradient) -> Names:
         """How the gradients of a step are named in the function that makes it, if they have a plain name."""
         slot = rule.slot("gradients")
-        given = _argument(call, slot) if slot is not None else None
+        given = argument_at(call, slot)
         if isinstance(given, facts.Call) and last_identifier(given.function) == "zip" and given.arguments:
             given = given.arguments[0]
         name = given.id if isinstance(given, facts.Name) and given.id in frame.locals else None
@@ -544,24 +537,10 @@ class Functional(ToldSteps):
         step = self.sightings.steps.setdefault(
             place, Step(place, told.call if told is not None else call, told=told)
         )
-        label = f"{self.entry_label}<{'<'.join(self.chain)}>{site.span.row}.{root}"
-        known = next((context for context in step.contexts if context.label == label), None)
-        if known is None:
-            known = StepContext(
-                label,
-                optimizer,
-                models or (Unknown(f"{root}.model"),),
-                found.whole,
-                [],
-                names,
-                None,
-                False,
-                self.entry_file,
-            )
-            if len(step.contexts) < MAX_PATHS:
-                step.contexts.append(known)
-        known.paths = list(dict.fromkeys([*known.paths, *paths]))[:MAX_PATHS]
-        known.loops = tuple(dict.fromkeys([*known.loops, *self.notes]))
+        context = self.told_context(
+            f"{site.span.row}.{root}", optimizer, models or (Unknown(f"{root}.model"),), paths
+        )
+        step.met(replace(context, certain=found.whole, names=names))
 
 
 def combined(values: Iterable[Value]) -> Gradient | None:
@@ -590,7 +569,7 @@ def _joined(left: Gradient, right: Gradient, keys: frozenset[str]) -> Gradient:
 def _most_changed(left: frozenset[str], right: frozenset[str]) -> frozenset[str]:
     """The keys of what is computed from two gradients: of those with one root, the longer ones."""
     out = set(left | right)
-    for root in _roots(left) & _roots(right):
+    for root in roots(left) & roots(right):
         here, there = _of_root(left, root), _of_root(right, root)
         if max(map(len, here)) != max(map(len, there)):
             out -= here if max(map(len, here)) < max(map(len, there)) else there
@@ -598,7 +577,8 @@ def _most_changed(left: frozenset[str], right: frozenset[str]) -> frozenset[str]
     return frozenset(out)
 
 
-def _roots(keys: Iterable[str]) -> frozenset[str]:
+def roots(keys: Iterable[str]) -> frozenset[str]:
+    """The keys of the gradients that others were made of."""
     return frozenset(key.partition(THEN)[0] for key in keys)
 
 
@@ -646,10 +626,3 @@ def _leaves(value: Value | None, depth: int = 4) -> Iterator[Value]:
 def _called(run: Functional, frame: Frame, value: Value | None, call: facts.Call) -> Value | None:
     """A value, or what a function gives that stands for it."""
     return run.apply(frame, value, None, Arguments(), call) if isinstance(value, FunctionRef) else value
-
-
-def _argument(call: facts.Call, slot: tuple[str, int]) -> facts.Expression | None:
-    for name, value in call.keywords:
-        if name == slot[0]:
-            return value
-    return call.arguments[slot[1]] if 0 <= slot[1] < len(call.arguments) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from clipcheck.facts import Call, Constant, Expression
 from clipcheck.findings import Evidence, Site, Span
@@ -92,6 +93,13 @@ class Told:
         default_factory=list
     )  # entries that look like the argument, and are not read
 
+    def used(self, fitted: Site | None, row: tuple[str, int] | None = None) -> None:
+        """Remember where a training is set going that is told by this call, by statement and by called name."""
+        if fitted is not None and fitted not in self.fitted:
+            self.fitted.append(fitted)
+        if row is not None and row not in self.rows:
+            self.rows.append(row)
+
     def __post_init__(self) -> None:
         if self.clipping.since is None:
             self.default = self.clipping.on_by_default
@@ -115,6 +123,12 @@ class Step:
     call: Call
     contexts: list[StepContext] = field(default_factory=list)
     told: Told | None = None
+
+    def met(self, context: StepContext) -> None:
+        """Add what one calling context saw of the step to what was seen in that context before."""
+        known = _kept(self.contexts, context)
+        known.paths = list(dict.fromkeys([*known.paths, *context.paths]))[:MAX_PATHS]
+        known.loops = tuple(dict.fromkeys([*known.loops, *context.loops]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +185,23 @@ class Clip:
     maker: str = ""  # as of a step's names: the framework whose gradients are values
     contexts: list[ClipContext] = field(default_factory=list)
     told: Told | None = None  # the chain that it is a link of
+
+    def met(self, context: ClipContext) -> None:
+        """Add what one calling context saw of the clip to what was seen in that context before."""
+        known = _kept(self.contexts, context)
+        known.paths = list(dict.fromkeys([*known.paths, *context.paths]))[:MAX_PATHS]
+        known.owned = known.owned and context.owned
+
+
+_Context = TypeVar("_Context", StepContext, ClipContext)
+
+
+def _kept(contexts: list[_Context], context: _Context) -> _Context:
+    """The context of this label that is kept: the one there is, else the new one while there is room for it."""
+    known = next((one for one in contexts if one.label == context.label), None)
+    if known is None and len(contexts) < MAX_PATHS:
+        contexts.append(context)
+    return known or context
 
 
 @dataclass(slots=True)

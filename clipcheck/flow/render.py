@@ -1,4 +1,4 @@
-"""Facts back to source text, for guards, messages and fixes."""
+"""Facts back to source text, for guards, messages and fixes, and the parts of an expression by their place."""
 
 from __future__ import annotations
 
@@ -138,3 +138,11 @@ def guard_of(expression: Expression) -> tuple[str, bool]:
         if positive is not None:
             return render(facts.Operation(positive, expression.operands, expression.row)), False
     return render(expression), True
+
+
+def argument_at(call: facts.Call, slot: tuple[str, int] | None) -> Expression | None:
+    """The argument of a call at a slot (keyword and position), as it is written; None where it has none."""
+    if slot is None:
+        return None
+    named = next((value for name, value in call.keywords if name == slot[0]), None)
+    return named or (call.arguments[slot[1]] if 0 <= slot[1] < len(call.arguments) else None)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from clipcheck import facts
 from clipcheck.findings import Site
 from clipcheck.flow.chains import ROLE
-from clipcheck.flow.functional import THEN, combined, state_of
+from clipcheck.flow.functional import combined, roots, state_of
 from clipcheck.flow.models import Models, keys_behind
 from clipcheck.flow.render import last_identifier, render
 from clipcheck.flow.values import (
@@ -205,8 +205,8 @@ class States(Models):
         if found is None:
             strange = Gradients(Phase.FRESH, unsure="where these gradients come from is not known")
             return [(strange, world.guards) for world in self.worlds]
-        roots = sorted({key.partition(THEN)[0] for key in found.keys})
-        return [(state_of(world, found.keys, root), world.guards) for world in self.worlds for root in roots]
+        made = sorted(roots(found.keys))
+        return [(state_of(world, found.keys, root), world.guards) for world in self.worlds for root in made]
 
     def transformation_of(self, holder: Object) -> Value | None:
         """What turns the gradients of a training state into its updates."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from clipcheck import facts
 from clipcheck.findings import Span
 from clipcheck.flow.covers import Covers
-from clipcheck.flow.records import MAX_PATHS, Clip, ClipContext, Names, Owned, Path, Step, StepContext
+from clipcheck.flow.records import Clip, ClipContext, Names, Owned, Path, Step, StepContext
 from clipcheck.flow.render import is_reference, last_identifier, render
 from clipcheck.flow.values import (
     Arguments,
@@ -107,15 +107,12 @@ class Steps(Covers):
             out.append(replace(world, states=tuple(states)))
         self.worlds = merge([tuple(out)])
         clip = self.sightings.clips.setdefault(site, Clip(site, call, kind, replaced, self.function_name()))
-        context.label = f"{self.entry_label}<{'<'.join(self.chain)}"
-        known = next((one for one in clip.contexts if one.label == context.label), None)
-        if known is None and len(clip.contexts) < MAX_PATHS:
-            clip.contexts.append(context)
-        elif known is not None:
-            context.paths = known.paths + context.paths
-            known.owned = known.owned and context.owned
-        kept = known or context
-        kept.paths = list(dict.fromkeys(context.paths))[:MAX_PATHS]
+        context.label = self.context_label()
+        clip.met(context)
+
+    def context_label(self) -> str:
+        """The calling context: where the run started, and the calls from there."""
+        return f"{self.entry_label}<{'<'.join(self.chain)}"
 
     def owned(
         self,
@@ -257,17 +254,19 @@ class Steps(Covers):
             names = replace(names, engine=self.name_for(frame, *held.models), framework=SHARDED)
         certain = isinstance(optimizer, Object) and held is not None and not held.part and keys == held.models
         certain = certain and works is not None
-        step = self.sightings.steps.setdefault(site, Step(site, call))
-        label = f"{self.entry_label}<{'<'.join(self.chain)}>{key}"
-        known = next((context for context in step.contexts if context.label == label), None)
-        if known is None:
-            known = StepContext(
-                label, optimizer, models, certain, [], names, closure, with_closure, self.entry_file
-            )
-            if len(step.contexts) < MAX_PATHS:
-                step.contexts.append(known)
-        known.paths = list(dict.fromkeys([*known.paths, *paths]))[:MAX_PATHS]
-        known.loops = tuple(dict.fromkeys([*known.loops, *self.notes]))
+        context = StepContext(
+            f"{self.context_label()}>{key}",
+            optimizer,
+            models,
+            certain,
+            paths,
+            names,
+            closure,
+            with_closure,
+            self.entry_file,
+            tuple(self.notes),
+        )
+        self.sightings.steps.setdefault(site, Step(site, call)).met(context)
 
     def parameters_text(self, frame: Frame, held: Parameters | None) -> str | None:
         """An expression, in the names in reach, for all that an optimizer updates and nothing else."""

@@ -176,8 +176,18 @@ class Tables(Events):
         for keyword, value in owner.keywords if takes_all else ():
             if keyword == name and keyword not in named:
                 return value
+        if "locals" in constructor.definition.calls and name in named:  # `save_arguments(locals())`
+            return self._argument_kept(owner, constructor, name)
         tables = _tables((*owner.arguments, *(v for key, v in owner.keywords if key is None)))
         return next((entry for table in tables if (entry := table.get(name)) is not None), None)
+
+    def _argument_kept(self, owner: Object, constructor: FunctionRef, name: str) -> Value | None:
+        """What a constructor was handed for a parameter, or the default of that."""
+        parameters = constructor.definition.parameters[1:]
+        place = next(number for number, one in enumerate(parameters) if one.name == name)
+        given = Arguments(owner.arguments, owner.keywords).get((name, place))
+        default = parameters[place].default
+        return given if given is not None or default is None else self.evaluate(constructor.frame, default)
 
     def _call_method(self, frame: Frame, function: Bound, given: Arguments, call: facts.Call) -> Value:
         found = self._settings_method(frame, function.owner, function.name, given, call)

@@ -46,8 +46,8 @@ class Targets(Options):
             if not name.startswith("_") and all(name != given for given, _ in extra):
                 entries.append((name, self._inside(frame, rule, value, call, depth, number)))
         arguments = Arguments((), ((None, Table(tuple(entries), described.partial)), *extra))
-        marker = literal(described.get("_partial_")) if described.get("_partial_") is not None else None
-        if marker is True:
+        marker, _ = rule.slot("partial") or ("", 0)
+        if literal(described.get(marker)) is True:
             return Partial(function, arguments)
         return self.apply(frame, function, None, arguments, call)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from clipcheck import facts
 from clipcheck.flow.owners import Owners
 from clipcheck.flow.records import Told
-from clipcheck.flow.render import is_reference, render
-from clipcheck.flow.trainers import argument_at
+from clipcheck.flow.render import argument_at, is_reference, render
 from clipcheck.flow.values import Arguments, Frame, Literal, Object, Tensor, Unknown, Value, choices
 from clipcheck.knowledge import CallRule, Clipping
 

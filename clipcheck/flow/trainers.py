@@ -13,8 +13,8 @@ from dataclasses import replace
 from clipcheck import facts
 from clipcheck.flow.members import Members, complete
 from clipcheck.flow.options import written_as
-from clipcheck.flow.records import MAX_PATHS, Names, Running, Step, StepContext, Told
-from clipcheck.flow.render import last_identifier, names_in, render
+from clipcheck.flow.records import Names, Path, Running, Step, StepContext, Told
+from clipcheck.flow.render import argument_at, last_identifier, names_in, render
 from clipcheck.flow.values import (
     Arguments,
     Elements,
@@ -34,7 +34,7 @@ from clipcheck.flow.values import (
     members,
 )
 from clipcheck.flow.worlds import ANY, World, merge, split
-from clipcheck.knowledge import CallRule, Clipping, Hooks, Slot
+from clipcheck.knowledge import CallRule, Clipping, Hooks
 from clipcheck.protocol import Event, Gradients, Phase
 from clipcheck.settingsfiles import SUFFIXES
 
@@ -104,9 +104,7 @@ class Trainers(Members):
             self.worlds = (World(((ANY, Gradients(Phase.EMPTY)),)),)
             self._train(frame, trainer, teller, self.model_handed(trainer, one), held)
             self.trainer = None
-            row = (frame.filename, call.name_span.row)
-            told = self.told[teller.key]
-            told.rows += [row] if row not in told.rows else []
+            self.told[teller.key].used(None, (frame.filename, call.name_span.row))
         self.worlds = worlds
 
     def _set_going(self, rule: CallRule, owner: Value | None, given: Arguments) -> Object | None:
@@ -375,18 +373,16 @@ class Trainers(Members):
         step = self.sightings.steps.setdefault(told.site, Step(told.site, told.call, told=told))
         if step.told is None:
             return
-        if fitted not in step.told.fitted:
-            step.told.fitted.append(fitted)
-        label = f"{self.entry_label}<{'<'.join(self.chain)}>{key}"
-        context = next((one for one in step.contexts if one.label == label), None)
-        if context is None:
-            context = StepContext(
-                label, optimizer, models, True, [], Names(None, None), None, False, self.entry_file
-            )
-            if len(step.contexts) < MAX_PATHS:
-                step.contexts.append(context)
-        context.paths = list(dict.fromkeys([*context.paths, *paths]))[:MAX_PATHS]
-        context.loops = tuple(dict.fromkeys([*context.loops, *self.notes]))
+        step.told.used(fitted)
+        step.met(self.told_context(key, optimizer, models, paths))
+
+    def told_context(
+        self, key: str, optimizer: Value, models: tuple[Value, ...], paths: list[Path]
+    ) -> StepContext:
+        """The calling context of a step that a framework makes."""
+        names, notes = Names(None, None), tuple(self.notes)
+        label = f"{self.context_label()}>{key}"
+        return StepContext(label, optimizer, models, True, paths, names, None, False, self.entry_file, notes)
 
 
 def _optimizers(value: Value, depth: int = 4) -> Iterator[Value]:
@@ -406,14 +402,6 @@ def _handed(arguments: Arguments) -> tuple[str, int] | None:
             if isinstance(entry, Option) and entry.place[0].endswith(SUFFIXES):
                 return entry.place
     return None
-
-
-def argument_at(call: facts.Call, slot: Slot | None) -> facts.Expression | None:
-    """The argument of a call at a slot of the knowledge, as it is written."""
-    if slot is None:
-        return None
-    named = next((value for name, value in call.keywords if name == slot[0]), None)
-    return named or (call.arguments[slot[1]] if 0 <= slot[1] < len(call.arguments) else None)
 
 
 def _is_found(model: Value) -> bool:

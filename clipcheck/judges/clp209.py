@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from clipcheck.docket import Docket, owned
+from clipcheck.docket import Docket
 from clipcheck.findings import Verdict
 from clipcheck.flow.records import Clip, Conflict
-from clipcheck.judges import words
+from clipcheck.judges import shared, words
 
 
 def judge(clip: Clip, docket: Docket) -> Verdict | None:
-    found = owned(clip)
-    if found is None or found.code != "CLP209" or clip.site in docket.faults:
-        return None
-    message = f"{words.quoted(clip.call)} {found.harm}"
-    risk, evidence = docket.risk_at(clip)
-    return Verdict("CLP209", message, clip.site, risk, words.distinct((*found.evidence, *evidence)))
+    return shared.on_an_owned_clip("CLP209", clip, docket)
 
 
 def of_conflict(conflict: Conflict, docket: Docket) -> Verdict | None:

@@ -6,7 +6,7 @@ from clipcheck import results
 from clipcheck.docket import Docket
 from clipcheck.findings import Verdict
 from clipcheck.flow.records import Clip, Step
-from clipcheck.judges import words
+from clipcheck.judges import shared, words
 
 
 def judge(clip: Clip, docket: Docket) -> Verdict | None:
@@ -22,13 +22,5 @@ def judge(clip: Clip, docket: Docket) -> Verdict | None:
 
 def of_step(step: Step, docket: Docket) -> Verdict | None:
     """The same of a framework that is told to."""
-    told = step.told
-    worst = docket.worst(step.contexts)
-    if told is None or worst is None or words.kind_told(told) != "tensor-norm":
-        return None
-    context, assessed = worst
-    message = (
-        f"{words.quoted(told.call)} bounds the norm of one tensor at a time (`{told.argument}`), which changes the "
-        f"direction of the whole gradient; use `{told.clipping.arguments[0]}`"
-    )
-    return Verdict("CLP304", message, step.site, assessed.risk, words.of_trainer(told, context, assessed))
+    harm = "bounds the norm of one tensor at a time ({}), which changes the direction of the whole gradient"
+    return shared.on_a_kind_told("CLP304", "tensor-norm", harm, step, docket)
