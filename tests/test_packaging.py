@@ -30,7 +30,7 @@ def ours(*patterns: str) -> set[str]:
 
 def shipped() -> set[str]:
     """Every file that an installed clipcheck needs, by its name in the wheel."""
-    code = ours("clipcheck/**/*.py", "clipcheck/py.typed", "clipcheck/verify/page.html")
+    code = ours("clipcheck/**/*.py", "clipcheck/py.typed", "clipcheck/verify/showing/page.html")
     rules = ours("rules/*.md", "rules/*.toml", "rules/*.py")
     return code | {f"clipcheck/{name}" for name in rules}
 

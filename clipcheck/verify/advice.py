@@ -195,25 +195,26 @@ def _rounded(value: float) -> float:
     return float(f"{value:.1e}")
 
 
-def advice_lines(advice: Advice) -> list[str]:
-    """Give the advice as lines of text."""
-    lines = []
+def advice_rows(advice: Advice) -> list[tuple[str, str]]:
+    """Give the advice in words: what is told, and the telling; the threshold first."""
+    reasons = "; ".join(advice.reasons)
     if advice.threshold is None:
-        lines.append(f"threshold: no advice; {'; '.join(advice.reasons)}")
+        word = "no advice"
     elif advice.threshold == advice.current:
-        lines.append(f"threshold: keep {advice.threshold:g}; {'; '.join(advice.reasons)}")
+        word = f"keep {advice.threshold:g}"
     else:
-        now = "" if advice.current is None else f" in place of {advice.current:g}"
-        lines.append(f"threshold: try {advice.threshold:g}{now}; {'; '.join(advice.reasons)}")
+        word = f"try {advice.threshold:g}"
+        word += "" if advice.current is None else f" in place of {advice.current:g}"
+    rows = [("threshold", f"{word}; {reasons}")]
     if advice.percentiles:
         parts = [f"{percent}% {value:.4g}" for percent, value in advice.percentiles]
-        lines.append(f"  raw norms: {', '.join(parts)}, largest {advice.largest:.4g}")
+        rows.append(("raw norms", f"{', '.join(parts)}, largest {advice.largest:.4g}"))
         parts = [f"{share:.0%} at {threshold:g}" for threshold, share in advice.shares]
-        lines.append(f"  steps that would be clipped: {', '.join(parts)}")
+        rows.append(("steps that would be clipped", ", ".join(parts)))
     if advice.usual:
-        lines.append(f"  usual for such a model: {advice.usual}")
+        rows.append(("usual for such a model", advice.usual))
     cost = _cost_told(advice)
-    return [*lines, *([f"  cost: {cost}"] if cost else [])]
+    return [*rows, *([("cost", cost)] if cost else [])]
 
 
 def _cost_told(advice: Advice) -> str:

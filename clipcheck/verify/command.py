@@ -57,13 +57,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "--json", "json_file", type=_FILE, help="Write the verdicts, and all that was recorded, as JSON."
 )
 @click.option("--report", type=_FILE, help="Write a page (HTML, one file) with the verdicts and plots.")
-@click.option(
-    "--from-json",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    hidden=True,
-    help="Show what --json wrote; run nothing.",
-)
-@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
 def verify(
     max_steps: int,
     max_norm: float | None,
@@ -73,7 +67,6 @@ def verify(
     unsafe_fixes: bool,
     json_file: Path | None,
     report: Path | None,
-    from_json: Path | None,
     command: tuple[str, ...],
 ) -> None:
     """Run COMMAND (a training script, unchanged) and watch its gradients.
@@ -90,18 +83,14 @@ def verify(
     """
     _check_targets(json_file, report)
     extras = Extras()
-    if from_json is not None:
-        verification = _saved(from_json, command)
-    elif not command:
-        raise click.UsageError("Missing argument 'COMMAND...'.")
-    elif compare or stress is not None:
+    if compare or stress is not None:
         runs = Runs(command, max_steps, max_norm, seed or 0, _known_sites(command))
         verification, extras = run_twice(
             runs, _fixed(command, unsafe_fixes, max_norm), stress, compare=compare
         )
     else:
         verification = Runs(command, max_steps, max_norm, seed, _known_sites(command)).once()
-    extras = advised(extras, verification, {} if from_json is not None else _families(command, extras))
+    extras = advised(extras, verification, _families(command, extras))
     _show(verification)
     click.echo(
         "".join(f"{line}\n" for line in extras_lines(extras)), nl=False, err=bool(verification.not_run)
@@ -122,25 +111,14 @@ def _check_targets(json_file: Path | None, report: Path | None) -> None:
             raise click.UsageError(f"--report needs {absent[0]}: pip install 'clipcheck[report]'")
 
 
-def _saved(path: Path, command: tuple[str, ...]) -> Verification:
-    from .saved import from_json
-
-    if command:
-        raise click.UsageError("--from-json shows a recording: there is no command to run")
-    try:
-        return from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise click.BadParameter(f"{path}: {error}", param_hint="--from-json") from error
-
-
 def _show(verification: Verification) -> None:
     """Show it to whom standard output belongs: people at a terminal, or a program."""
-    from .render import to_text
+    from .showing.render import to_text
 
     if sys.stdout.isatty() and not verification.not_run:
         from rich.console import Console
 
-        from .terminal import show
+        from .showing.terminal import show
 
         show(verification, Console())
     else:
@@ -148,7 +126,7 @@ def _show(verification: Verification) -> None:
 
 
 def _json(verification: Verification, extras: Extras) -> str:
-    from .render import to_json
+    from .showing.render import to_json
 
     return json.dumps({**to_json(verification), **extras_json(extras)}, indent=2) + "\n"
 
@@ -156,9 +134,16 @@ def _json(verification: Verification, extras: Extras) -> str:
 def _page(verification: Verification, extras: Extras) -> str:
     from clipcheck.version import __version__
 
-    from .page import to_html
+    from .showing.page import to_html
 
-    return to_html(verification, version=__version__, beside=extras_lines(extras))
+    return to_html(
+        verification,
+        version=__version__,
+        names=extras.fixed.names,
+        comparison=extras.comparison,
+        stress=extras.stress,
+        advice=dict(extras.advice),
+    )
 
 
 def _write(path: Path, make: Callable[[Verification], str], verification: Verification) -> bool:

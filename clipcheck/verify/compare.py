@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SAME = 1e-6  # relative
 SHOWN = 12  # rows of a table for people
+COMPARED = ("loss", "raw", "used")  # of a record
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,12 @@ class Comparison:
     written: tuple[tuple[Place, bool | None], ...] = ()  # lines that the fixes wrote, and whether they ran
 
     @property
+    def own(self) -> list[Pair]:
+        """The updates of the process that differs first, or of the first process."""
+        first = self.astray or self.parted
+        return [pair for pair in self.pairs if pair.process == (first.process if first else 0)]
+
+    @property
     def equal(self) -> int:
         """How many updates of the process that differs first (of all, if none does) were equal before."""
         first = self.astray or self.parted
@@ -91,16 +98,20 @@ def compare(
 
 def comparison_lines(comparison: Comparison, names: tuple[str, str]) -> list[str]:
     """Give the comparison as lines of text; `names` are what the two runs are called."""
-    lines = [f"{names[0]} | {names[1]}, with the same seeds: {_told(comparison)}"]
+    lines = [f"{names[0]} | {names[1]}, with the same seeds: {told(comparison)}"]
     for place, ran in comparison.written:
         if ran is not None:
             lines.append(f"  {place}: written by the fix, {'ran' if ran else 'never ran'}")
-    headings = ("step", "loss", "", "raw", "", "used", "")
-    rows = [headings, *(_row(pair) for pair in _chosen(comparison))]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(headings))]
+    rows = [row_of(pair) for pair in chosen(comparison)]
+    widths = [max((len(row[at]) for row in rows), default=0) for at in range(1 + 2 * len(COMPARED))]
+    pairs = [range(at, at + 2) for at in range(1, len(widths), 2)]
+    headed = [
+        name.center(sum(widths[at] for at in pair) + 3) for name, pair in zip(COMPARED, pairs, strict=True)
+    ]
+    lines.append(f"  {'step':>{max(4, widths[0])}}  {'  '.join(headed)}".rstrip())
     for row in rows:
-        cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append("  " + "  ".join([cells[0], *(" | ".join(cells[at : at + 2]) for at in (1, 3, 5))]))
+        cells = [" | ".join(row[at].rjust(widths[at]) for at in pair) for pair in pairs]
+        lines.append(f"  {row[0]:>{max(4, widths[0])}}  {'  '.join(cells)}")
     return lines
 
 
@@ -117,7 +128,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
                 "step": pair.step,
                 **{
                     name: [_plain(getattr(record, name, None)) for record in (pair.before, pair.after)]
-                    for name in ("loss", "raw", "used")
+                    for name in COMPARED
                 },
             }
             for pair in comparison.pairs
@@ -125,7 +136,8 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _told(comparison: Comparison) -> str:
+def told(comparison: Comparison) -> str:
+    """Say how far both runs are equal, and what parts them."""
     if comparison.astray is not None:
         return (
             f"they differ at step {comparison.astray.step} before anything was clipped, by chance that no seed "
@@ -138,10 +150,10 @@ def _told(comparison: Comparison) -> str:
     return f"{many} equal before step {comparison.parted.step}, the first that the clip changes"
 
 
-def _chosen(comparison: Comparison) -> Iterator[Pair]:
-    """Choose the updates to show: of one process, those around the first that differs, then at even distances."""
+def chosen(comparison: Comparison) -> Iterator[Pair]:
+    """Choose the updates that a table shows: of one process, those around the first that differs, then at even distances."""
     first = comparison.astray or comparison.parted
-    own = [pair for pair in comparison.pairs if pair.process == (first.process if first else 0)]
+    own = comparison.own
     if len(own) <= SHOWN:
         yield from own
         return
@@ -154,9 +166,10 @@ def _chosen(comparison: Comparison) -> Iterator[Pair]:
     )
 
 
-def _row(pair: Pair) -> tuple[str, ...]:
+def row_of(pair: Pair) -> tuple[str, ...]:
+    """Give the step, then each of COMPARED in both runs."""
     cells = [str(pair.step)]
-    for name in ("loss", "raw", "used"):
+    for name in COMPARED:
         for record in (pair.before, pair.after):
             value = None if record is None else getattr(record, name)
             cells.append("-" if value is None else f"{value:.5g}")

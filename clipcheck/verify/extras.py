@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from .advice import Advice, advice_json, advice_lines, advise
+from .advice import Advice, advice_json, advice_rows, advise
 from .compare import Comparison, comparison_json, comparison_lines
-from .render import short
+from .showing.render import short
 from .stress import Stress, stress_json, stress_lines
 from .twice import Fixed, Runs, compared, stressed
 
@@ -75,9 +75,8 @@ def extras_lines(extras: Extras, *, cwd: str | None = None) -> list[str]:
     if extras.stress is not None:
         lines += ["", *stress_lines(extras.stress, extras.fixed.names)]
     for place, advice in extras.advice:
-        where = f"{short(place.filename, cwd)}:{place.row}"
-        first, *rest = advice_lines(advice)
-        lines += ["", f"{where}: {first}", *rest]
+        first, *rest = (f"{what}: {words}" for what, words in advice_rows(advice))
+        lines += ["", f"{short(place.filename, cwd)}:{place.row}: {first}", *(f"  {line}" for line in rest)]
     return [line.replace(os.path.join(os.path.realpath(cwd), ""), "") for line in lines]
 
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from . import orders, scratch
-from .bootstrap import DIRECTORY, SEEN
 from .joining import joined
+from .observing.bootstrap import DIRECTORY, SEEN
 from .orders import Orders
 from .session import Process, read_process
 from .verdicts import Verification, judge

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .session import Place, StepRecord
+    from .session import Place, Process, StepRecord
     from .verdicts import Verification
 
 HIGHEST = 1e12  # a clip's own fp32 norm overflows at 1.8e19, whatever its threshold
@@ -62,7 +62,7 @@ class Breaking:
         first = self._first.setdefault(record.place, abs(record.loss) or 1.0)
         if abs(record.loss) <= EXPLODED * first:
             return ""
-        return f"the loss is {record.loss:.4g}, {abs(record.loss) / first:.1e} times the first"
+        return f"the loss is {record.loss:.4g}, {abs(record.loss) / first:.3g} times the first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,7 @@ class Endurance:
     at: StepRecord | None = None  # the record that shows it; None for a crash
     largest_used: float | None = None  # finite
     last_loss: float | None = None
+    records: tuple[StepRecord, ...] = ()  # of the process that broke, else of the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +97,11 @@ class Stress:
 def endurance(verification: Verification) -> Endurance:
     """Say how a stressed run fared, over all its processes."""
     records = [record for process in verification.sessions for record in process.records]
-    breaking = [(found, record) for found, record in _broken(verification) if found]
+    breaking = [(found, record, process) for found, record, process in _broken(verification) if found]
     finite = [record.used for record in records if math.isfinite(record.used)]
     losses = [record.loss for record in records if record.loss is not None]
-    broke, at = breaking[0] if breaking else ("", None)
+    broke, at, shown = breaking[0] if breaking else ("", None, None)
+    shown = shown or next((process for process in verification.sessions if process.records), None)
     if not broke and verification.ended and not verification.stopped:
         broke = f"it ended: {verification.crash or verification.ended}"
     return Endurance(
@@ -109,13 +111,14 @@ def endurance(verification: Verification) -> Endurance:
         at=at,
         largest_used=max(finite, default=None),
         last_loss=losses[-1] if losses else None,
+        records=shown.records if shown is not None else (),
     )
 
 
-def _broken(verification: Verification) -> Iterable[tuple[str, StepRecord]]:
+def _broken(verification: Verification) -> Iterable[tuple[str, StepRecord, Process]]:
     for process in verification.sessions:
         breaking = Breaking()
-        yield from ((breaking.why(record), record) for record in process.records)
+        yield from ((breaking.why(record), record, process) for record in process.records)
 
 
 def stress_lines(stress: Stress, names: tuple[str, str]) -> list[str]:

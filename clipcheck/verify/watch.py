@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .advice import Advice
-    from .observer import Observer
+    from .observing.observer import Observer
 
 
 class Watch:
@@ -106,7 +106,7 @@ class Watch:
         )
 
     def __str__(self) -> str:
-        from .render import to_text
+        from .showing.render import to_text
 
         return to_text(self.verification)
 
@@ -155,7 +155,7 @@ class _Shared:
         """Let `sink` have the records from now on; the first one starts the observer."""
         with self._lock:
             if self._observer is None:
-                from .observer import Observer
+                from .observing.observer import Observer
 
                 observer = Observer(self)
                 observer.install()

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from clipcheck.verify.advice import Advice, advice_json, advice_lines, advise
+from clipcheck.verify.advice import Advice, advice_json, advice_rows, advise
 from clipcheck.verify.session import ClipCall, Place, StepRecord
 
 PLACE = Place("/project/train.py", 12)
@@ -99,7 +99,7 @@ def test_nan_of_the_very_first_loss() -> None:
     advice = advise([replace(records([math.nan])[0], loss=math.nan)])
     assert (advice.threshold, advice.percentiles, advice.largest) == (None, (), None)
     assert "clipping will not cure it" in advice.reasons[0]
-    assert advice_lines(advice)[0].startswith("threshold: no advice; the loss itself was nan at step 1")
+    assert advice_rows(advice)[0][1].startswith("no advice; the loss itself was nan at step 1")
 
 
 def test_nan_after_the_updates_had_grown_is_an_explosion() -> None:
@@ -136,10 +136,10 @@ def test_family_and_cost_stand_beside_it() -> None:
     advice = advise(seen, family="recurrent")
     assert (advice.step_seconds, advice.clip_seconds) == pytest.approx((0.01, 0.001))
     assert advice.observing_share == pytest.approx(1 / 6)
-    lines = advice_lines(advice)
-    assert "usual for such a model: AWD-LSTM, word_language_model: 0.25" in lines[3]
-    assert lines[4] == (
-        "  cost: 100% of the steps are clipped, a step takes 10 ms, 1 ms of it to clip, "
+    rows = dict(advice_rows(advice))
+    assert rows["usual for such a model"].startswith("AWD-LSTM, word_language_model: 0.25")
+    assert rows["cost"] == (
+        "100% of the steps are clipped, a step takes 10 ms, 1 ms of it to clip, "
         "observing takes 17% of this run's time on top"
     )
     assert advise(seen, family="linear").usual == ""

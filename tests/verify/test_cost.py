@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 import clipcheck
-from clipcheck.verify import observer, steps
-from clipcheck.verify.observer import Observer
+from clipcheck.verify.observing import observer, steps
+from clipcheck.verify.observing.observer import Observer
 
 from .watching import Memory
 

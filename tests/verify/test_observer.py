@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
-from clipcheck.verify.observer import Observer, StopRun
+from clipcheck.verify.observing.observer import Observer, StopRun
 from clipcheck.verify.session import Process
 from clipcheck.verify.verdicts import judge
 
@@ -599,7 +599,7 @@ def test_failure_of_the_observer_does_not_reach_the_run(monkeypatch: pytest.Monk
     def broken(*_: object) -> None:
         raise LookupError("inside")
 
-    monkeypatch.setattr("clipcheck.verify.steps.measure", broken)
+    monkeypatch.setattr("clipcheck.verify.observing.steps.measure", broken)
     memory = Memory()
     with Observer(memory):
         plain(GOOD["generator"])

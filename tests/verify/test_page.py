@@ -6,21 +6,22 @@ import json
 import math
 import re
 import sys
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from clipcheck.verify import saved
+from clipcheck.verify.advice import Advice
 from clipcheck.verify.command import verify as command
+from clipcheck.verify.compare import compare
 from clipcheck.verify.missing import MissingLibrary
-from clipcheck.verify.page import to_html
-from clipcheck.verify.render import to_json
-from clipcheck.verify.series import DRAWN, series_of
-from clipcheck.verify.session import Place, Process, StepRecord
-from clipcheck.verify.verdicts import Verification, judge
+from clipcheck.verify.session import Place, Process, StepRecord, record_of
+from clipcheck.verify.showing.page import to_html
+from clipcheck.verify.showing.render import to_json
+from clipcheck.verify.showing.series import DRAWN, series_of
+from clipcheck.verify.stress import both
+from clipcheck.verify.verdicts import Verification
 
 from .browsing import dump, looked_at
 from .recorded import record, usual, verification
@@ -101,10 +102,41 @@ def test_what_comes_from_the_project_is_text() -> None:
     assert not [name for _, attributes in Tags(html).seen for name in attributes if name.startswith("on")]
 
 
-def test_lines_beside_the_verdicts_are_text() -> None:
-    html = to_html(usual(), cwd="/tmp", beside=["", "advice: <b>", "x" * 300])
-    assert "<pre>advice: &lt;b&gt;\n" in html
-    assert "<pre>" not in to_html(usual(), cwd="/tmp")
+def test_advice_stands_with_its_line() -> None:
+    run = usual()
+    (place, *_) = (site.place for site in run.sites)
+    html = to_html(run, cwd="/tmp", advice={place: Advice(0.5, ("it <explodes>",), current=1.0)})
+    first, second, _ = html.split('<section class="card site">')[1:]
+    assert "<dt>threshold</dt><dd>try 0.5 in place of 1; it &lt;explodes&gt;</dd>" in first
+    assert "<dl" not in second
+
+
+def test_comparison_and_stress_are_tables_and_drawings() -> None:
+    before = [record(step, 2.0**step, used=2.0**step, loss=3.0, covered=0) for step in range(1, 9)]
+    before.append(record(9, math.nan, loss=math.nan, covered=0))
+    after = [record(step, 2.0**step, loss=3.0 - (step - 1) / 10) for step in range(1, 10)]
+    runs = [verification(Process(1, records=tuple(run))) for run in (before, after)]
+    html = to_html(
+        runs[1],
+        cwd="/tmp",
+        names=("as it is", "fixed"),
+        comparison=compare(*(run.sessions for run in runs), [(Place("/tmp/train.py", 6), True)]),
+        stress=both(1.5, runs),
+    )
+    _, compared, stressed = (part.split("</section>")[0] for part in html.split('<section class="card ')[1:])
+    cells = re.findall(r'data-label="(.*?)">(.*?)</td>', compared)
+    assert cells[5:7] == [("used, as it is", "2"), ("used, fixed", "1")]
+    assert ("loss, as it is", "nan") in cells
+    assert "train.py:6: written by the fix, ran" in compared
+    assert "before step 1, the first that the clip changes" in compared
+    assert re.findall(r"<h3>(.*?)</h3>", compared) == ["Norm used", "Loss"]
+    assert "as it is: 256 at the end, at most 256; fixed: 1 at the end, at most 1" in compared
+    assert "as it is: not finite" in compared
+    assert "as it is: broke at step 9" in stressed
+    assert "fixed: held for 9 steps" in stressed
+    assert re.findall(r"<h3>(.*?)</h3>", stressed) == ["Norm used under stress", "Loss under stress"]
+    ids = [one["id"] for _, one in Tags(html).seen if "id" in one]
+    assert len(ids) == len(set(ids))
 
 
 def test_loss_is_drawn_where_it_was_recorded() -> None:
@@ -158,24 +190,16 @@ def test_evaluations_of_a_closure_share_their_step() -> None:
     assert [update.at for update in series.updates] == [2.0, 2.5, 3.0]
 
 
-def test_saved_json_gives_the_same_page() -> None:
+def test_json_holds_every_record() -> None:
     run = usual()
-    first = replace(run.sessions[0], lines=frozenset([Place("/tmp/train.py", 7)]), failures=("odd",))
-    run = replace(run, sessions=(first,), max_norm=2.0, sites=judge([first], max_norm=2.0))
-    text = json.dumps(to_json(run), allow_nan=False)
-    again = saved.from_json(json.loads(text))
-    assert to_html(again, cwd="/tmp") == to_html(run, cwd="/tmp")
-    assert to_json(again) == to_json(run)
-    assert again.sessions[0].lines == first.lines
+    told = json.loads(json.dumps(to_json(run), allow_nan=False))
+    (kept,) = told["sessions"]
+    again = tuple(record_of(entry) for entry in kept["records"])
+    # NaN differs from itself
+    assert [repr(one) for one in again] == [repr(one) for one in run.sessions[0].records]
 
 
-@pytest.mark.parametrize("other", [[], {}, {"sites": [], "sessions": [{}]}, "text", {"sessions": 3}])
-def test_other_json_is_refused(other: object) -> None:
-    with pytest.raises(ValueError, match="not a recording"):
-        saved.from_json(other)  # type: ignore[arg-type]
-
-
-def test_command_writes_the_page_and_draws_it_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_writes_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "train.py").write_text(
         "import torch\n"
@@ -192,18 +216,13 @@ def test_command_writes_the_page_and_draws_it_again(tmp_path: Path, monkeypatch:
     )
     assert done.exit_code == 0, done.output
     assert "train.py:8" in (tmp_path / "a.html").read_text()
-    again = CliRunner().invoke(command, ["--from-json", "a.json", "--report", "b.html"])
-    assert again.exit_code == 0, again.output
-    assert again.output == done.output
-    assert (tmp_path / "a.html").read_text() == (tmp_path / "b.html").read_text()
+    assert len(json.loads((tmp_path / "a.json").read_text())["sessions"][0]["records"]) == 3
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--report", "nowhere/a.html", "--", "true"], "the folder of nowhere/a.html does not exist"),
-        (["--from-json", "a.json", "--", "true"], "there is no command to run"),
-        (["--from-json", "a.json"], "not a recording"),
         ([], "Missing argument"),
     ],
 )
@@ -211,7 +230,6 @@ def test_wrong_use(
     arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "a.json").write_text("{}")
     done = CliRunner().invoke(command, arguments)
     assert done.exit_code == 2
     assert message in done.output
@@ -247,7 +265,16 @@ def test_in_a_browser(width: int, dark: bool, tmp_path: Path) -> None:
         *run.sessions, process, command=("torchrun", "--nproc-per-node=2", "x" * 200), ended="exit status 1",
         crash="RuntimeError: " + "y" * 200,
     )  # fmt: skip
-    seen = looked_at(to_html(run, cwd="/tmp", beside=["z" * 200]), tmp_path, width=width, dark=dark)
+    (first, *_) = run.sites
+    html = to_html(
+        run,
+        cwd="/tmp",
+        names=("without its clips", "as it is"),
+        comparison=compare(run.sessions, run.sessions, [(place, True)]),
+        stress=both(2.0, [run, run]),
+        advice={first.place: Advice(1.0, ("z" * 200,))},
+    )
+    seen = looked_at(html, tmp_path, width=width, dark=dark)
     assert seen["width"] == width
     assert seen["scrolls"] <= width, "the page scrolls sideways"
     assert seen["tooWide"] == []
@@ -259,7 +286,7 @@ def test_in_a_browser(width: int, dark: bool, tmp_path: Path) -> None:
     assert ("rgb(245, 158, 91)" if dark else "rgb(194, 87, 12)") in seen["strokes"]
     assert seen["letters"] >= 9.0, "the letters of the drawings are too small to read"
     assert seen["verdicts"] == ["confirmed", "confirmed", "refuted"]
-    assert (seen["sections"], seen["drawings"]) == (3, 5)
+    assert (seen["sections"], seen["drawings"]) == (3, 7)
     assert seen["scripts"] == 1  # the one that asks
     assert (seen["images"], seen["loaded"]) == (0, [])
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from clipcheck.verify import Verification, verify
 from clipcheck.verify.command import verify as command
-from clipcheck.verify.render import to_text
+from clipcheck.verify.showing.render import to_text
 
 HEAD = """\
 import torch

@@ -222,8 +222,8 @@ def test_whole_gradients_stay_as_they_are() -> None:
 
 
 def test_replicated_beside_sharded_counts_once() -> None:
-    from clipcheck.verify.shards import shares
-    from clipcheck.verify.tracks import Sighting, Track
+    from clipcheck.verify.observing.shards import shares
+    from clipcheck.verify.observing.tracks import Sighting, Track
 
     param = torch.nn.Parameter(torch.ones(3))
     track = Track(param=lambda: param)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from clipcheck.verify.session import Place, Process
-from clipcheck.verify.terminal import show
+from clipcheck.verify.showing.terminal import show
 from clipcheck.verify.verdicts import Verification
 
 from .recorded import record, usual, verification

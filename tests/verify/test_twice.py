@@ -222,7 +222,7 @@ def test_breaking() -> None:
     assert Breaking().why(replace(RECORD, raw=math.inf, skipped=True)) == ""
     breaking = Breaking()
     assert [breaking.why(replace(RECORD, loss=loss)) for loss in (3.0, -290.0, None)] == ["", "", ""]
-    assert breaking.why(replace(RECORD, loss=301.0)) == "the loss is 301, 1.0e+02 times the first"
+    assert breaking.why(replace(RECORD, loss=301.0)) == "the loss is 301, 100 times the first"
 
 
 def test_scale_grows_to_a_limit() -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from clipcheck.verify.render import to_json, to_text
 from clipcheck.verify.session import (
     ClipCall,
     Place,
@@ -18,6 +17,7 @@ from clipcheck.verify.session import (
     record_payload,
     to_line,
 )
+from clipcheck.verify.showing.render import to_json, to_text
 from clipcheck.verify.verdicts import Verification, judge, judge_site, judge_step
 
 PLACE = Place("/project/train.py", 12)

@@ -14,7 +14,7 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 
 import clipcheck
-from clipcheck.verify.page import to_html
+from clipcheck.verify.showing.page import to_html
 from clipcheck.verify.watch import Watch
 
 from .watching import batches, loss_of, model
@@ -185,7 +185,7 @@ def test_a_failure_of_the_observer_confirms_nothing(monkeypatch: pytest.MonkeyPa
     train = trainer()
     with clipcheck.watch() as run:
         train()
-        monkeypatch.setattr("clipcheck.verify.steps.measure", lambda _: 1 / 0)
+        monkeypatch.setattr("clipcheck.verify.observing.steps.measure", lambda _: 1 / 0)
         train()
     assert run.verdict == "not measurable"
     assert "ZeroDivisionError" in run.failures[0]
@@ -209,9 +209,9 @@ def test_its_verification_has_a_page() -> None:
 
 
 def test_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "clipcheck.verify.observer", None)
+    monkeypatch.setitem(sys.modules, "clipcheck.verify.observing.observer", None)
     monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.delitem(sys.modules, "clipcheck.verify.observer")
+    monkeypatch.delitem(sys.modules, "clipcheck.verify.observing.observer")
     with pytest.raises(ImportError, match=r"torch is not installed: pip install 'clipcheck\[verify\]'"):
         Watch().__enter__()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from clipcheck.verify.observer import Observer
+from clipcheck.verify.observing.observer import Observer
 from clipcheck.verify.session import Process, StepRecord
 from clipcheck.verify.verdicts import SiteVerdict, judge
 

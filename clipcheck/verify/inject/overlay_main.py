@@ -2,4 +2,4 @@
 
 import sys
 
-sys.modules["_clipcheck_verify.overlay"].run_main()
+sys.modules["_clipcheck_verify.observing.overlay"].run_main()

@@ -20,7 +20,7 @@ def _start() -> None:
         package = importlib.util.module_from_spec(spec)
         sys.modules["_clipcheck_verify"] = package
         spec.loader.exec_module(package)
-        importlib.import_module("_clipcheck_verify.bootstrap").start()
+        importlib.import_module("_clipcheck_verify.observing.bootstrap").start()
     except Exception as error:
         sys.modules.pop("_clipcheck_verify", None)
         print(f"clipcheck: verify cannot watch this process: {error!r}", file=sys.stderr)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
-from .session import StepRecord
+from ..session import StepRecord
 from .tracks import ClipEvent, Sighting, Tracks
 
 if TYPE_CHECKING:

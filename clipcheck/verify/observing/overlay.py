@@ -17,8 +17,8 @@ from collections.abc import Callable, Mapping
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
-_HERE = os.path.dirname(os.path.abspath(__file__))
-MAIN = os.path.join(_HERE, "inject", "overlay_main.py")
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+MAIN = os.path.join(_PACKAGE, "inject", "overlay_main.py")
 _overlay: Overlay | None = None  # of this process
 
 
@@ -122,6 +122,6 @@ def run_main() -> None:
 
 def _print_exception(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
     """Print a traceback with the overlay's lines (Python's own reads the files on disk), without clipcheck's."""
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE + os.sep):
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_PACKAGE + os.sep):
         trace = trace.tb_next
     traceback.print_exception(kind, value, trace)

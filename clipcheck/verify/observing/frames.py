@@ -8,9 +8,9 @@ import sysconfig
 from functools import lru_cache
 from types import FrameType
 
-from .session import Place
+from ..session import Place
 
-_HERE = os.path.dirname(os.path.realpath(__file__))
+_CLIPCHECK = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # its verify package
 _LIBRARY = tuple(
     os.path.realpath(path)
     for path in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), os.path.dirname(os.__file__)}
@@ -44,7 +44,7 @@ def owner_of(filename: str) -> str:
     if filename.startswith("<"):
         return "user" if filename.startswith(_TYPED_IN) else "machinery"
     path = os.path.realpath(filename)
-    if path.startswith(_HERE + os.sep):
+    if path.startswith(_CLIPCHECK + os.sep):
         return "machinery"
     for part in _INSTALLED:
         # the last one: a project may itself lie below some site-packages folder's parent

@@ -20,13 +20,13 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
+from ..stress import scale_at, start_of
 from .clips import ClipWatch
 from .losses import loss_of
 from .patches import Patches
 from .scaler import ScalerWatch
 from .state import Sink, State, parameters_of
 from .steps import StepWatch, StopRun
-from .stress import scale_at, start_of
 
 __all__ = ["Observer", "Sink", "StopRun"]
 

@@ -15,9 +15,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..session import ClipKind, Place
 from . import norms
 from .losses import Behind, Chain, Loss
-from .session import ClipKind, Place
 
 _SAME = 1e-6  # relative; the same sum over another grouping of tensors may differ by rounding
 

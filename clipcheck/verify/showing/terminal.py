@@ -12,14 +12,14 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .missing import MissingLibrary, needed
+from ..missing import MissingLibrary, needed
 from .render import HEADINGS, LEFT, endings_of, notes_of, reason_of, row_of, totals_of
 from .series import Series, series_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from .verdicts import Verification
+    from ..verdicts import Verification
 
 _STYLES = {"confirmed": "green", "refuted": "bold red", "not measurable": "yellow", "not reached": "yellow"}
 _WIDEST, _HEIGHT = 90, 13  # characters

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .totals import total
+from ..totals import total
 
 _BLOCK = 16384  # elements; torch's fp32 sum over so many is good to 1e-7
 _SMALL = 65536  # elements; below this one call for many tensors costs less than it loses

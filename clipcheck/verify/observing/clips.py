@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..session import ClipKind
+from ..totals import total
 from . import norms
 from .frames import user_place
 from .patches import Patches
-from .session import ClipKind
 from .shards import shares, value_of
 from .state import State
-from .totals import total
 from .tracks import ClipEvent, Sighting, read
 
 # function of torch.nn.utils: kind of clip, its arguments by position

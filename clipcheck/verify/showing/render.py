@@ -7,8 +7,8 @@ import shlex
 from dataclasses import asdict, fields
 from typing import Any
 
-from .session import Process, record_payload
-from .verdicts import SiteVerdict, Verification
+from ..session import Process, record_payload
+from ..verdicts import SiteVerdict, Verification
 
 HEADINGS = ("step", "verdict", "raw", "used", "threshold", "clipped", "clips/step", "covered", "cosine")
 LEFT = {"step", "verdict"}
@@ -44,7 +44,7 @@ def totals_of(verification: Verification) -> str:
 def to_json(verification: Verification) -> dict[str, Any]:
     """Give the verification as plain values; non-finite numbers become the strings inf, -inf and nan.
 
-    `sessions` hold every record, so that a report can be drawn from the file later (`saved.from_json`).
+    `sessions` hold every record, so that a report can be drawn from the file later.
     """
     return {
         "command": list(verification.command),

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..session import CLIPS_KEPT, ClipCall, ClipKind, Modified, Place, StepRecord
+from ..totals import relative_error, total
 from . import losses, norms
-from .session import CLIPS_KEPT, ClipCall, ClipKind, Modified, Place, StepRecord
 from .shards import is_sharded, shares
-from .totals import relative_error, total
 from .tracks import ClipEvent, Sighting
 
 if TYPE_CHECKING:

@@ -11,12 +11,15 @@ import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .series import WINDOW, Series, Update
+from .series import DRAWN, WINDOW, Series, Update
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from ..session import StepRecord
 
 # what is drawn: its stand-in colour, and the CSS variable that takes its place
 _COLOURS = {
@@ -70,15 +73,81 @@ def plots_of(series: Sequence[Series], key: str) -> list[Plot]:
 
     Raises ImportError if matplotlib is not there.
     """
-    plots = [Plot("Gradient norm", _norms_in_words(series), _svg(_norms, series, f"{key}n"))]
+    plots = [Plot("Gradient norm", _norms_in_words(series), _svg(partial(_norms, series=series), f"{key}n"))]
     if any(one.has_threshold for one in series):
-        plots.append(Plot("Clipped share", _share_in_words(series), _svg(_share, series, f"{key}s")))
+        share = _svg(partial(_share, series=series), f"{key}s")
+        plots.append(Plot("Clipped share", _share_in_words(series), share))
     if any(one.has_loss for one in series):
-        plots.append(Plot("Loss", "the loss that backward began from", _svg(_loss, series, f"{key}l")))
+        loss = _svg(partial(_loss, series=series), f"{key}l")
+        plots.append(Plot("Loss", "the loss that backward began from", loss))
     return plots
 
 
-def _svg(draw: Callable[[Axes, Sequence[Series]], None], series: Sequence[Series], key: str) -> str:
+def runs_of(
+    runs: Sequence[Sequence[StepRecord]], names: tuple[str, str], key: str, *, where: str = ""
+) -> list[Plot]:
+    """Give the plots of two runs of one command: the norms that their updates used, and their losses.
+
+    `names` are what the runs are called, `where` what is said of them in the captions. Raises ImportError if
+    matplotlib is not there.
+    """
+    plots = []
+    for what, title in (("used", "Norm used"), ("loss", "Loss")):
+        curves = [Curve(name, _curve(records, what)) for name, records in zip(names, runs, strict=True)]
+        if any(curve.points for curve in curves):
+            drawn = _svg(partial(_curves, curves=curves, unit="norm" if what == "used" else what), key + what)
+            plots.append(Plot(f"{title}{where}", _curves_in_words(curves), drawn))
+    return plots
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """What one of two runs is called, and its values by step."""
+
+    name: str
+    points: list[tuple[float, float]]
+
+    @property
+    def finite(self) -> list[float]:
+        """The values that have a place on an axis."""
+        return [value for _, value in self.points if math.isfinite(value)]
+
+
+def _curve(records: Sequence[StepRecord], what: str) -> list[tuple[float, float]]:
+    seen = [(float(record.step), getattr(record, what)) for record in records if record.updated]
+    points = [(step, float(value)) for step, value in seen if value is not None]
+    stretch = math.ceil(len(points) / DRAWN)
+    if stretch <= 1:
+        return points
+    some = [points[start : start + stretch] for start in range(0, len(points), stretch)]
+    return [max(one, key=lambda point: (not math.isfinite(point[1]), point[1])) for one in some]
+
+
+def _curves(axes: Axes, curves: Sequence[Curve], unit: str) -> None:
+    axes.set_ylabel(unit)
+    values = [value for curve in curves for value in curve.finite]
+    if values and min(values) > 0.0 and (unit == "norm" or max(values) > 100.0 * min(values)):
+        axes.set_yscale("log")
+    # the second on top and thinner: where both are equal, both are seen
+    for curve, role, width in zip(curves, ("raw", "used"), (2.6, 1.3), strict=True):
+        drawn = [value if math.isfinite(value) else math.nan for _, value in curve.points]
+        at = [step for step, _ in curve.points]
+        axes.plot(at, drawn, color=_INK[role], label=curve.name, linewidth=width)
+        broken = [step for step, value in curve.points if not math.isfinite(value)]
+        _not_finite(axes, broken, f"{curve.name}: not finite")
+    axes.legend(loc="best")
+
+
+def _curves_in_words(curves: Sequence[Curve]) -> str:
+    told = []
+    for curve in curves:
+        finite = curve.finite
+        extent = f"{finite[-1]:.3g} at the end, at most {max(finite):.3g}" if finite else "nothing finite"
+        told.append(f"{curve.name}: {extent}")
+    return "; ".join(told)
+
+
+def _svg(draw: Callable[[Axes], None], key: str) -> str:
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -87,7 +156,7 @@ def _svg(draw: Callable[[Axes, Sequence[Series]], None], series: Sequence[Series
         figure = Figure(figsize=_SIZE, layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
-        draw(axes, series)
+        draw(axes)
         axes.set_xlabel("optimizer step")
         file = io.StringIO()
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -116,17 +185,16 @@ def _norms(axes: Axes, series: Sequence[Series]) -> None:
                 at, _drawable(one.updates, name), color=_INK[name], label=label, linewidth=width, **style
             )
         broken = [update.at for update in one.updates if not math.isfinite(update.raw)]
-        if broken:
-            axes.plot(
-                broken,
-                [0.97] * len(broken),
-                "x",
-                color=_INK["bad"],
-                transform=axes.get_xaxis_transform(),
-                label="not finite" if number == 0 else None,
-            )
+        _not_finite(axes, broken, "not finite" if number == 0 else None)
     _threshold(axes, series)
     axes.legend(loc="best")
+
+
+def _not_finite(axes: Axes, steps: Sequence[float], label: str | None) -> None:
+    """Mark steps at the upper edge, where no value has a place."""
+    if steps:
+        edge = axes.get_xaxis_transform()
+        axes.plot(steps, [0.97] * len(steps), "x", color=_INK["bad"], transform=edge, label=label)
 
 
 def _threshold(axes: Axes, series: Sequence[Series]) -> None:

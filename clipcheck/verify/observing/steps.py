@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ..session import Place
+from ..stress import Breaking
 from .frames import user_place
 from .measure import Update, measure
-from .session import Place
 from .state import State, parameters_of
-from .stress import Breaking
 
 if TYPE_CHECKING:
     from torch.optim.optimizer import Optimizer

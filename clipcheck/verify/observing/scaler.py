@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
+from ..session import Place
 from .frames import user_place
 from .patches import Patches
-from .session import Place
 from .state import State, parameters_of
 
 

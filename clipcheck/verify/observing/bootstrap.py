@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterable
 from types import ModuleType, TracebackType
 from typing import Any
 
-from . import orders, others
+from .. import orders
+from ..session import StepRecord, record_payload, to_line
+from . import others
 from .imports import AfterImport, Callback
-from .session import StepRecord, record_payload, to_line
 
 DIRECTORY = "CLIPCHECK_VERIFY_DIR"  # where each process finds its orders and writes its recording
 SEEN = "python-"  # an empty file of this prefix and the process id: Python has started here

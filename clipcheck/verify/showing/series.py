@@ -10,8 +10,8 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .session import Place, Process, StepRecord
-from .verdicts import acted, effective_threshold
+from ..session import Place, Process, StepRecord
+from ..verdicts import acted, effective_threshold
 
 DRAWN = 1000  # updates of one line that a plot has room for
 WINDOW = 20  # updates that a share is taken over

@@ -1,0 +1,1 @@
+"""What runs inside a training process: it watches gradients, and records without judging."""

@@ -1,0 +1,1 @@
+"""What people and programs see of a verification: text, tables and plots in a terminal, a page, JSON."""
