@@ -27,14 +27,14 @@ _RISE = 10.0  # how much larger the norm of the last quarter is than that of the
 _NEARLY_ALL = 0.9  # of the steps
 _PROGRESS = 0.02  # by which the mean loss of the last quarter must be below that of the first
 _ENOUGH = 8  # updates, to speak of a trend
-# What people use, with whose it is (family of the static scan's risk: value, source).
-USUAL: dict[str, tuple[str, str]] = {
-    "recurrent": ("0.25 for language models, 1 to 5 for sequence to sequence", "AWD-LSTM, word_language_model"),
-    "transformer": ("1.0; 0.1 for detection, 0.5 for character models", "GPT-2, LLaMA, Trainer; DETR"),
-    "diffusion": ("1.0", "KerasHub, Diffusers"),
-    "policy": ("0.5; 10 for Q-learning", "Stable-Baselines3"),
-    "convolution": ("10 where there is any", "YOLOv5"),
-}  # fmt: skip
+# What people use, and where (by the family of the static scan's risk).
+USUAL = {
+    "recurrent": "0.25 for language models (AWD-LSTM, word_language_model), 1 to 5 for sequence to sequence",
+    "transformer": "1.0 (GPT-2, LLaMA, Trainer), 0.1 for detection (DETR), 0.5 for character models",
+    "diffusion": "1.0 (Diffusers, KerasHub)",
+    "policy": "0.5, 10 for Q-learning (Stable-Baselines3)",
+    "convolution": "10 where there is any (YOLOv5)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def advise(records: Sequence[StepRecord], *, family: str = "", max_norm: float |
         largest=raw[-1] if raw else None,
         shares=tuple((candidate, _share(raw, candidate)) for candidate in CANDIDATES) if raw else (),
         clipped_share=_share(raw, current) if raw and current is not None else None,
-        usual=": ".join(reversed(USUAL[family])) if family in USUAL else "",
+        usual=USUAL.get(family, ""),
         **_cost(records),
     )
 

@@ -73,7 +73,8 @@ def verify(
 
     For example: clipcheck verify -- python train.py --epochs 1
 
-    This runs the code. The steps that the scan finds in the script that COMMAND names, and in the project
+    This runs the code, and leaves your files alone but for what COMMAND itself writes: fixed files run from
+    memory (--compare, --stress), in place of those on disk. The steps that the scan finds in the script that COMMAND names, and in the project
     files that it imports, are expected to run; what else runs is judged as well. `raw` is the gradient norm
     that backward left, `used` the one that the step used.
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SAME = 1e-6  # relative
 SHOWN = 12  # rows of a table for people
+FROM_MEMORY = "the fixed files ran from memory; those on disk are as they were"
 COMPARED = ("loss", "raw", "used")  # of a record
 
 
@@ -99,11 +100,15 @@ def compare(
 def comparison_lines(comparison: Comparison, names: tuple[str, str]) -> list[str]:
     """Give the comparison as lines of text; `names` are what the two runs are called."""
     lines = [f"{names[0]} | {names[1]}, with the same seeds: {told(comparison)}"]
+    if comparison.written:
+        lines.append(f"  {FROM_MEMORY}")
     for place, ran in comparison.written:
         if ran is not None:
             lines.append(f"  {place}: written by the fix, {'ran' if ran else 'never ran'}")
     rows = [row_of(pair) for pair in chosen(comparison)]
-    widths = [max((len(row[at]) for row in rows), default=0) for at in range(1 + 2 * len(COMPARED))]
+    if not rows:
+        return lines
+    widths = [max(len(row[at]) for row in rows) for at in range(1 + 2 * len(COMPARED))]
     pairs = [range(at, at + 2) for at in range(1, len(widths), 2)]
     headed = [
         name.center(sum(widths[at] for at in pair) + 3) for name, pair in zip(COMPARED, pairs, strict=True)
@@ -138,6 +143,8 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
 
 def told(comparison: Comparison) -> str:
     """Say how far both runs are equal, and what parts them."""
+    if not comparison.pairs:
+        return "neither run came to a step"
     if comparison.astray is not None:
         return (
             f"they differ at step {comparison.astray.step} before anything was clipped, by chance that no seed "

@@ -137,7 +137,7 @@ def test_family_and_cost_stand_beside_it() -> None:
     assert (advice.step_seconds, advice.clip_seconds) == pytest.approx((0.01, 0.001))
     assert advice.observing_share == pytest.approx(1 / 6)
     rows = dict(advice_rows(advice))
-    assert rows["usual for such a model"].startswith("AWD-LSTM, word_language_model: 0.25")
+    assert rows["usual for such a model"].startswith("0.25 for language models (AWD-LSTM,")
     assert rows["cost"] == (
         "100% of the steps are clipped, a step takes 10 ms, 1 ms of it to clip, "
         "observing takes 17% of this run's time on top"

@@ -83,7 +83,7 @@ def test_runs_are_equal_until_the_first_clip(tmp_path: Path, monkeypatch: pytest
     assert "train.py:15: written by the fix, ran" in text
     (advice,) = told["advice"]
     assert advice["current"] == 1.0
-    assert "usual for such a model: AWD-LSTM" in text
+    assert "usual for such a model: 0.25 for language models" in text
 
 
 def test_nothing_to_fix_compares_with_clipping_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -200,8 +200,8 @@ def test_text_names_the_numbers() -> None:
     assert text == (
         "clipcheck verify: python train.py\n"
         "\n"
-        "step         verdict  raw  used  threshold  clipped  clips/step  covered  cosine\n"
-        "train.py:12  refuted   40     2          1     100%           1      4/4  1.0000\n"
+        "step         verdict  updates  raw  used  threshold  clipped  clips/step  covered  cosine\n"
+        "train.py:12  refuted        2   40     2          1     100%           1      4/4  1.0000\n"
         "    step 2: used 2 where 1 was expected\n"
         "\n"
         "the run was stopped after 2 optimizer steps (--max-steps)\n"

@@ -206,7 +206,7 @@ for step in range(3):
     if sys.argv[1] == "clip":
         nn.utils.clip_grad_norm_(net.parameters(), 0.5)
     optimizer.step()  # step
-dist.destroy_process_group()
+leave()
 """
 TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 

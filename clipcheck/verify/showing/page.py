@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..advice import Advice, advice_rows
-from ..compare import COMPARED, Comparison, chosen, told
+from ..compare import COMPARED, FROM_MEMORY, Comparison, chosen, told
 from ..compare import row_of as row_of_pair
 from ..missing import needed
 from ..session import Place
@@ -77,7 +77,8 @@ def _comparison(comparison: Comparison, names: tuple[str, str], cwd: str) -> dic
     ]
     return {
         "told": told(comparison),
-        "written": [
+        "written": [FROM_MEMORY] * bool(comparison.written)
+        + [
             f"{short(place.filename, cwd)}:{place.row}: written by the fix, {'ran' if ran else 'never ran'}"
             for place, ran in comparison.written
             if ran is not None

@@ -10,7 +10,18 @@ from typing import Any
 from ..session import Process, record_payload
 from ..verdicts import SiteVerdict, Verification
 
-HEADINGS = ("step", "verdict", "raw", "used", "threshold", "clipped", "clips/step", "covered", "cosine")
+HEADINGS = (
+    "step",
+    "verdict",
+    "updates",
+    "raw",
+    "used",
+    "threshold",
+    "clipped",
+    "clips/step",
+    "covered",
+    "cosine",
+)
 LEFT = {"step", "verdict"}
 
 
@@ -111,11 +122,12 @@ def row_of(site: SiteVerdict, cwd: str) -> tuple[str, ...]:
     shown = site.shown
     where = f"{short(site.place.filename, cwd)}:{site.place.row}"
     if shown is None:
-        return (where, site.word, *["-"] * 7)
+        return (where, site.word, *["-"] * (len(HEADINGS) - 2))
     share = site.clipped_share
     return (
         where,
         site.word,
+        str(site.observed),
         f"{shown.raw:.6g}",
         f"{shown.used:.6g}",
         "none" if site.threshold is None else f"{site.threshold:g}",
