@@ -19,6 +19,7 @@ from clipcheck.config import Settings, UserError
 from clipcheck.findings import Edit, Finding, Report
 from clipcheck.fixing import FixOutcome, Plan
 from clipcheck.sourcefile import read
+from clipcheck.verify import heartbeat
 from clipcheck.verify.orders import Orders
 from clipcheck.verify.rows import RowMap
 from clipcheck.verify.runner import verify
@@ -67,7 +68,7 @@ def prove(paths: Sequence[Path], settings: Settings) -> Proof:
         if steps is None:
             writing.sweep({os.path.dirname(os.path.realpath(one.filename)) for one in planned.fixed})
             steps = scripts.steps_by_statement(pipeline.scan(paths, settings))
-        verification = _run(command, planned)
+        verification = _run(command, planned, quiet=settings.quiet)
         trials = _trials(planned, verification, steps)
         failed = [trial for trial in trials if trial.word != "confirmed"]
         if not failed:
@@ -91,12 +92,17 @@ def _words(command: str) -> tuple[str, ...]:
     return words
 
 
-def _run(command: tuple[str, ...], planned: Plan) -> Verification:
+def _run(command: tuple[str, ...], planned: Plan, *, quiet: bool) -> Verification:
     overlay = {
         os.path.realpath(change.filename): change.source.encode(change.text) for change in planned.changes
     }
     # Standard output is the report's.
-    verification = verify(command, asked=Orders(overlay=overlay, lines=True), quiet=True)
+    verification = verify(
+        command,
+        asked=Orders(overlay=overlay, lines=True),
+        quiet=True,
+        heartbeat=not quiet and heartbeat.wanted(),
+    )
     if verification.not_run:
         raise UserError(f"--verify: the command could not be run: {verification.not_run}")
     return verification

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from . import heartbeat
 from .extras import Extras, advised, extras_json, extras_lines, run_twice
 from .runner import DEFAULT_MAX_STEPS
 from .twice import Fixed, Runs
@@ -85,12 +86,13 @@ def verify(
     _check_targets(json_file, report)
     extras = Extras()
     if compare or stress is not None:
-        runs = Runs(command, max_steps, max_norm, seed or 0, _known_sites(command))
+        runs = Runs(command, max_steps, max_norm, seed or 0, _known_sites(command), heartbeat.wanted())
         verification, extras = run_twice(
             runs, _fixed(command, unsafe_fixes, max_norm), stress, compare=compare
         )
     else:
-        verification = Runs(command, max_steps, max_norm, seed, _known_sites(command)).once()
+        known = _known_sites(command)
+        verification = Runs(command, max_steps, max_norm, seed, known, heartbeat.wanted()).once()
     extras = advised(extras, verification, _families(command, extras))
     _show(verification)
     click.echo(

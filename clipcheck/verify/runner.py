@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from . import orders, scratch
+from .heartbeat import Heartbeat
 from .joining import joined
 from .observing.bootstrap import DIRECTORY, SEEN
 from .orders import Orders
@@ -20,6 +23,7 @@ from .verdicts import Verification, judge
 INJECT = Path(__file__).resolve().parent / "inject"
 DEFAULT_MAX_STEPS = 200
 _GRACE = 10.0  # seconds to end after being asked to
+_BEAT = 1.0  # seconds from one look at the recording to the next
 
 
 def verify(
@@ -33,20 +37,23 @@ def verify(
     timeout: float | None = None,
     asked: Orders | None = None,
     quiet: bool = False,
+    heartbeat: bool = False,
 ) -> Verification:
     """Run `command` and judge its optimizer steps.
 
     Its output passes through. `known_sites` are lines (file, row from 1) that step by the static scan;
     `env` replaces the environment; after `timeout` seconds the command is ended, and what it did judged.
     `asked` has more to ask of the processes (seed, overlay, stress); `max_steps` goes before its own. With
-    `quiet`, what the command prints goes to standard error.
+    `quiet`, what the command prints goes to standard error. With `heartbeat`, a line there says now and then how
+    many updates were seen.
     """
     command = tuple(command)
     asked = replace(asked or Orders(), max_steps=max_steps)
     with scratch.folder() as directory:
         environment = child_environment(os.environ if env is None else env, directory, asked)
         try:
-            status, interrupted = _run(command, environment, cwd, timeout, quiet=quiet)
+            beat = Heartbeat(directory, max_steps).beat if heartbeat else None
+            status, interrupted = _run(command, environment, cwd, timeout, beat, quiet=quiet)
         except (OSError, ValueError, IndexError) as error:
             return Verification(command, not_run=_why_not(command, error))
         processes, seen_python = read_directory(directory)
@@ -99,6 +106,7 @@ def _run(
     env: dict[str, str],
     cwd: str | os.PathLike[str] | None,
     timeout: float | None,
+    beat: Callable[[], None] | None,
     *,
     quiet: bool,
 ) -> tuple[int, str]:
@@ -106,7 +114,7 @@ def _run(
     stdout = sys.__stderr__ if quiet else None
     with subprocess.Popen(command, env=env, cwd=cwd, stdout=stdout) as child:
         try:
-            return child.wait(timeout), ""
+            return _wait(child, timeout, beat), ""
         except subprocess.TimeoutExpired:
             return _end(child), f"ended after {timeout:g} seconds, as asked"
         except KeyboardInterrupt:
@@ -114,6 +122,19 @@ def _run(
         except BaseException:
             _end(child)
             raise
+
+
+def _wait(child: subprocess.Popen[bytes], timeout: float | None, beat: Callable[[], None] | None) -> int:
+    if beat is None:
+        return child.wait(timeout)
+    end = math.inf if timeout is None else time.monotonic() + timeout
+    while True:
+        try:
+            return child.wait(max(0.0, min(_BEAT, end - time.monotonic())))
+        except subprocess.TimeoutExpired:
+            if time.monotonic() >= end:
+                raise
+            beat()
 
 
 def _end(child: subprocess.Popen[bytes], *, asked: bool = False) -> int:

@@ -63,7 +63,7 @@ class Runs:
     max_norm: float | None
     seed: int | None
     known_sites: Sequence[tuple[str, int]] = ()
-    quiet: bool = False
+    heartbeat: bool = False
 
     def once(
         self, orders: Orders | None = None, sites: Sequence[tuple[str, int]] | None = None
@@ -75,7 +75,7 @@ class Runs:
             max_norm=self.max_norm,
             known_sites=self.known_sites if sites is None else sites,
             asked=orders or Orders(seed=self.seed),
-            quiet=self.quiet,
+            heartbeat=self.heartbeat,
         )
 
 
