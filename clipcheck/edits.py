@@ -63,7 +63,7 @@ def changes(tree: Tree, actions: Sequence[Action], limit: int) -> list[Change]:
     `limit` is where new imports must be done. Raises PlacementError where an action has no place.
     """
     leaving = [
-        _target(tree, action.source) for action in actions if isinstance(action, (MoveBefore, MoveAfter))
+        _target(tree, _taken(action)) for action in actions if isinstance(action, (MoveBefore, MoveAfter))
     ]
     found: list[Change] = []
     # Imports first: where the code to guard follows them at once, both go to the same place.
@@ -193,7 +193,12 @@ def _move(tree: Tree, action: MoveBefore | MoveAfter, leaving: list[Statement]) 
         yield _put_before(tree, anchor, text, action.prelude, on_line)
     else:
         yield _put_after(tree, anchor, text, on_line)
-    yield _take_away(tree, source, leaving, with_comment)
+    yield _take_away(tree, _target(tree, _taken(action)), leaving, with_comment)
+
+
+def _taken(action: MoveBefore | MoveAfter) -> Span:
+    """Return where the statement stands that a move takes away."""
+    return (isinstance(action, MoveBefore) and action.emptied) or action.source
 
 
 def _put_before(tree: Tree, anchor: Statement, text: str, prelude: Sequence[str], on_line: bool) -> Change:

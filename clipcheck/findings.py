@@ -55,6 +55,7 @@ class MoveBefore:
     source: Span
     anchor: Span
     prelude: tuple[str, ...] = ()  # further statements to put before the moved one
+    emptied: Span | None = None  # the statement around it that goes away with it: nothing else is in there
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from clipcheck import blocks, facts
 from clipcheck.blocks import Located, locate
-from clipcheck.docket import Docket, bare
-from clipcheck.faults import cut_up
-from clipcheck.findings import Applicability, InsertBefore, MoveAfter, MoveBefore, Repair, Span
-from clipcheck.flow.records import Clip, ClipContext, Step
+from clipcheck.docket import Docket, acted_on, bare, usual
+from clipcheck.faults import EXACT, cut_up
+from clipcheck.findings import Applicability, InsertBefore, MoveAfter, MoveBefore, Repair, Site, Span
+from clipcheck.flow.records import Clip, ClipContext, Step, StepContext
 from clipcheck.flow.render import names_in, render
 from clipcheck.knowledge import Knowledge
 from clipcheck.protocol import Phase
@@ -33,6 +35,44 @@ def to_the_step(clip: Clip, docket: Docket) -> Repair | None:
     level: Applicability = "safe" if sure else "unsafe"
     message = f"move the clip to before `{render(step.call.function)}`"
     return Repair(level, message, (MoveBefore(source, step.site.span, prelude),))
+
+
+def out_of_its_condition(step: Step, contexts: Sequence[StepContext], docket: Docket) -> Repair | None:
+    """Move the one clip that only some ways to a step pass to right before the step, where all of them do."""
+    clips = clips_on_some_ways(contexts)
+    clip = docket.sightings.clips.get(min(clips)) if len(clips) == 1 else None
+    if clip is None or clip.kind not in EXACT or clip.site.filename != step.site.filename:
+        return None
+    body = docket.context.body(clip.site.filename)
+    here, there = locate(body, clip.site.span), locate(body, step.site.span)
+    if here is None or there is None or here.function is not there.function or step.contexts[0].has_closure:
+        return None
+    if not isinstance(here.statement, facts.Evaluate) or here.statement.value != clip.call:
+        return None
+    # where both ways part: a condition around the clip, and the step or something around it, in one block
+    around = {id(block): index for block, index in there.chain}
+    depth = max((d for d, (block, _) in enumerate(here.chain) if id(block) in around), default=-1)
+    block, index = here.chain[depth]
+    conditions = [block[index] for block, index in here.chain[depth:-1]]
+    if depth < 0 or not conditions or not all(isinstance(one, facts.Branch) for one in conditions):
+        return None
+    between = block[index + 1 : around[id(block)]]
+    if blocks.bound(between) & names_in(clip.call) or any(_prelude_needed(context) for context in contexts):
+        return None
+    lone = all(isinstance(one, facts.Branch) and len(one.body) == 1 and not one.orelse for one in conditions)
+    emptied = conditions[0].span if lone else None
+    message = f"move the clip to before `{render(step.call.function)}`, where every way passes"
+    return Repair("unsafe", message, (MoveBefore(clip.site.span, step.site.span, (), emptied),))
+
+
+def clips_on_some_ways(contexts: Iterable[StepContext]) -> frozenset[Site]:
+    """The clips that act on the gradients of a step on a usual way to it, where others have none."""
+    paths = [path for context in contexts for path in usual(context.paths) if acted_on(path.gradients)]
+    return frozenset(site for path in paths for site in path.gradients.clips)
+
+
+def _prelude_needed(context: StepContext) -> bool:
+    return any(path.gradients.phase is Phase.SCALED for path in bare(context.paths))
 
 
 def _beside(here: Located, there: Located | None) -> bool:

@@ -82,6 +82,8 @@ def _clip_the_step(step: Step, docket: Docket) -> Repair | None:
     if rebind.concerns(step):
         return rebind.clip_first(step, docket)
     contexts = docket.accused(step)
+    if repair := moves.out_of_its_condition(step, contexts, docket):
+        return repair
     anchor = _anchor(step, contexts)
     draft = _draft(step, contexts, docket)
     prelude = _prelude(step, contexts, docket)
@@ -92,7 +94,7 @@ def _clip_the_step(step: Step, docket: Docket) -> Repair | None:
     if written is None:
         return None
     added, call = written
-    sure = draft.certain and _complete(step, contexts) and _same_threshold(step, threshold, docket)
+    sure = draft.certain and _complete(step, contexts) and not moves.clips_on_some_ways(contexts)
     level: Applicability = "safe" if sure else "unsafe"
     before = "inside the closure" if anchor != step.site.span else f"before `{render(step.call.function)}`"
     message = f"clip the gradient norm at {threshold} {before}"
@@ -217,15 +219,10 @@ def doubts(step: Step, docket: Docket) -> str:
     if reason := _incomplete(step, contexts):
         return reason
     return (
-        "" if _same_threshold(step, threshold, docket) else "other ways to the step clip at another threshold"
+        "other ways to the step clip already, and would clip twice"
+        if moves.clips_on_some_ways(contexts)
+        else ""
     )
-
-
-def _same_threshold(step: Step, threshold: str, docket: Docket) -> bool:
-    """Whether a second clip on the paths that have one already changes nothing there."""
-    sites = {site for context in step.contexts for path in context.paths for site in path.gradients.clips}
-    clips = [docket.sightings.clips.get(site) for site in sites]
-    return all(clip and clipcall.threshold_text(clip, docket) == threshold for clip in clips)
 
 
 _STEPS: dict[str, Callable[[Step, Docket], Repair | None]] = {

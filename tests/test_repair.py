@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from judging import BACKWARD, LBFGS, SCALED, Scene, gradients, stepping
 
+from clipcheck.findings import AddImport, InsertBefore, MoveBefore
 from clipcheck.fixing import render
 from clipcheck.flow.values import Literal, Option, Unknown
 from clipcheck.flow.worlds import Guard
@@ -274,13 +275,44 @@ def test_threshold_of_an_option(default, more, expected):
     assert repair(scene).actions[0].statements[-1].endswith(f"max_norm={expected})")
 
 
-@pytest.mark.parametrize(("threshold", "level"), [("0.25", "safe"), ("limit", "unsafe")])
-def test_branch_without_clip(threshold, level):
-    scene = Scene(TWO.format(threshold=threshold))
+def test_other_way_that_clips_elsewhere_would_clip_twice():
+    scene = Scene(TWO.format(threshold="0.25"))
     clip = scene.clip(FRESH, threshold=0.25)
     clipped = gradients(*BACKWARD, "clip", clips=frozenset({clip.site}))
     scene.step(stepping(FRESH, LATE), stepping(clipped, EARLY), nth=1)
-    assert repair(scene).applicability == level
+    assert repair(scene).applicability == "unsafe"
+
+
+BRANCH = """
+for x in data:
+    model(x).backward()
+    if early:
+        {first}clip_grad_norm_(model.parameters(), limit){last}
+    {between}
+    optimizer.step()
+"""
+
+
+@pytest.mark.parametrize(
+    ("parts", "moved", "emptied"),
+    [
+        pytest.param({}, True, True, id="nothing else in the branch"),
+        pytest.param({"last": "\n        log()"}, True, False, id="more in the branch"),
+        pytest.param({"last": "\n    else:\n        log()"}, True, False, id="another branch"),
+        pytest.param({"between": "limit = 2.0"}, False, False, id="another threshold by then"),
+        pytest.param({"first": "norm = "}, False, False, id="the norm is kept"),
+    ],
+)
+def test_clip_of_one_branch_moves_to_where_every_way_passes(parts, moved, emptied):
+    scene = Scene(BRANCH.format(**{"first": "", "last": "", "between": "pass", **parts}))
+    clip = scene.clip(FRESH, threshold=0.25)
+    clipped = gradients(*BACKWARD, "clip", clips=frozenset({clip.site}))
+    scene.step(stepping(FRESH, LATE), stepping(clipped, EARLY))
+    found = repair(scene)
+    (action,) = [one for one in found.actions if not isinstance(one, AddImport)]
+    assert found.applicability == "unsafe"
+    assert isinstance(action, MoveBefore if moved else InsertBefore)
+    assert bool(moved and action.emptied) is emptied
 
 
 # -- CLP201, CLP202 ----------------------------------------------------------------------------------
