@@ -136,7 +136,7 @@ class Docket:
 
     def withheld(self, step: Step) -> bool:
         """Whether a finding at a misplaced clip speaks for this step."""
-        clips = [clip for context in step.contexts for clip in self._acting(context)]
+        clips = self.sightings.clips_of(step)
         if any(one_by_one(clip) or still_scaled(clip) or owned(clip) for clip in clips):
             return True
         if any(step.site in fault.steps for fault in self.faults.values()):

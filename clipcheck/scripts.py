@@ -8,7 +8,8 @@ shell script, `python -c`) leads to no known step, and then only what the run me
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from clipcheck import config, facts, fixing, pipeline, traverse
@@ -19,39 +20,42 @@ from clipcheck.flow.records import Step
 from clipcheck.project import Project
 
 Line = tuple[str, int]  # file and row, from 1
+_HIDDEN = frozenset({"hand-written", "library"})  # kinds of clips
 Steps = dict[Line, set[Line]]  # row of a statement: where it steps, by real path
 
 
-def step_sites(command: Sequence[str], folder: Path | None = None) -> list[tuple[str, int]]:
-    """Return file and row of every step that the script of `command` leads to, as run in `folder` (here)."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the scan knows of the steps that a command leads to, by file (its real path) and row."""
+
+    lines: tuple[Line, ...] = ()
+    families: Mapping[Line, str] = field(default_factory=dict)  # of the models trained there
+    by_hand: frozenset[Line] = frozenset()  # clipped by code that a run may not show
+
+
+def known_steps(command: Sequence[str], folder: Path | None = None) -> Known:
+    """Return what is known of the steps that the script of `command` leads to, as run in `folder` (here)."""
     script = script_of(command, folder or Path.cwd())
     if script is None:
-        return []
+        return Known()
     scanned = pipeline.scan([script], config.load(common_folder([script])))
     files = set(_imported(scanned.project, os.path.abspath(script)))
-    steps = {
-        (os.path.realpath(filename), row)
-        for site, step in scanned.sightings.steps.items()
-        for filename, row in _met_at(site, step)
-        if filename in files
-    }
-    return sorted(steps)
-
-
-def families(command: Sequence[str], folder: Path | None = None) -> dict[Line, str]:
-    """Return what is trained at each line at which the script of `command` steps: a family of models."""
-    script = script_of(command, folder or Path.cwd())
-    if script is None:
-        return {}
-    scanned = pipeline.scan([script], config.load(common_folder([script])))
-    found: dict[Line, str] = {}
+    lines: set[Line] = set()
+    families: dict[Line, str] = {}
+    by_hand: set[Line] = set()
     for site, step in scanned.sightings.steps.items():
         assessed = [scanned.context.assess(context) for context in step.contexts]
         worst = max(assessed, key=lambda one: RISKS.index(one.risk), default=None)
+        hidden = any(clip.kind in _HIDDEN for clip in scanned.sightings.clips_of(step))
         for filename, row in _met_at(site, step):
+            line = os.path.realpath(filename), row
+            if filename in files:
+                lines.add(line)
             if worst is not None:
-                found[os.path.realpath(filename), row] = worst.family
-    return found
+                families[line] = worst.family
+            if hidden:
+                by_hand.add(line)
+    return Known(tuple(sorted(lines)), families, frozenset(by_hand))
 
 
 def fixes_for(

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from clipcheck.config import find_root
-from clipcheck.scripts import script_of, step_sites
+from clipcheck.scripts import Known, known_steps, script_of
 from clipcheck.verify.command import verify
 
 TRAIN = """\
@@ -55,7 +55,7 @@ def project(tmp_path, monkeypatch):
 
 def found(project, *command):
     root = str(project.resolve())
-    return [(name.removeprefix(root)[1:], row) for name, row in step_sites(command)]
+    return [(name.removeprefix(root)[1:], row) for name, row in known_steps(command).lines]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def found(project, *command):
 )
 def test_commands_that_name_no_script(project, command):
     assert script_of(command, project) is None
-    assert step_sites(command) == []
+    assert known_steps(command) == Known()
 
 
 def test_a_script_without_a_step(project):
@@ -120,3 +120,28 @@ def test_a_scan_that_fails_does_not_fail_the_run(project):
     result = CliRunner().invoke(verify, ["--", sys.executable, "other.py"])
     assert result.exit_code == 0, result.output
     assert "note: only steps that run are judged, since the scan failed" in result.output
+
+
+def test_clips_by_hand_and_what_is_trained_are_known(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text(
+        "import torch\n"
+        "model = torch.nn.LSTM(8, 8)\n"
+        "optimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n"
+        "def step(x, clamp):\n"
+        "    optimizer.zero_grad()\n"
+        "    model(x)[0].sum().backward()\n"
+        "for x in data:\n"
+        "    step(x, True)\n"
+        "    for p in model.parameters():\n"
+        "        p.grad.data.clamp_(-1, 1)\n"
+        "    optimizer.step()\n"
+        "for x in data:\n"
+        "    step(x, False)\n"
+        "    optimizer.step()\n"
+    )
+    name = str((tmp_path / "train.py").resolve())
+    known = known_steps(("python", "train.py"))
+    assert known.lines == ((name, 11), (name, 14))
+    assert known.by_hand == {(name, 11)}
+    assert known.families == {(name, 11): "recurrent", (name, 14): "recurrent"}

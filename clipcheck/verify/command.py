@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ from .runner import DEFAULT_MAX_STEPS
 from .twice import Fixed, Runs
 
 if TYPE_CHECKING:
+    from clipcheck.scripts import Known
+
     from .verdicts import Verification
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -74,10 +77,10 @@ def verify(
 
     For example: clipcheck verify -- python train.py --epochs 1
 
-    This runs the code, and leaves your files alone but for what COMMAND itself writes: fixed files run from
-    memory (--compare, --stress), in place of those on disk. The steps that the scan finds in the script that COMMAND names, and in the project
-    files that it imports, are expected to run; what else runs is judged as well. `raw` is the gradient norm
-    that backward left, `used` the one that the step used.
+    This runs the code, and leaves your files alone but for what COMMAND itself writes: fixed files (--compare,
+    --stress) run from memory. The steps that the scan finds in the script that COMMAND names, and in the
+    project files that it imports, are expected to run; what else runs is judged as well. `raw` is the gradient
+    norm that backward left, `used` the one that the step used.
 
     Exit status: 0 every step is confirmed to be clipped, 1 one is not (or did not run, or none was met),
     2 the command could not be run, or a file not written. A command that crashes is named, and the steps
@@ -85,15 +88,25 @@ def verify(
     """
     _check_targets(json_file, report)
     extras = Extras()
+    known = _known(command)
+    runs = Runs(
+        command,
+        max_steps,
+        max_norm,
+        seed,
+        known.lines,
+        tuple(known.by_hand),
+        heartbeat=heartbeat.wanted(),
+    )
     if compare or stress is not None:
-        runs = Runs(command, max_steps, max_norm, seed or 0, _known_sites(command), heartbeat.wanted())
+        runs = replace(runs, seed=seed or 0)
         verification, extras = run_twice(
             runs, _fixed(command, unsafe_fixes, max_norm), stress, compare=compare
         )
     else:
-        known = _known_sites(command)
-        verification = Runs(command, max_steps, max_norm, seed, known, heartbeat.wanted()).once()
-    extras = advised(extras, verification, _families(command, extras))
+        verification = runs.once()
+    moved = extras.fixed.moved(list(known.families))
+    extras = advised(extras, verification, dict(zip(moved, known.families.values(), strict=True)))
     _show(verification)
     click.echo(
         "".join(f"{line}\n" for line in extras_lines(extras)), nl=False, err=bool(verification.not_run)
@@ -177,23 +190,12 @@ def _fixed(command: tuple[str, ...], unsafe: bool, max_norm: float | None) -> Fi
     )  # fmt: skip
 
 
-def _families(command: tuple[str, ...], extras: Extras) -> dict[tuple[str, int], str]:
-    """What is trained at each line that steps, as far as the scan knows, by the rows of the run."""
+def _known(command: tuple[str, ...]) -> Known:
+    """What the scan knows of the steps; one that fails costs only the verdicts on those that are not met."""
+    from clipcheck.scripts import Known, known_steps
+
     try:
-        from clipcheck.scripts import families
-
-        known = families(command)
-    except Exception:  # the note is given by _known_sites
-        return {}
-    return dict(zip(extras.fixed.moved(list(known)), known.values(), strict=True))
-
-
-def _known_sites(command: tuple[str, ...]) -> list[tuple[str, int]]:
-    """The steps that the command should meet; a scan that fails costs only the verdicts on those not met."""
-    try:
-        from clipcheck.scripts import step_sites
-
-        return step_sites(command)
+        return known_steps(command)
     except Exception as error:
         click.echo(f"note: only steps that run are judged, since the scan failed: {error}", err=True)
-        return []
+        return Known()

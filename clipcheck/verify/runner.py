@@ -32,6 +32,7 @@ def verify(
     max_steps: int | None = DEFAULT_MAX_STEPS,
     max_norm: float | None = None,
     known_sites: Sequence[tuple[str, int]] = (),
+    by_hand: Sequence[tuple[str, int]] = (),
     cwd: str | os.PathLike[str] | None = None,
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
@@ -41,7 +42,8 @@ def verify(
 ) -> Verification:
     """Run `command` and judge its optimizer steps.
 
-    Its output passes through. `known_sites` are lines (file, row from 1) that step by the static scan;
+    Its output passes through. `known_sites` are lines (file, row from 1) that step by the static scan, `by_hand`
+    those at which it knows a clip that a run need not show;
     `env` replaces the environment; after `timeout` seconds the command is ended, and what it did judged.
     `asked` has more to ask of the processes (seed, overlay, stress); `max_steps` goes before its own. With
     `quiet`, what the command prints goes to standard error. With `heartbeat`, a line there says now and then how
@@ -61,7 +63,7 @@ def verify(
     steps = sum(len(process.records) for process in processes)
     return Verification(
         command=command,
-        sites=judge(processes, max_norm=max_norm, known_sites=known_sites),
+        sites=judge(processes, max_norm=max_norm, known_sites=known_sites, by_hand=by_hand),
         problems=_problems(
             processes, seen_python=seen_python, steps=steps, failed=bool(interrupted or status)
         ),

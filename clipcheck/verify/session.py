@@ -64,6 +64,7 @@ class StepRecord:
     parts: int = 0  # clip calls that it takes to cover the covered parameters
     cosine: float | None = None  # between raw and used; None where not sampled
     modified: Modified = "no"  # by code that the observer does not know
+    inside: bool = False  # clipped within the optimizer's own step, after this was measured
     hooked: bool = False  # gradient hooks on parameters: they act inside backward, unseen
     sharded: bool = False  # the process holds only a part of each gradient: its norms are shares (shards.py)
     world: int = 1  # processes whose shares add up to the whole; 0: not known
@@ -126,7 +127,7 @@ def record_payload(record: StepRecord) -> dict[str, Any]:
 def read_process(lines: Iterable[str]) -> Process | None:
     """Read one process's lines; a last line cut short by a crash is left out. None: no start line."""
     start: dict[str, Any] | None = None
-    records: list[StepRecord] = []
+    records: dict[tuple[int, int | None], StepRecord] = {}  # one that is written again takes its own place
     failures: list[str] = []
     stopped, crash = False, ""
     ran: set[Place] | None = None
@@ -135,7 +136,8 @@ def read_process(lines: Iterable[str]) -> Process | None:
             entry = json.loads(line)
             event = entry.pop("event")
             if event == "step":
-                records.append(record_of(entry))
+                record = record_of(entry)
+                records[record.step, record.evaluation] = record
             elif event == "start":
                 start = entry
             elif event == "lines":
@@ -157,7 +159,7 @@ def read_process(lines: Iterable[str]) -> Process | None:
         pid=int(start.get("pid", 0)),
         rank=start.get("rank"),
         torch=str(start.get("torch", "")),
-        records=tuple(records),
+        records=tuple(records.values()),
         failures=tuple(failures),
         stopped=stopped,
         crash=crash,

@@ -63,17 +63,18 @@ class Runs:
     max_norm: float | None
     seed: int | None
     known_sites: Sequence[tuple[str, int]] = ()
+    by_hand: Sequence[tuple[str, int]] = ()
     heartbeat: bool = False
 
-    def once(
-        self, orders: Orders | None = None, sites: Sequence[tuple[str, int]] | None = None
-    ) -> Verification:
-        """Run once, as asked, or just so; `sites` are the known ones, where other text moves them."""
+    def once(self, orders: Orders | None = None, fixed: Fixed | None = None) -> Verification:
+        """Run once, as asked, or just so; of `fixed` files, the known lines are elsewhere."""
+        moved = fixed.moved if fixed is not None else list
         return verify(
             self.command,
             max_steps=self.max_steps,
             max_norm=self.max_norm,
-            known_sites=self.known_sites if sites is None else sites,
+            known_sites=moved(self.known_sites),
+            by_hand=moved(self.by_hand),
             asked=orders or Orders(seed=self.seed),
             heartbeat=self.heartbeat,
         )
@@ -99,4 +100,4 @@ def _both(runs: Runs, fixed: Fixed, stress: float | None) -> tuple[Verification,
     if before.not_run:
         return before, before
     orders = Orders(seed=runs.seed, stress=stress, overlay=fixed.overlay, lines=bool(fixed.texts))
-    return before, runs.once(orders, fixed.moved(runs.known_sites))
+    return before, runs.once(orders, fixed)

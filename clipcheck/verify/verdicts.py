@@ -18,6 +18,7 @@ Word = Literal["confirmed", "refuted", "not measurable", "not reached"]
 _TOLERANCE = {"float16": 1e-3, "bfloat16": 1e-2}  # relative; the rest as fp32
 _DEFAULT_TOLERANCE = 1e-6
 _NOTHING = "nothing clipped the gradients"
+_BY_HAND = "the scan sees a clip by hand, which leaves no trace where it does not act"
 _DIRECTION = 1e-3  # how far a cosine may be from 1
 _CLIP_EPSILON = 1e-6  # torch multiplies by threshold / (norm + 1e-6)
 
@@ -138,6 +139,11 @@ def _judge_bare(record: StepRecord) -> StepVerdict:
         return StepVerdict(
             "not measurable", "code that verify does not know changed the gradients between backward and step"
         )
+    if record.inside:
+        return StepVerdict(
+            "not measurable",
+            "the optimizer clips inside its own step, where raw and used can't be told apart",
+        )
     if record.hooked:
         return StepVerdict(
             "not measurable", "gradient hooks act inside backward, where raw and used can't be told apart"
@@ -199,8 +205,10 @@ def _judge_norm(record: StepRecord, threshold: float) -> StepVerdict:
     return StepVerdict("confirmed", expected=most)
 
 
-def judge_site(place: Place, records: Sequence[StepRecord], max_norm: float | None = None) -> SiteVerdict:
-    """Judge all that was recorded at one line."""
+def judge_site(
+    place: Place, records: Sequence[StepRecord], max_norm: float | None = None, *, by_hand: bool = False
+) -> SiteVerdict:
+    """Judge all that was recorded at one line; `by_hand`: the scan knows a clip there that need not show."""
     judged = [(record, judge_step(record, max_norm)) for record in records]
     refuted = [(r, v) for r, v in judged if v.word == "refuted"]
     hidden = [(r, v) for r, v in judged if v.word == "not measurable"]
@@ -209,6 +217,8 @@ def judge_site(place: Place, records: Sequence[StepRecord], max_norm: float | No
     if hidden and all(verdict.bare for _, verdict in refuted):
         # a hand-written clip that did not act at some step leaves no trace there
         word, (shown, verdict) = "not measurable", hidden[0]
+    elif by_hand and refuted and all(verdict.reason == _NOTHING for _, verdict in refuted):
+        word, shown, verdict = "not measurable", refuted[0][0], StepVerdict("not measurable", _BY_HAND)
     elif refuted:
         word, (shown, verdict) = "refuted", refuted[0]
         if verdict.bare:  # a clip after the step is seen only at the next one
@@ -244,15 +254,22 @@ def judge(
     *,
     max_norm: float | None = None,
     known_sites: Iterable[tuple[str, int]] = (),
+    by_hand: Iterable[tuple[str, int]] = (),
 ) -> tuple[SiteVerdict, ...]:
-    """Judge every line that stepped in any process, and every known one that did not; in file order."""
+    """Judge every line that stepped in any process, and every known one that did not; in file order.
+
+    At the lines `by_hand` the scan knows a clip that is written by hand, or that a library makes.
+    """
     by_place: dict[Place, list[StepRecord]] = {}
     for filename, row in known_sites:
         by_place[Place(os.path.realpath(filename), row)] = []
     for process in processes:
         for record in process.records:
             by_place.setdefault(record.place, []).append(record)
-    return tuple(judge_site(place, by_place[place], max_norm) for place in sorted(by_place))
+    hidden = {Place(os.path.realpath(filename), row) for filename, row in by_hand}
+    return tuple(
+        judge_site(place, by_place[place], max_norm, by_hand=place in hidden) for place in sorted(by_place)
+    )
 
 
 def acted(record: StepRecord, max_norm: float | None = None) -> bool:

@@ -59,7 +59,7 @@ class Watch:
     @property
     def steps(self) -> tuple[StepRecord, ...]:
         """Every update so far (of a closure, every evaluation), counted from 1."""
-        return tuple(self._memory.records) if self._memory else ()
+        return tuple(self._memory.records.values()) if self._memory else ()
 
     @property
     def failures(self) -> tuple[str, ...]:
@@ -119,7 +119,7 @@ class _Memory:
 
     def __init__(self, *, keep: bool) -> None:
         self._keep = keep
-        self.records: list[StepRecord] = []
+        self.records: dict[tuple[int, int | None], StepRecord] = {}
         self.failures: list[str] = []
         self._before = -1  # steps that the observer had seen before this sink came
 
@@ -128,7 +128,8 @@ class _Memory:
             return
         if self._before < 0:
             self._before = record.step - 1
-        self.records.append(replace(record, step=record.step - self._before))
+        record = replace(record, step=record.step - self._before)
+        self.records[record.step, record.evaluation] = record
 
     def failure(self, message: str) -> None:
         self.failures.append(message)

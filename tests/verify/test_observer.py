@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from clipcheck.verify.observing.observer import Observer, StopRun
-from clipcheck.verify.session import Process
+from clipcheck.verify.session import Process, StepRecord
 from clipcheck.verify.verdicts import judge
 
 from .watching import Memory, batches, loss_of, model, verdict, watch
@@ -675,6 +675,79 @@ def test_optimizer_around_another_is_clipped_for_both() -> None:
         ("confirmed", ("SGD",)),
         ("confirmed", ("Around",)),
     ]
+
+
+class Careful(torch.optim.SGD):
+    """Clips by itself before it updates, as some projects' optimizers do."""
+
+    def step(self, closure: object = None) -> None:
+        utils.clip_grad_norm_([p for group in self.param_groups for p in group["params"]], 1.0)
+        super().step(closure)
+
+
+class CarefulAlone(torch.optim.Optimizer):  # type: ignore[misc]  # as above
+    """The same, with an update of its own."""
+
+    def __init__(self, params: object) -> None:
+        super().__init__(params, {})
+
+    @torch.no_grad()
+    def step(self, closure: object = None) -> None:
+        params = [p for group in self.param_groups for p in group["params"]]
+        utils.clip_grad_norm_(params, 1.0)
+        for param in params:
+            param.sub_(param.grad, alpha=0.01)
+
+
+def steps_of(make: Callable[[list[nn.Parameter]], torch.optim.Optimizer]) -> list[StepRecord]:
+    def train() -> None:
+        net = model()
+        torch.optim.SGD(
+            net.parameters(), lr=0.01
+        )  # from now on torch calls hooks in `super().step()` as well
+        optimizer = make(list(net.parameters()))
+        for batch in batches():
+            optimizer.zero_grad()
+            loss_of(net, batch).backward()
+            try:
+                optimizer.step()
+            except ArithmeticError:
+                continue
+
+    return watch(train)
+
+
+def test_optimizer_that_clips_before_the_step_it_extends_is_judged_there() -> None:
+    records = steps_of(lambda params: Careful(params, lr=0.01))
+    assert [record.step for record in records] == list(range(1, len(records) + 1))
+    (site,) = judge([Process(1, records=tuple(records))])
+    assert (site.word, site.threshold) == ("confirmed", 1.0)
+    assert site.shown is not None
+    assert site.shown.raw > 1.0
+    assert site.shown.used == pytest.approx(1.0, rel=1e-6)
+    assert all(len(record.clips) == 1 and not record.clips[0].late for record in records)
+    assert all(record.seconds is not None for record in records[1:])
+
+
+def test_optimizer_that_clips_inside_its_own_update_is_not_accused() -> None:
+    records = steps_of(CarefulAlone)
+    (site,) = judge([Process(1, records=tuple(records))])
+    assert site.word == "not measurable"
+    assert "inside its own step" in site.reason
+    assert not any(call.late for record in records for call in record.clips)
+
+
+def test_step_after_one_that_failed_is_another_step() -> None:
+    class Failing(torch.optim.SGD):
+        def step(self, closure: object = None) -> None:
+            if not self.state:
+                self.state["failed"] = True
+                raise ArithmeticError
+            super().step(closure)
+
+    records = steps_of(lambda params: Failing(params, lr=0.01))
+    assert [record.step for record in records] == list(range(1, len(records) + 1))
+    assert len(records) > 2
 
 
 # -- stopping

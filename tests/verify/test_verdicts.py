@@ -171,6 +171,18 @@ def test_known_site_without_a_record_is_not_reached() -> None:
     assert [(site.place.row, site.word) for site in sites] == [(12, "confirmed"), (99, "not reached")]
 
 
+def test_clip_by_hand_that_never_acted_is_not_accused() -> None:
+    bare, clipped_late = Process(1, records=(BARE,)), ClipCall(PLACE, "norm", 1.0, 4, 4, 4, late=True)
+    (site,) = judge([bare], by_hand=[PLACE])
+    assert (site.word, site.shown) == ("not measurable", BARE)
+    assert "by hand" in site.reason
+    assert judge([bare], by_hand=[("/project/train.py", 99)])[0].word == "refuted"
+    # what the run shows goes before what the scan knows
+    late = Process(1, records=(replace(BARE, clips=(clipped_late,)),))
+    assert judge([late], by_hand=[PLACE])[0].word == "refuted"
+    assert judge([Process(1, records=(GOOD,))], by_hand=[PLACE])[0].word == "confirmed"
+
+
 @pytest.mark.parametrize(
     ("verification", "code"),
     [

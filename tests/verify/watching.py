@@ -17,12 +17,16 @@ from clipcheck.verify.verdicts import SiteVerdict, judge
 class Memory:
     """A sink that keeps everything."""
 
-    records: list[StepRecord] = field(default_factory=list)
+    _by_number: dict[tuple[int, int | None], StepRecord] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     stops: int = 0
 
+    @property
+    def records(self) -> list[StepRecord]:
+        return list(self._by_number.values())
+
     def step(self, record: StepRecord) -> None:
-        self.records.append(record)
+        self._by_number[record.step, record.evaluation] = record
 
     def failure(self, message: str) -> None:
         self.failures.append(message)

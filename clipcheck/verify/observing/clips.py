@@ -156,7 +156,8 @@ class ClipWatch:
             return
         if isinstance(result, Tensor) and result.numel() == 1:
             event.reported = value_of(result)
-        self._state.add_event(event)
+        if not self._state.is_inside(event):
+            self._state.add_event(event)
 
 
 def _measured(tensors: Sequence[Tensor], norm_type: Any) -> Tensor:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
-from ..session import StepRecord
+from ..session import Place, StepRecord
 from .tracks import ClipEvent, Sighting, Tracks
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ _ALWAYS_SAMPLED, _SAMPLED_EVERY = 16, 13  # steps; an odd interval meets both of
 class Sink(Protocol):
     """Where records go."""
 
-    def step(self, record: StepRecord) -> None: ...
+    def step(self, record: StepRecord) -> None:
+        """Take a record; one of a step and evaluation that it has takes that one's place."""
 
     def failure(self, message: str) -> None: ...
 
@@ -44,6 +45,20 @@ class Depths(threading.local):
 
 
 @dataclass(slots=True)
+class OpenStep:
+    """A step from the moment before it to the one after it."""
+
+    optimizer: Optimizer
+    place: Place
+    number: int
+    deferred: bool  # nothing is recorded yet
+    evaluations: int = 0  # of its closure
+    record: StepRecord | None = None  # the last one
+    clips: list[ClipEvent] = field(default_factory=list)  # by its own code, after that record
+    depth: int = 0  # of calls of the same step by itself: `super().step()`
+
+
+@dataclass(slots=True)
 class State:
     """The shared state of one observer."""
 
@@ -52,6 +67,7 @@ class State:
     optimizers: weakref.WeakSet[Optimizer] = field(default_factory=weakref.WeakSet)
     depths: Depths = field(default_factory=Depths)
     stress: float | None = None  # factor, by which backward starts larger after every step
+    inside: list[OpenStep] = field(default_factory=list)  # steps whose optimizers are at work
     unclipped: bool = False  # clip functions measure, and change nothing
     steps: int = 0  # taken or skipped, over all optimizers
     scale: float = 1.0  # by which the last backward started larger
@@ -105,6 +121,16 @@ class State:
         """Keep a clip call for the steps to come."""
         self._event_count += 1
         self._events.append((self._event_count, event))
+
+    def is_inside(self, event: ClipEvent) -> bool:
+        """Whether a clip belongs to the code of a step that has been recorded already; the step then knows."""
+        found = False
+        for step in self.inside:
+            own = {id(param) for param in parameters_of(step.optimizer)}
+            if step.record is not None and not step.evaluations and event.ids & own:
+                step.clips.append(event)
+                found = True
+        return found
 
     def take_events(self, optimizer: Optimizer) -> list[ClipEvent]:
         """Give the clip calls since this optimizer's last step, once."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import sys
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,11 +18,12 @@ from ..session import Place
 from ..stress import Breaking
 from .frames import user_place
 from .measure import Update, measure
-from .state import State, parameters_of
+from .state import OpenStep, State, parameters_of
 
 if TYPE_CHECKING:
     from torch.optim.optimizer import Optimizer
 
+_OPTIMIZER = sys.modules["torch.optim.optimizer"].__file__  # where the hooks around a step are called
 _PATIENCE = 3  # how often the stop may be swallowed by an `except:` of the user's
 
 
@@ -29,15 +32,6 @@ class StopRun(SystemExit):
 
     def __init__(self) -> None:
         super().__init__(0)
-
-
-@dataclass(slots=True)
-class _OpenStep:
-    optimizer: Optimizer
-    place: Place
-    number: int
-    deferred: bool  # nothing is recorded yet
-    evaluations: int = 0
 
 
 class StepWatch:
@@ -55,7 +49,6 @@ class StepWatch:
         self._max_steps = max_steps
         self._last_scale = last_scale
         self._give_up = give_up
-        self._open: list[_OpenStep] = []
         self._taken: weakref.WeakKeyDictionary[Optimizer, int] = weakref.WeakKeyDictionary()
         self._stops = 0
         self._breaking, self._broken = Breaking(), False
@@ -74,13 +67,18 @@ class StepWatch:
             if optimizer not in state.optimizers:  # made before the observer came, or without __init__
                 state.optimizers.add(optimizer)
                 state.tracks.look(parameters_of(optimizer), "backward", values=False)
-            self._open = [step for step in self._open if step.optimizer is not optimizer]
+            outer = next((step for step in state.inside if step.optimizer is optimizer), None)
+            if outer is not None and outer.record is not None and _inside_itself(optimizer):
+                outer.depth += 1
+                self._record_again(outer)
+                return None
+            state.inside = [step for step in state.inside if step is not outer]
             state.steps += 1
             self._taken[optimizer] = self._taken.get(optimizer, 0) + 1
             closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
             later = callable(closure) or bool(getattr(optimizer, "_optimizer_step_pre_hooks", None))
-            step = _OpenStep(optimizer, user_place(), state.steps, deferred=later)
-            self._open.append(step)
+            step = OpenStep(optimizer, user_place(), state.steps, deferred=later)
+            state.inside.append(step)
             if not later:
                 self._record(step)
             elif callable(closure):
@@ -100,9 +98,14 @@ class StepWatch:
                 self._stop_if_enough()
             return
         with state.careful():
-            step = next((s for s in self._open if s.optimizer is optimizer), None)
+            step = next((s for s in state.inside if s.optimizer is optimizer), None)
+            if step is not None and step.depth:
+                step.depth -= 1
+                return
             if step is not None:
-                self._open.remove(step)
+                state.inside.remove(step)
+                if step.record is not None and step.clips:
+                    state.sink.step(replace(step.record, inside=True))
                 if step.deferred:  # hooks of its own have run by now; or the closure never did
                     self._record(step)
             state.tracks.after_step(parameters_of(optimizer))
@@ -119,11 +122,11 @@ class StepWatch:
             self._stop()
         with state.careful():
             state.steps += 1
-            self._record(_OpenStep(optimizer, place, state.steps, deferred=False), skipped=True)
+            self._record(OpenStep(optimizer, place, state.steps, deferred=False), skipped=True)
             state.tracks.after_step(parameters_of(optimizer))
         self._stop_if_enough()
 
-    def _watched(self, closure: Callable[..., Any], step: _OpenStep) -> Callable[..., Any]:
+    def _watched(self, closure: Callable[..., Any], step: OpenStep) -> Callable[..., Any]:
         @functools.wraps(closure, updated=())
         def evaluate(*args: Any, **kwargs: Any) -> Any:
             result = closure(*args, **kwargs)
@@ -137,7 +140,7 @@ class StepWatch:
 
         return evaluate
 
-    def _record(self, step: _OpenStep, *, skipped: bool = False) -> None:
+    def _record(self, step: OpenStep, *, skipped: bool = False) -> None:
         state = self._state
         seconds, observing, clipping = self._since_last(step.optimizer)
         params = parameters_of(step.optimizer)
@@ -151,7 +154,7 @@ class StepWatch:
             evaluation=step.evaluations or None,
             params=params,
             seen=state.look(params, values=True),
-            events=state.take_events(step.optimizer),
+            events=[*state.take_events(step.optimizer), *step.clips],
             grad_scale=_grad_scale(step.optimizer),
             loss_scale=self._last_scale(step.optimizer),
             skipped=skipped,
@@ -160,10 +163,22 @@ class StepWatch:
             clipping=clipping,
             stress=state.scale,
         )
-        record = measure(update)
+        record = step.record = measure(update)
         state.sink.step(record)
         if state.stress is not None and self._breaking.why(record):
             self._broken = not _has_peers()
+
+    def _record_again(self, step: OpenStep) -> None:
+        """Record a step once more, where its own code calls the one that it extends: that one updates."""
+        first = step.record
+        if first is None or step.evaluations or step.deferred:
+            return
+        self._record(step)
+        if step.record is not None:
+            times = {name: getattr(first, name) for name in ("seconds", "observing", "clipping")}
+            step.record = replace(step.record, **times)
+            self._state.sink.step(step.record)
+        step.clips.clear()
 
     def _since_last(self, optimizer: Optimizer) -> tuple[float | None, float | None, float | None]:
         """Give the seconds since this optimizer's last update, the observer's of them, and those to clip."""
@@ -186,6 +201,18 @@ class StepWatch:
         if self._stops > _PATIENCE:
             self._give_up()
         raise StopRun
+
+
+def _inside_itself(optimizer: Optimizer) -> bool:
+    """Whether a step of this optimizer runs within another one of its own, and not after one that has failed."""
+    frame: FrameType | None = sys._getframe(1)
+    calls = 0
+    while frame is not None:
+        if frame.f_code.co_filename == _OPTIMIZER and frame.f_code.co_name == "wrapper":
+            given = frame.f_locals.get("args", ())
+            calls += bool(given) and given[0] is optimizer
+        frame = frame.f_back
+    return calls > 1
 
 
 def _has_peers() -> bool:
