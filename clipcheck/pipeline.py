@@ -10,10 +10,11 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from clipcheck import catalog, knowledge, suppress
-from clipcheck.blocks import Block
+from clipcheck.blocks import Block, blocks_of, enclosing
 from clipcheck.config import Settings, UserError
 from clipcheck.discover import Discovery, discover
 from clipcheck.faults import docket_of
@@ -156,14 +157,20 @@ def _suppressed(
         if not comments:
             kept += by_file.get(filename, [])
             continue
-        left, unused = suppress.apply(by_file.get(filename, []), comments, _rows, filename=filename)
+        rows = partial(_rows, module.body if module is not None else ())
+        left, unused = suppress.apply(by_file.get(filename, []), comments, rows, filename=filename)
         kept += left
         idle += unused
     return kept, idle
 
 
-def _rows(verdict: Verdict) -> range:
-    return range(verdict.site.span.row, verdict.site.span.end_row + 1)
+def _rows(body: Block, verdict: Verdict) -> range:
+    """The rows of the statement that a verdict is about; of one that holds others, those of the verdict alone."""
+    span = verdict.site.span
+    around = enclosing(body, span)
+    if around is not None and next(blocks_of(around.statement), None) is None:
+        span = around.statement.span
+    return range(span.row, span.end_row + 1)
 
 
 def _placed(scanned: Scan, verdicts: Sequence[Verdict]) -> list[Finding]:
