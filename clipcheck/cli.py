@@ -116,7 +116,11 @@ def _flag(*names: str, text: str) -> Callable[[Command], Command]:
 @click.option("--ignore", multiple=True, callback=_split, metavar="CODES", help="Rules to leave out.")
 @_flag("--exit-zero", text="Exit with 0 even when there are findings.")
 @_flag("--exit-non-zero-on-fix", text="Exit with 1 if something was fixed.")
-@click.option("--output-format", metavar="FORMAT", help="text or json.  [text]")
+@click.option(
+    "--output-format",
+    metavar="FORMAT",
+    help=f"{', '.join(config.FORMATS[:-1])} or {config.FORMATS[-1]}.  [text]",
+)
 @click.option(
     "--output-file", type=click.Path(path_type=Path), metavar="PATH", help="Write the report there."
 )

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 from clipcheck import catalog, knowledge, suppress
@@ -49,11 +50,10 @@ def run(paths: Sequence[Path], settings: Settings, *, overlay: Mapping[str, str]
     reported = {str(path) for path in scanned.discovery.report_on}
     own = [verdict for verdict in scanned.verdicts if verdict.site.filename in reported]
     kept, idle = _suppressed(scanned, own, reported)
-    verdicts = [verdict for verdict in (*kept, *idle) if _wanted(verdict, settings)]
-    findings = [in_cells(one, scanned.library.program) for one in _placed(scanned, verdicts)]
     failures = [failure for failure in scanned.library.failures if failure.filename in reported]
+    verdicts = [verdict for verdict in (*kept, *idle) if _wanted(verdict, settings)]
     return Report(
-        tuple(findings),
+        tuple(_findings(scanned, verdicts)),
         (*scanned.discovery.failures, *failures),
         _sight(scanned, reported),
         len(reported),
@@ -81,7 +81,7 @@ def explain(path: Path, row: int, settings: Settings, *, cell: int | None = None
         raise UserError(f"{path}: excluded, or not Python")
     filename = str(scanned.discovery.report_on[0])
     own = [verdict for verdict in scanned.verdicts if verdict.site.filename == filename]
-    findings = _placed(scanned, own)
+    findings = _marked(scanned, own)
     silenced = {finding: why for finding in findings if (why := _silence(scanned, finding, settings))}
     lines = scanned.library.text(filename).splitlines()
     docket = docket_of(scanned.sightings, scanned.context)
@@ -171,6 +171,24 @@ def _rows(body: Block, verdict: Verdict) -> range:
     if around is not None and next(blocks_of(around.statement), None) is None:
         span = around.statement.span
     return range(span.row, span.end_row + 1)
+
+
+def _findings(scanned: Scan, verdicts: Sequence[Verdict]) -> list[Finding]:
+    """What the verdicts are in a report: their places counted in cells, where they are in notebooks."""
+    return [in_cells(one, scanned.library.program) for one in _marked(scanned, verdicts)]
+
+
+def _marked(scanned: Scan, verdicts: Sequence[Verdict]) -> list[Finding]:
+    """The findings, exactly placed, with what they are known by when rows have moved."""
+    if not verdicts:
+        return []
+    from clipcheck.fingerprint import marked
+
+    base = scanned.context.settings.pattern_base
+    told: list[Finding] = []
+    for filename, own in groupby(_placed(scanned, verdicts), key=lambda one: one.filename):
+        told += marked(list(own), scanned.library.program(filename), base)
+    return told
 
 
 def _placed(scanned: Scan, verdicts: Sequence[Verdict]) -> list[Finding]:

@@ -141,7 +141,6 @@ def test_failures_end_with_two_whatever_else(run, train, pipeline):
         pytest.param(["--select", "E501"], "CLP101", id="code"),
         pytest.param(["--select", "CLP999"], "no rule has the code or prefix `CLP999`", id="unknown-code"),
         pytest.param(["--output-format", "xml"], "one of text, json", id="format"),
-        pytest.param(["--output-format", "sarif"], "not supported by this version", id="later-format"),
         pytest.param(["--config", "absent.toml"], "absent.toml: cannot be read", id="config"),
         pytest.param(["--explain", "train.py"], "FILE:LINE", id="explain"),
         pytest.param(["--explain", "train.py:0"], "FILE:LINE", id="explain-zero"),
