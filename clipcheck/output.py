@@ -57,6 +57,28 @@ def name_failures(failures: Sequence[Failure]) -> None:
     click.echo(for_log(shown), err=True, nl=False)
 
 
+def name_silenced(silenced: Sequence[Finding], settings: Settings) -> None:
+    """Say on standard error how many findings have got a comment that silences them."""
+    if silenced and not settings.quiet:
+        files = len({finding.filename for finding in silenced})
+        many = len(silenced)
+        say(f"silenced {many} finding{'s' * (many != 1)} in {files} file{'s' * (files != 1)}", err=True)
+
+
+def name_stale(report: Report, settings: Settings) -> None:
+    """Say on standard error how many findings of the baseline are there no more."""
+    if report.stale and not settings.quiet:
+        gone = (
+            "1 finding of the baseline is"
+            if report.stale == 1
+            else f"{report.stale} findings of the baseline are"
+        )
+        say(
+            f"{gone} gone; `--write-baseline {settings.baseline}` leaves out what is not found any more",
+            err=True,
+        )
+
+
 def frameworks(listed: Sequence[Framework], *, heading: bool) -> str:
     """Return the list of frameworks as standard output can show it, under a heading where pages stand before it."""
     from clipcheck import listing
@@ -83,6 +105,7 @@ def write(
     _deliver(render(report, layout), settings)
     name_failures(report.failures)
     name_unfinished(report, settings)
+    name_stale(report, settings)
     # On standard output these words would break a format that a machine reads.
     aside = settings.output_format != "text" or to_file
     if settings.show_fixes:

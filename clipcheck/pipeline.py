@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -52,7 +52,7 @@ def run(paths: Sequence[Path], settings: Settings, *, overlay: Mapping[str, str]
     kept, idle = _suppressed(scanned, own, reported)
     failures = [failure for failure in scanned.library.failures if failure.filename in reported]
     verdicts = [verdict for verdict in (*kept, *idle) if _wanted(verdict, settings)]
-    return Report(
+    report = Report(
         tuple(_findings(scanned, verdicts)),
         (*scanned.discovery.failures, *failures),
         _sight(scanned, reported),
@@ -63,6 +63,24 @@ def run(paths: Sequence[Path], settings: Settings, *, overlay: Mapping[str, str]
             if label.rpartition(":")[0] in reported or label in reported
         ),
     )
+    if settings.baseline is None:
+        return report
+    from clipcheck import baseline
+
+    return baseline.without_known(
+        report,
+        settings,
+        reported - {failure.filename for failure in failures},
+        lambda files: _findings(scanned, _all_verdicts(scanned, files)),
+    )
+
+
+def _all_verdicts(scanned: Scan, files: Collection[str]) -> list[Verdict]:
+    """What is to be said of some files at any risk, and of any rule."""
+    context = replace(scanned.context, settings=replace(scanned.context.settings, min_risk="none"))
+    own = [verdict for verdict in judge(scanned.sightings, context) if verdict.site.filename in files]
+    kept, idle = _suppressed(scanned, own, files)
+    return [*kept, *idle]
 
 
 def explain(path: Path, row: int, settings: Settings, *, cell: int | None = None) -> str:
@@ -83,6 +101,13 @@ def explain(path: Path, row: int, settings: Settings, *, cell: int | None = None
     own = [verdict for verdict in scanned.verdicts if verdict.site.filename == filename]
     findings = _marked(scanned, own)
     silenced = {finding: why for finding in findings if (why := _silence(scanned, finding, settings))}
+    if settings.baseline is not None:
+        from clipcheck.baseline import known_among
+
+        asked = [finding for finding in findings if finding not in silenced]
+        silenced |= dict.fromkeys(
+            known_among(asked, settings), f"known from the baseline {settings.baseline}"
+        )
     lines = scanned.library.text(filename).splitlines()
     docket = docket_of(scanned.sightings, scanned.context)
 
@@ -143,7 +168,7 @@ def _wanted(verdict: Verdict, settings: Settings) -> bool:
 
 
 def _suppressed(
-    scanned: Scan, verdicts: Iterable[Verdict], reported: set[str]
+    scanned: Scan, verdicts: Iterable[Verdict], reported: Collection[str]
 ) -> tuple[list[Verdict], list[Verdict]]:
     """The verdicts that no comment suppresses, and a CLP901 for each comment that suppresses nothing."""
     by_file: dict[str, list[Verdict]] = defaultdict(list)

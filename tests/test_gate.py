@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import threading
 import xml.etree.ElementTree as ET
@@ -11,6 +12,7 @@ import xml.etree.ElementTree as ET
 import aging
 import pytest
 
+import clipcheck
 from clipcheck import cli
 from clipcheck.config import FORMATS
 
@@ -150,3 +152,31 @@ def test_a_runner_of_github_takes_no_command_from_a_file_name_or_a_line(run, tmp
         commands = [line for line in f"{out}\n{err}".splitlines() if line.lstrip().startswith("::")]
         assert all(line.startswith("::error file=") for line in commands), arguments
         assert "##[" not in out + err
+
+
+def test_the_settings_file_knows_the_options_of_a_gate(run, train, tmp_path):
+    (tmp_path / "clipcheck.toml").write_text(
+        "baseline = 'b.json'\noutput-format = 'gitlab'\noutput-file = 'quality.json'\n"
+    )
+    assert run("--write-baseline", "b.json")[0] == 0
+    assert json.loads((tmp_path / "quality.json").read_text()) == []
+    train.write_text(aging.PROGRAM + aging.ANOTHER)
+    assert run()[0] == 1
+    assert len(json.loads((tmp_path / "quality.json").read_text())) == 1
+    assert clipcheck.check([train], no_cache=True).known == aging.STEPS
+
+
+def test_standard_input_has_a_baseline_too(train, tmp_path):
+    command = [sys.executable, "-m", "clipcheck", "--no-cache"]
+    subprocess.run([*command, "--write-baseline", "b.json"], cwd=tmp_path, check=True, capture_output=True)
+    done = subprocess.run(
+        [*command, "-", "--stdin-filename", "train.py", "--baseline", "b.json"],
+        cwd=tmp_path,
+        input=aging.PROGRAM + aging.ANOTHER,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.count("CLP101") == 1
+    assert done.stdout.endswith("5 known from the baseline\n")
