@@ -166,7 +166,7 @@ def check(paths: tuple[Path, ...], explain: str | None, config_file: Path | None
     if settings.verify is not None and not (settings.fix or settings.diff):
         raise UserError("--verify goes with --fix (or with --diff, to see what that would write)")
     render = reports.renderer(settings.output_format)
-    output.check_place(settings)
+    output.check_places(settings)
     overlay = _standard_input(places, settings)
     if settings.show_files:
         _show_files(places, settings)

@@ -122,13 +122,13 @@ def write(
         click.echo(text.sight(report), err=True)
 
 
-def check_place(settings: Settings) -> None:
-    """Refuse an output file that cannot be written, before a scan is spent on it. Raises UserError."""
-    file = settings.output_file
-    if file is not None and not file.parent.is_dir():
-        raise UserError(f"{file}: cannot be written: there is no folder {file.parent}; make it first")
-    if file is not None and file.is_dir():
-        raise UserError(f"{file}: cannot be written: it is a folder; name a file")
+def check_places(settings: Settings) -> None:
+    """Refuse a file to write that cannot be, before a scan is spent on it. Raises UserError."""
+    for file in (settings.output_file, settings.write_baseline):
+        if file is not None and not file.parent.is_dir():
+            raise UserError(f"{file}: cannot be written: there is no folder {file.parent}; make it first")
+        if file is not None and file.is_dir():
+            raise UserError(f"{file}: cannot be written: it is a folder; name a file")
 
 
 def _deliver(rendered: str, settings: Settings) -> None:

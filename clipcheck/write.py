@@ -18,6 +18,7 @@ from clipcheck.notebook import is_notebook, sources
 from clipcheck.sourcefile import SourceFile
 
 _PREFIX, _SUFFIX = ".clipcheck-", ".tmp"
+_OPEN = ("/dev/", "/proc/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +59,16 @@ def put_file(path: Path, data: bytes) -> None:
     Raises UserError where that cannot be done: a file is then as it was.
     """
     target = os.path.realpath(path)
-    if not os.path.isdir(os.path.dirname(target)):
-        raise UserError(f"{path}: cannot be written: there is no folder {os.path.dirname(target)}")
     try:
-        status = os.stat(target) if os.path.exists(target) else None
-        if status is None or stat.S_ISREG(status.st_mode):
-            _replace(target, status, data)
+        status = os.stat(path) if os.path.exists(path) else None
+        # Behind a name such as /dev/stdout may be a regular file, which somebody else holds open.
+        if (status is not None and not stat.S_ISREG(status.st_mode)) or str(path).startswith(_OPEN):
+            with open(path, "ab") as stream:
+                stream.write(data)
+        elif not os.path.isdir(os.path.dirname(target)):
+            raise UserError(f"{path}: cannot be written: there is no folder {os.path.dirname(target)}")
         else:
-            Path(target).write_bytes(data)
+            _replace(target, status, data)
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
 

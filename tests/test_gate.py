@@ -128,6 +128,18 @@ def test_a_pipe_is_written_into(run, train, tmp_path):
     assert pipe.is_fifo()
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="there is no such device")
+def test_standard_output_by_its_name_keeps_what_was_written_before(train, tmp_path):
+    command = [sys.executable, "-m", "clipcheck", "--no-cache", "--output-format", "jsonl", "--output-file"]
+    done = subprocess.run([*command, "/dev/stdout"], cwd=tmp_path, capture_output=True, check=False)
+    assert (done.returncode, len(done.stdout.splitlines())) == (1, aging.STEPS)
+    log = tmp_path / "log"
+    with log.open("ab") as stream:
+        for _ in range(2):
+            subprocess.run([*command, "/dev/stdout"], cwd=tmp_path, stdout=stream, check=False)
+    assert log.read_bytes() == done.stdout * 2
+
+
 def test_a_run_that_is_killed_while_it_writes_leaves_the_old_report(run, train, tmp_path, monkeypatch):
     (tmp_path / "report.json").write_text("old")
 
