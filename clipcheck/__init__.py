@@ -22,11 +22,14 @@ def check(paths: Sequence[str | Path], **settings: Any) -> Report:
     """Scan the paths and return what there is to report.
 
     `settings` are the names of the command-line options (`min_risk="low"`, `select=["CLP1"]`) and beat the
-    project's configuration. Raises `clipcheck.config.UserError` for a setting or path that cannot be used.
+    project's configuration. With `baseline="FILE"` the report leaves out what that file holds and `known` counts it;
+    `write_baseline="FILE"` writes it, and `add_ignores=True` writes a comment for each finding. Raises
+    `clipcheck.config.UserError` for a setting or path that cannot be used.
     """
+    from clipcheck import gate
     from clipcheck.pipeline import run
 
-    return run(*_asked(paths, settings))
+    return gate.check(*_asked(paths, settings), run).report
 
 
 def fix(paths: Sequence[str | Path], **settings: Any) -> FixOutcome:
@@ -35,15 +38,18 @@ def fix(paths: Sequence[str | Path], **settings: Any) -> FixOutcome:
     `settings` and errors are those of `check`. With `verify="python train.py"` only the fixes that the command
     confirms are written, each tried before anything is.
     """
-    places, asked = _asked(paths, settings)
+    from clipcheck import gate
+
+    places, asked = _asked(paths, {**settings, "fix": True})
+    gate.agree(asked)
     if asked.verify is not None:
         from clipcheck import proving
 
-        return proving.apply(places, asked)[0]
+        return gate.fixed(proving.apply(places, asked)[0], asked)
     from clipcheck.fixing import apply
     from clipcheck.pipeline import run
 
-    return apply(places, asked, run)
+    return gate.fixed(apply(places, asked, run), asked)
 
 
 def watch(max_norm: float | None = None) -> Watch:

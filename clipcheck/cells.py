@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -18,6 +20,7 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 _RAW_LINE = re.compile(r"(?s)(?:[^\\]|\\[^n])*(?:\\n|\Z)")
 # What stands for one code point in a JSON string.
 _RAW_LETTER = re.compile(r"(?is)\\u(?:d[89ab][0-9a-f]{2}\\u(?=d[c-f])[0-9a-f]{4}|[0-9a-f]{4})|\\[^u]|[^\\]")
+_ROW_END = re.compile("\r\n|\n|\r")
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _ESCAPED = re.compile(r"\\u(?!00[0-7])")  # a letter beyond ASCII, written as an escape
 
@@ -185,6 +188,16 @@ def write_cells(text: str, notebook: Notebook, sources: Mapping[int, str]) -> st
             parts += [text[at : cell.start], written(text, cell, source)]
             at = cell.end
     return "".join([*parts, text[at:]])
+
+
+def row_offsets(text: str, cell: Cell) -> list[int]:
+    """Return where each row of a cell's source stands in the notebook file: the start of the string that holds it."""
+    strings = [(cell.start, cell.source)]
+    if text.startswith("[", cell.start):
+        strings = [(start, value) for start, _, value in _Reader(text).elements(cell.start)] or strings
+    ends = list(accumulate(len(value) for _, value in strings))
+    starts = [0, *(match.end() for match in _ROW_END.finditer(cell.source))]
+    return [strings[min(bisect_right(ends, start), len(ends) - 1)][0] for start in starts]
 
 
 def _as_string(text: str, cell: Cell, source: str) -> str:

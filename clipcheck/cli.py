@@ -116,7 +116,11 @@ def _flag(*names: str, text: str) -> Callable[[Command], Command]:
 @click.option("--ignore", multiple=True, callback=_split, metavar="CODES", help="Rules to leave out.")
 @_flag("--exit-zero", text="Exit with 0 even when there are findings.")
 @_flag("--exit-non-zero-on-fix", text="Exit with 1 if something was fixed.")
-@click.option("--output-format", metavar="FORMAT", help="text or json.  [text]")
+@click.option(
+    "--output-format",
+    metavar="FORMAT",
+    help=f"{', '.join(config.FORMATS[:-1])} or {config.FORMATS[-1]}.  [text]",
+)
 @click.option(
     "--output-file", type=click.Path(path_type=Path), metavar="PATH", help="Write the report there."
 )
@@ -127,6 +131,19 @@ def _flag(*names: str, text: str) -> Callable[[Command], Command]:
     "--explain",
     metavar="FILE:LINE",
     help="Say why the step there is, or is not, reported (in a notebook: FILE:CELL:LINE, cells from 0).",
+)
+@_flag("--add-ignores", text="Write a comment that silences each finding (with --diff: print the diff).")
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Report what is new alone: leave out what this file holds.",
+)
+@click.option(
+    "--write-baseline",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write what is found to this file, and report it no more.",
 )
 @click.option("--stdin-filename", metavar="NAME", help="The name of the file on standard input (path `-`).")
 @click.option(
@@ -140,6 +157,7 @@ def check(paths: tuple[Path, ...], explain: str | None, config_file: Path | None
     """Scan files and folders (default: the current folder) and report what is not clipped."""
     if explain is not None:
         _explain(explain, config_file, given)
+    from clipcheck import gate
     from clipcheck import report as reports
 
     places = list(paths) or [Path(".")]
@@ -148,22 +166,26 @@ def check(paths: tuple[Path, ...], explain: str | None, config_file: Path | None
     if settings.verify is not None and not (settings.fix or settings.diff):
         raise UserError("--verify goes with --fix (or with --diff, to see what that would write)")
     render = reports.renderer(settings.output_format)
+    output.check_places(settings)
     overlay = _standard_input(places, settings)
     if settings.show_files:
         _show_files(places, settings)
-
-    from clipcheck import pipeline
-
+    gate.agree(settings)
     if settings.diff:
         _diff(places, settings)
     fixed: tuple[Finding, ...] = ()
     if settings.fix:
-        outcome = _fix(places, settings)
+        outcome = gate.fixed(_fix(places, settings), settings)
         report, fixed = outcome.report, outcome.fixed
         output.hint_at_unsafe(outcome.report, settings)
         output.name_failures(outcome.refused)  # findings of these files remain, which is what counts
     else:
-        report = pipeline.run(places, settings, overlay=overlay)
+        from clipcheck import pipeline
+
+        checked = gate.check(places, settings, pipeline.run, overlay=overlay)
+        report = checked.report
+        output.name_silenced(checked.silenced, settings)
+        output.name_failures(checked.refused)
     output.write(report, fixed, settings, render, overlay)
     sys.exit(_status(report, fixed, settings))
 
@@ -227,8 +249,10 @@ def _standard_input(places: list[Path], settings: Settings) -> dict[str, str]:
         return {}
     if len(places) > 1:
         raise UserError("`-` (standard input) cannot be mixed with other paths")
-    if settings.fix or settings.diff:
-        raise UserError("--fix and --diff need a file; standard input can only be checked")
+    if settings.fix or settings.diff or settings.add_ignores or settings.write_baseline is not None:
+        raise UserError(
+            "--fix, --diff, --add-ignores and --write-baseline need a file; standard input can only be checked"
+        )
     from clipcheck.discover import discover
     from clipcheck.sourcefile import decode
 
@@ -277,10 +301,10 @@ def _explain(place: str, config_file: Path | None, given: dict[str, Any]) -> NoR
 
 
 def _diff(places: list[Path], settings: Settings) -> NoReturn:
-    from clipcheck import fixing, pipeline
+    from clipcheck import fixing, gate, pipeline
 
     if settings.verify is None:
-        plan = fixing.plan(places, settings, pipeline.run)
+        plan = gate.plan(places, settings, pipeline.run)
     else:
         from clipcheck import proving
 

@@ -44,7 +44,7 @@ DEFAULT_EXCLUDE = (
     "site-packages",
 )
 # Settings of the contract that this version does not act on: naming one is an error, not a silent no-op.
-NOT_YET = frozenset({"baseline", "write_baseline", "shard"})
+NOT_YET = frozenset({"shard"})
 _CODE = re.compile(r"CLP\d{0,3}\Z")
 
 
@@ -76,6 +76,7 @@ class Settings:
     statistics: bool = False
     show_files: bool = False
     quiet: bool = False
+    add_ignores: bool = False
     baseline: Path | None = None
     write_baseline: Path | None = None
     stdin_filename: str | None = None
@@ -348,7 +349,7 @@ _KINDS: dict[str, Callable[[Any, Path], Any]] = {
         ("fix", "diff", "unsafe_fixes", "show_fixes", "exit_zero", "exit_non_zero_on_fix", "statistics"),
         _boolean,
     ),
-    **dict.fromkeys(("show_files", "quiet", "force_exclude", "no_cache"), _boolean),
+    **dict.fromkeys(("show_files", "quiet", "force_exclude", "no_cache", "add_ignores"), _boolean),
     **dict.fromkeys(("verify", "stdin_filename"), _text),
     **dict.fromkeys(("output_file", "baseline", "write_baseline", "cache_dir", "extend"), _path),
     **dict.fromkeys(("select", "ignore"), _codes),

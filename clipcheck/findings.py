@@ -234,6 +234,10 @@ class Finding:
     evidence: tuple[Evidence, ...] = ()
     fix: Fix | None = None
     cell: int | None = None  # of a notebook, from 0 over all of its cells
+    # What the finding is known by when rows have moved: fingerprint.py.
+    statement: str = field(default="", compare=False)  # its text on one line
+    scope: str = field(default="", compare=False)  # the function or class around it: "Trainer.fit"
+    fingerprint: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,3 +272,7 @@ class Report:
     sight: Sight = field(default_factory=Sight)
     files: int = 0  # files reported on
     unfinished: tuple[str, ...] = ()  # programs too large to follow to their end: "FILE" or "FILE:FUNCTION"
+    known: int | None = (
+        None  # findings that the baseline holds, which are not among `findings`; None: no baseline
+    )
+    stale: int = 0  # entries of the baseline that the files scanned have no finding for any more

@@ -194,7 +194,7 @@ class Library:
         """The files, besides those known, with a line that imports one of these modules."""
         if not wanted:
             return []
-        words = b"|".join(re.escape(name).encode() for name in sorted(wanted))
+        words = b"|".join(re.escape(name).encode("utf-8", "surrogatepass") for name in sorted(wanted))
         imports = re.compile(rb"\b(?:" + words + rb")\b")
         out = []
         for filename in files:

@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from clipcheck.cells import Cell, Notebook, read_cells, write_cells
+from clipcheck.cells import Cell, Notebook, read_cells, row_offsets, write_cells
 from clipcheck.facts import LeftOut
 from clipcheck.findings import (
     Edit,
@@ -115,6 +115,12 @@ def code_of(text: str, filename: str) -> str:
 def sources(text: str) -> dict[int, str]:
     """Return the source of every cell of a notebook by its index, as it is written. Raises NotebookError."""
     return {cell.index: cell.source for cell in _read(text).cells}
+
+
+def file_rows(text: str) -> dict[int, list[int]]:
+    """Return, by cell, the row of the notebook file that each row of its source stands in. Raises NotebookError."""
+    lines = Lines(text)
+    return {cell.index: [lines.row(at) for at in row_offsets(text, cell)] for cell in _read(text).cells}
 
 
 def _code(text: str) -> list[Cell]:

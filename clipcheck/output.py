@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -16,11 +17,21 @@ from clipcheck.report import Layout, Renderer, text
 if TYPE_CHECKING:
     from clipcheck.knowledge import Framework
 
+# What a runner of GitHub Actions acts on, at the start of a line and (in the old form) anywhere in it.
+_COMMAND = re.compile(r"(?m)^(?P<lead>[ \t]*)::|##\[")
+
 
 def say(line: str, *, err: bool = False) -> None:
     """Print a line that may hold text of the scanned project: controls made visible, no letter a failure."""
     encoding = (sys.stderr if err else sys.stdout).encoding or "utf-8"
-    click.echo(text.clean(line).encode(encoding, "backslashreplace").decode(encoding), err=err)
+    click.echo(for_log(text.clean(line)).encode(encoding, "backslashreplace").decode(encoding), err=err)
+
+
+def for_log(shown: str) -> str:
+    """Return text that a runner of GitHub Actions takes for text: a file may be named like one of its commands."""
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return shown
+    return _COMMAND.sub(lambda found: r"#\#[" if found["lead"] is None else rf"{found['lead']}\::", shown)
 
 
 def hint_at_unsafe(report: Report, settings: Settings) -> None:
@@ -42,7 +53,30 @@ def name_unfinished(report: Report, settings: Settings) -> None:
 
 def name_failures(failures: Sequence[Failure]) -> None:
     """Print on standard error what could not be read, parsed or written, with line and caret where known."""
-    click.echo(text.failures(failures, _layout(None, sys.stderr.encoding)), err=True, nl=False)
+    shown = text.failures(failures, _layout(None, sys.stderr.encoding))
+    click.echo(for_log(shown), err=True, nl=False)
+
+
+def name_silenced(silenced: Sequence[Finding], settings: Settings) -> None:
+    """Say on standard error how many findings have got a comment that silences them."""
+    if silenced and not settings.quiet:
+        files = len({finding.filename for finding in silenced})
+        many = len(silenced)
+        say(f"silenced {many} finding{'s' * (many != 1)} in {files} file{'s' * (files != 1)}", err=True)
+
+
+def name_stale(report: Report, settings: Settings) -> None:
+    """Say on standard error how many findings of the baseline are there no more."""
+    if report.stale and not settings.quiet:
+        gone = (
+            "1 finding of the baseline is"
+            if report.stale == 1
+            else f"{report.stale} findings of the baseline are"
+        )
+        say(
+            f"{gone} gone; `--write-baseline {settings.baseline}` leaves out what is not found any more",
+            err=True,
+        )
 
 
 def frameworks(listed: Sequence[Framework], *, heading: bool) -> str:
@@ -71,10 +105,11 @@ def write(
     _deliver(render(report, layout), settings)
     name_failures(report.failures)
     name_unfinished(report, settings)
+    name_stale(report, settings)
     # On standard output these words would break a format that a machine reads.
     aside = settings.output_format != "text" or to_file
     if settings.show_fixes:
-        click.echo(text.fixes(fixed, layout), err=aside, nl=False)
+        click.echo(for_log(text.fixes(fixed, layout)), err=aside, nl=False)
     if settings.statistics and settings.output_format != "text":
         click.echo(text.statistics(report), err=True, nl=False)
     if settings.quiet:
@@ -87,16 +122,24 @@ def write(
         click.echo(text.sight(report), err=True)
 
 
+def check_places(settings: Settings) -> None:
+    """Refuse a file to write that cannot be, before a scan is spent on it. Raises UserError."""
+    for file in (settings.output_file, settings.write_baseline):
+        if file is not None and not file.parent.is_dir():
+            raise UserError(f"{file}: cannot be written: there is no folder {file.parent}; make it first")
+        if file is not None and file.is_dir():
+            raise UserError(f"{file}: cannot be written: it is a folder; name a file")
+
+
 def _deliver(rendered: str, settings: Settings) -> None:
-    if settings.output_file is None:
+    if settings.output_file is not None:
+        from clipcheck.write import put_file
+
+        put_file(settings.output_file, rendered.encode("utf-8", "backslashreplace"))
+    elif settings.output_format == "text":
+        click.echo(for_log(rendered), nl=False)
+    else:
         click.echo(rendered, nl=False)
-        return
-    try:
-        # Written in place: the path may be a device or a pipe.
-        with open(settings.output_file, "w", encoding="utf-8", newline="") as stream:
-            stream.write(rendered)
-    except OSError as error:
-        raise UserError(f"{settings.output_file}: cannot be written: {error.strerror or error}") from None
 
 
 def _layout(

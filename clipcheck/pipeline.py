@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 from clipcheck import catalog, knowledge, suppress
-from clipcheck.blocks import Block
+from clipcheck.blocks import Block, blocks_of, enclosing
 from clipcheck.config import Settings, UserError
 from clipcheck.discover import Discovery, discover
 from clipcheck.faults import docket_of
@@ -48,11 +50,10 @@ def run(paths: Sequence[Path], settings: Settings, *, overlay: Mapping[str, str]
     reported = {str(path) for path in scanned.discovery.report_on}
     own = [verdict for verdict in scanned.verdicts if verdict.site.filename in reported]
     kept, idle = _suppressed(scanned, own, reported)
-    verdicts = [verdict for verdict in (*kept, *idle) if _wanted(verdict, settings)]
-    findings = [in_cells(one, scanned.library.program) for one in _placed(scanned, verdicts)]
     failures = [failure for failure in scanned.library.failures if failure.filename in reported]
-    return Report(
-        tuple(findings),
+    verdicts = [verdict for verdict in (*kept, *idle) if _wanted(verdict, settings)]
+    report = Report(
+        tuple(_findings(scanned, verdicts)),
         (*scanned.discovery.failures, *failures),
         _sight(scanned, reported),
         len(reported),
@@ -62,6 +63,24 @@ def run(paths: Sequence[Path], settings: Settings, *, overlay: Mapping[str, str]
             if label.rpartition(":")[0] in reported or label in reported
         ),
     )
+    if settings.baseline is None:
+        return report
+    from clipcheck import baseline
+
+    return baseline.without_known(
+        report,
+        settings,
+        reported - {failure.filename for failure in failures},
+        lambda files: _findings(scanned, _all_verdicts(scanned, files)),
+    )
+
+
+def _all_verdicts(scanned: Scan, files: Collection[str]) -> list[Verdict]:
+    """What is to be said of some files at any risk, and of any rule."""
+    context = replace(scanned.context, settings=replace(scanned.context.settings, min_risk="none"))
+    own = [verdict for verdict in judge(scanned.sightings, context) if verdict.site.filename in files]
+    kept, idle = _suppressed(scanned, own, files)
+    return [*kept, *idle]
 
 
 def explain(path: Path, row: int, settings: Settings, *, cell: int | None = None) -> str:
@@ -80,8 +99,15 @@ def explain(path: Path, row: int, settings: Settings, *, cell: int | None = None
         raise UserError(f"{path}: excluded, or not Python")
     filename = str(scanned.discovery.report_on[0])
     own = [verdict for verdict in scanned.verdicts if verdict.site.filename == filename]
-    findings = _placed(scanned, own)
+    findings = _marked(scanned, own)
     silenced = {finding: why for finding in findings if (why := _silence(scanned, finding, settings))}
+    if settings.baseline is not None:
+        from clipcheck.baseline import known_among
+
+        asked = [finding for finding in findings if finding not in silenced]
+        silenced |= dict.fromkeys(
+            known_among(asked, settings), f"known from the baseline {settings.baseline}"
+        )
     lines = scanned.library.text(filename).splitlines()
     docket = docket_of(scanned.sightings, scanned.context)
 
@@ -142,7 +168,7 @@ def _wanted(verdict: Verdict, settings: Settings) -> bool:
 
 
 def _suppressed(
-    scanned: Scan, verdicts: Iterable[Verdict], reported: set[str]
+    scanned: Scan, verdicts: Iterable[Verdict], reported: Collection[str]
 ) -> tuple[list[Verdict], list[Verdict]]:
     """The verdicts that no comment suppresses, and a CLP901 for each comment that suppresses nothing."""
     by_file: dict[str, list[Verdict]] = defaultdict(list)
@@ -156,14 +182,38 @@ def _suppressed(
         if not comments:
             kept += by_file.get(filename, [])
             continue
-        left, unused = suppress.apply(by_file.get(filename, []), comments, _rows, filename=filename)
+        rows = partial(_rows, module.body if module is not None else ())
+        left, unused = suppress.apply(by_file.get(filename, []), comments, rows, filename=filename)
         kept += left
         idle += unused
     return kept, idle
 
 
-def _rows(verdict: Verdict) -> range:
-    return range(verdict.site.span.row, verdict.site.span.end_row + 1)
+def _rows(body: Block, verdict: Verdict) -> range:
+    """The rows of the statement that a verdict is about; of one that holds others, those of the verdict alone."""
+    span = verdict.site.span
+    around = enclosing(body, span)
+    if around is not None and next(blocks_of(around.statement), None) is None:
+        span = around.statement.span
+    return range(span.row, span.end_row + 1)
+
+
+def _findings(scanned: Scan, verdicts: Sequence[Verdict]) -> list[Finding]:
+    """What the verdicts are in a report: their places counted in cells, where they are in notebooks."""
+    return [in_cells(one, scanned.library.program) for one in _marked(scanned, verdicts)]
+
+
+def _marked(scanned: Scan, verdicts: Sequence[Verdict]) -> list[Finding]:
+    """The findings, exactly placed, with what they are known by when rows have moved."""
+    if not verdicts:
+        return []
+    from clipcheck.fingerprint import marked
+
+    base = scanned.context.settings.pattern_base
+    told: list[Finding] = []
+    for filename, own in groupby(_placed(scanned, verdicts), key=lambda one: one.filename):
+        told += marked(list(own), scanned.library.program(filename), base)
+    return told
 
 
 def _placed(scanned: Scan, verdicts: Sequence[Verdict]) -> list[Finding]:

@@ -12,11 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from clipcheck.config import UserError
 from clipcheck.findings import Failure
 from clipcheck.notebook import is_notebook, sources
 from clipcheck.sourcefile import SourceFile
 
 _PREFIX, _SUFFIX = ".clipcheck-", ".tmp"
+_OPEN = ("/dev/", "/proc/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +44,37 @@ def replace_file(change: Change, done: dict[str, bytes]) -> Failure | None:
         status = os.stat(target)
         # A superuser may write what is read-only; the mode still says that nobody should.
         if not status.st_mode & 0o222 or not os.access(target, os.W_OK):
-            return Failure(change.filename, "not fixed: the file is read-only")
-        if not _replace(target, status, change.source.data, data):
-            return Failure(change.filename, "not fixed: the file has changed since it was read")
+            return Failure(change.filename, "not written: the file is read-only")
+        if not _replace(target, status, data, change.source.data):
+            return Failure(change.filename, "not written: the file has changed since it was read")
     except (OSError, UnicodeError) as error:
-        return Failure(change.filename, f"not fixed: {error}")
+        return Failure(change.filename, f"not written: {error}")
     done[target] = data
     return None
 
 
-def _replace(target: str, status: os.stat_result, old: bytes, new: bytes) -> bool:
-    """Swap `new` in for `target` if that still holds `old`; leave no temporary file behind."""
+def put_file(path: Path, data: bytes) -> None:
+    """Write `data` as the file at `path`, whole or not at all; into a device or a pipe, straight.
+
+    Raises UserError where that cannot be done: a file is then as it was.
+    """
+    target = os.path.realpath(path)
+    try:
+        status = os.stat(path) if os.path.exists(path) else None
+        # Behind a name such as /dev/stdout may be a regular file, which somebody else holds open.
+        if (status is not None and not stat.S_ISREG(status.st_mode)) or str(path).startswith(_OPEN):
+            with open(path, "ab") as stream:
+                stream.write(data)
+        elif not os.path.isdir(os.path.dirname(target)):
+            raise UserError(f"{path}: cannot be written: there is no folder {os.path.dirname(target)}")
+        else:
+            _replace(target, status, data)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def _replace(target: str, status: os.stat_result | None, new: bytes, old: bytes | None = None) -> bool:
+    """Swap `new` in for `target`, where `old` is given only if that still holds it; leave no temporary file behind."""
     sweep([os.path.dirname(target)])
     handle, temporary = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX, dir=os.path.dirname(target))
     try:
@@ -62,7 +84,7 @@ def _replace(target: str, status: os.stat_result, old: bytes, new: bytes) -> boo
             stream.flush()
             os.fsync(stream.fileno())
             _like(temporary, status)
-            if Path(target).read_bytes() != old:
+            if old is not None and Path(target).read_bytes() != old:
                 return False
             if sys.platform == "win32":
                 stream.close()  # an open file cannot be renamed there
@@ -96,8 +118,13 @@ def _lock(handle: int) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _like(temporary: str, status: os.stat_result) -> None:
-    """Give `temporary` the owner (where we may) and the mode of the file it replaces."""
+def _like(temporary: str, status: os.stat_result | None) -> None:
+    """Give `temporary` the owner (where we may) and the mode of the file it replaces, or those of a new file."""
+    if status is None:
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        return
     own = os.stat(temporary)
     if hasattr(os, "chown") and (own.st_uid, own.st_gid) != (status.st_uid, status.st_gid):
         with suppress(PermissionError):

@@ -141,7 +141,6 @@ def test_failures_end_with_two_whatever_else(run, train, pipeline):
         pytest.param(["--select", "E501"], "CLP101", id="code"),
         pytest.param(["--select", "CLP999"], "no rule has the code or prefix `CLP999`", id="unknown-code"),
         pytest.param(["--output-format", "xml"], "one of text, json", id="format"),
-        pytest.param(["--output-format", "sarif"], "not supported by this version", id="later-format"),
         pytest.param(["--config", "absent.toml"], "absent.toml: cannot be read", id="config"),
         pytest.param(["--explain", "train.py"], "FILE:LINE", id="explain"),
         pytest.param(["--explain", "train.py:0"], "FILE:LINE", id="explain-zero"),
@@ -150,7 +149,13 @@ def test_failures_end_with_two_whatever_else(run, train, pipeline):
         pytest.param(["--stdin-filename", "a.py", "."], "goes with the path `-`", id="stdin-name"),
         pytest.param(["-", "train.py"], "cannot be mixed", id="stdin-mixed"),
         pytest.param(["-", "--fix"], "need a file", id="stdin-fix"),
-        pytest.param(["--baseline", "b.json"], "No such option", id="later-option"),
+        pytest.param(["--output-file", "."], "it is a folder; name a file", id="output-folder"),
+        pytest.param(["--shard", "1/2"], "No such option", id="later-option"),
+        pytest.param(["--add-ignores", "--fix"], "run --fix first", id="ignores-and-fix"),
+        pytest.param(["--add-ignores", "--write-baseline", "b"], "take one", id="ignores-and-baseline"),
+        pytest.param(["--diff", "--write-baseline", "b"], "--diff writes nothing", id="diff-and-baseline"),
+        pytest.param(["-", "--add-ignores"], "need a file", id="stdin-ignores"),
+        pytest.param(["-", "--write-baseline", "b"], "need a file", id="stdin-baseline"),
         pytest.param(["rule", "CLP999"], "no rule `CLP999`", id="rule"),
         pytest.param(["rule", "unclipped-stp"], "did you mean `unclipped-step`", id="rule-name"),
         pytest.param(["rule", "CLP101", "--all"], "name one rule", id="rule-and-all"),
@@ -331,7 +336,8 @@ def test_config_says_what_is_in_force_and_from_where(run, tmp_path):
     assert status == 0
     assert f'min-risk = "low"  # {tmp_path / "clipcheck.toml"}\n' in out
     assert "max-norm = 1.0  # default\n" in out
-    assert "baseline" not in out
+    assert "baseline = (not set)  # default\n" in out
+    assert "shard" not in out
 
 
 def test_cache_clear(run, tmp_path):

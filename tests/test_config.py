@@ -145,7 +145,7 @@ def test_a_circle_of_extend_is_named(tmp_path):
         pytest.param("per-file-ignores = ['a']", ["per-file-ignores", "table"], id="table"),
         pytest.param("output-format = 'xml'", ["output-format", "sarif"], id="format"),
         pytest.param("extend = 'absent.toml'", ["absent.toml", "cannot be read"], id="absent"),
-        pytest.param("baseline = 'b.json'", ["baseline", "not supported by this version"], id="later"),
+        pytest.param("shard = '1/2'", ["shard", "not supported by this version"], id="later"),
         pytest.param("a = ", ["not valid TOML"], id="toml"),
     ],
 )

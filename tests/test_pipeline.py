@@ -156,6 +156,29 @@ def test_select_and_ignore(project, settings, codes):
 
 # -- suppressions ------------------------------------------------------------------------------------
 
+OPTAX = """\
+import equinox as eqx
+import optax
+
+model = eqx.nn.GRUCell(3, 4, key=0)
+def kept(*a): return a[0]
+opt = kept(
+    optax.adam(1e-3),
+)
+state = opt.init(model)
+grads = eqx.filter_grad(lambda m: m(1).sum())(model)
+updates, state = opt.update(grads, state)
+model = eqx.apply_updates(model, updates)
+"""
+
+
+@pytest.mark.parametrize("row", ["opt = kept(", "    optax.adam(1e-3),", ")"])
+def test_a_comment_counts_on_every_row_of_a_statement_that_holds_the_call(project, row):
+    write(project, a=OPTAX)
+    assert found(run(project)) == [("a.py", "CLP104")]
+    write(project, a=OPTAX.replace(f"\n{row}\n", f"\n{row}  # clipcheck: ignore\n"))
+    assert found(run(project)) == []
+
 
 @pytest.mark.parametrize(
     "comment",
