@@ -29,11 +29,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 CLEAN, FINDINGS, TROUBLE = 0, 1, 2
 # Commands in modules of their own, loaded when called: module, attribute, one line of help.
 _LAZY = {
+    "server": ("clipcheck.server.command", "server", "Run the language server, for editors."),
     "verify": ("clipcheck.verify.command", "verify", "Run a training command and watch its gradients."),
 }
-_RESERVED = frozenset(
-    {"server"}
-)  # of the contract, not in this version: no folder may take the word meanwhile
 
 
 class _Group(click.Group):
@@ -41,10 +39,6 @@ class _Group(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         first = args[0] if args else ""
-        if first in _RESERVED:
-            raise click.UsageError(
-                f"the command `{first}` is not in this version; for a folder write ./{first}", ctx
-            )
         if first not in self.list_commands(ctx) and first not in ("--version", "--help", "-h"):
             args = ["check", *args]
         return super().parse_args(ctx, args)
@@ -63,7 +57,7 @@ class _Group(click.Group):
             if missing == "clipcheck":
                 raise UserError(f"the command `{cmd_name}` is not in this version") from None
             raise UserError(
-                f"`clipcheck {cmd_name}` needs {missing}: install it with `pip install 'clipcheck[verify]'`"
+                f"`clipcheck {cmd_name}` needs {missing}: install it with `pip install 'clipcheck[{cmd_name}]'`"
             ) from None
         return command
 
@@ -140,11 +134,12 @@ def check(paths: tuple[Path, ...], explain: str | None, config_file: Path | None
     """Scan files and folders (default: the current folder) and report what is not clipped."""
     if explain is not None:
         _explain(explain, config_file, given)
+    from clipcheck import catalog
     from clipcheck import report as reports
 
     places = list(paths) or [Path(".")]
-    settings = config.load(common_folder(places), config_file, given)
-    _check_codes(settings)
+    settings = config.load(common_folder(places, given["stdin_filename"]), config_file, given)
+    catalog.check_codes(settings)
     if settings.verify is not None and not (settings.fix or settings.diff):
         raise UserError("--verify goes with --fix (or with --diff, to see what that would write)")
     render = reports.renderer(settings.output_format)
@@ -196,27 +191,6 @@ def _status(report: Report, fixed: Sequence[Finding], settings: Settings) -> int
         return TROUBLE  # a file nobody has looked at: --exit-zero does not hide it
     found = bool(report.findings) or (bool(fixed) and settings.exit_non_zero_on_fix)
     return FINDINGS if found and not settings.exit_zero else CLEAN
-
-
-def _check_codes(settings: Settings) -> None:
-    """Refuse a code that no rule has: silence would read as "nothing found"."""
-    from clipcheck import catalog
-
-    asked = [
-        *settings.select,
-        *settings.ignore,
-        *(code for _, codes in settings.per_file_ignores for code in codes),
-    ]
-    for code in asked:
-        if not any(known.startswith(code) for known in catalog.codes()):
-            raise UserError(f"no rule has the code or prefix `{code}`{_near(code, catalog.codes())}")
-
-
-def _near(word: str, known: Sequence[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean `{near[0]}`?" if near else ""
 
 
 def _standard_input(places: list[Path], settings: Settings) -> dict[str, str]:
@@ -313,7 +287,7 @@ def rule(code: str | None, every: bool, frameworks: bool, output_format: str) ->
         rules = tuple(item for item in rules if code.upper() == item.code or code.lower() == item.name)
         if not rules:
             known = [*catalog.codes(), *(item.name for item in catalog.rules())]
-            raise UserError(f"no rule `{code}`{_near(code, known)}")
+            raise UserError(f"no rule `{code}`{catalog.nearest(code, known)}")
     if output_format == "text":
         pages = [item.text.rstrip("\n") + "\n" for item in rules]
         if code is None:

@@ -59,11 +59,14 @@ class Discovery:
         return tuple(sorted({*self.report_on, *walk.files}))
 
 
-def common_folder(paths: Sequence[Path]) -> Path:
-    """Return the deepest folder that holds every path: where the search for the project's root starts."""
+def common_folder(paths: Sequence[Path], stdin_filename: str | None = None) -> Path:
+    """Return the deepest folder that holds every path: where the search for the project's root starts.
+
+    Standard input is where its name says; an editor hands over a file of any project, from any folder.
+    """
     folders = []
     for path in paths or (Path("."),):
-        absolute = os.path.abspath("." if path == STDIN else path)
+        absolute = os.path.abspath((stdin_filename or "stdin.py") if path == STDIN else path)
         folders.append(absolute if os.path.isdir(absolute) else os.path.dirname(absolute))
     try:
         return Path(os.path.commonpath(folders))
@@ -76,7 +79,7 @@ def discover(paths: Sequence[Path], settings: Settings) -> Discovery:
 
     A file named outright is reported on even where the settings or git exclude it, unless `force_exclude`.
     """
-    start = common_folder(paths)
+    start = common_folder(paths, settings.stdin_filename)
     walk = _Walk(settings)
     stdin: Path | None = None
     walked: list[Path] = []

@@ -106,17 +106,12 @@ def test_check_is_the_default_command(run, train, pipeline, arguments):
 
 
 def test_a_first_word_that_names_a_command_is_that_command(run, tmp_path, pipeline):
-    for name in ("rule", "server"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "a.py").write_text(SOURCE)
+    (tmp_path / "rule").mkdir()
+    (tmp_path / "rule" / "a.py").write_text(SOURCE)
     status, _, err = run("rule")
     assert (status, pipeline.calls) == (2, [])
     assert "name one rule" in err
-    status, _, err = run("server")
-    assert (status, pipeline.calls) == (2, [])
-    assert "./server" in err
     assert run("./rule")[0] == 1
-    assert run("./server")[0] == 1
 
 
 def test_failures_end_with_two_whatever_else(run, train, pipeline):
