@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from clipcheck import config, output
+from clipcheck import completion, config, output
 from clipcheck.config import Settings, UserError
 from clipcheck.discover import STDIN, common_folder
 from clipcheck.version import __version__
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from clipcheck.findings import Finding, Report
     from clipcheck.fixing import FixOutcome
     from clipcheck.knowledge import Framework
@@ -38,6 +40,8 @@ class _Group(click.Group):
     """A group whose default command is `check`, and which loads some commands only when they are called."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if ctx.resilient_parsing and not args:
+            return super().parse_args(ctx, args)  # a shell asks what may come first
         first = args[0] if args else ""
         if first not in self.list_commands(ctx) and first not in ("--version", "--help", "-h"):
             args = ["check", *args]
@@ -60,6 +64,12 @@ class _Group(click.Group):
                 f"`clipcheck {cmd_name}` needs {missing}: install it with `pip install 'clipcheck[{cmd_name}]'`"
             ) from None
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = super().shell_complete(ctx, incomplete)
+        known = {item.value for item in found}
+        more = completion.first_word(check, ctx, incomplete)
+        return found + [item for item in more if item.value not in known]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = []
@@ -91,6 +101,13 @@ def _flag(*names: str, text: str) -> Callable[[Command], Command]:
     return click.option(*names, is_flag=True, flag_value=True, default=None, help=text)
 
 
+def _codes(name: str, *, text: str) -> Callable[[Command], Command]:
+    """An option that takes codes of rules, in one list or in several."""
+    return click.option(
+        name, multiple=True, callback=_split, metavar="CODES", shell_complete=completion.codes, help=text
+    )
+
+
 @clipcheck.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @_flag("--fix", text="Write the safe fixes.")
@@ -104,13 +121,18 @@ def _flag(*names: str, text: str) -> Callable[[Command], Command]:
 )
 @click.option("--max-norm", type=float, help="Threshold that fixes insert where the project has none.  [1.0]")
 @click.option(
-    "--min-risk", metavar="none|low|medium|high", help="Report absent clipping from this risk up.  [medium]"
+    "--min-risk",
+    metavar="none|low|medium|high",
+    shell_complete=completion.risks,
+    help="Report absent clipping from this risk up.  [medium]",
 )
-@click.option("--select", multiple=True, callback=_split, metavar="CODES", help="Rules by code or prefix.")
-@click.option("--ignore", multiple=True, callback=_split, metavar="CODES", help="Rules to leave out.")
+@_codes("--select", text="Rules by code or prefix.")
+@_codes("--ignore", text="Rules to leave out.")
 @_flag("--exit-zero", text="Exit with 0 even when there are findings.")
 @_flag("--exit-non-zero-on-fix", text="Exit with 1 if something was fixed.")
-@click.option("--output-format", metavar="FORMAT", help="text or json.  [text]")
+@click.option(
+    "--output-format", metavar="FORMAT", shell_complete=completion.formats, help="text or json.  [text]"
+)
 @click.option(
     "--output-file", type=click.Path(path_type=Path), metavar="PATH", help="Write the report there."
 )
@@ -272,7 +294,7 @@ def _diff(places: list[Path], settings: Settings) -> NoReturn:
 
 
 @clipcheck.command()
-@click.argument("code", required=False)
+@click.argument("code", required=False, shell_complete=completion.rules)
 @click.option("--all", "every", is_flag=True, help="Explain every rule, and list the frameworks.")
 @click.option("--frameworks", is_flag=True, help="List what is recognised and fixed of each framework.")
 @click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
