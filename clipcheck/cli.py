@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from clipcheck import completion, config, output
+from clipcheck import completion, config, output, progress
 from clipcheck.config import Settings, UserError
 from clipcheck.discover import STDIN, common_folder
 from clipcheck.version import __version__
@@ -180,7 +181,8 @@ def check(paths: tuple[Path, ...], explain: str | None, config_file: Path | None
         output.hint_at_unsafe(outcome.report, settings)
         output.name_failures(outcome.refused)  # findings of these files remain, which is what counts
     else:
-        report = pipeline.run(places, settings, overlay=overlay)
+        with progress.bar(quiet=settings.quiet) as tell:
+            report = pipeline.run(places, settings, overlay=overlay, tell=tell)
     output.write(report, fixed, settings, render, overlay)
     sys.exit(_status(report, fixed, settings))
 
@@ -189,7 +191,8 @@ def _fix(places: list[Path], settings: Settings) -> FixOutcome:
     if settings.verify is None:
         from clipcheck import fixing, pipeline
 
-        return fixing.apply(places, settings, pipeline.run)
+        with progress.bar(quiet=settings.quiet) as tell:
+            return fixing.apply(places, settings, partial(pipeline.run, tell=tell))
     from clipcheck import proving
 
     outcome, proof = proving.apply(places, settings)
@@ -276,7 +279,8 @@ def _diff(places: list[Path], settings: Settings) -> NoReturn:
     from clipcheck import fixing, pipeline
 
     if settings.verify is None:
-        plan = fixing.plan(places, settings, pipeline.run)
+        with progress.bar(quiet=settings.quiet) as tell:
+            plan = fixing.plan(places, settings, partial(pipeline.run, tell=tell))
     else:
         from clipcheck import proving
 

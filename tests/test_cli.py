@@ -28,7 +28,7 @@ class Pipeline:
         self.failures = ()
         self.unfinished = ()
 
-    def run(self, paths, settings, *, overlay=None):
+    def run(self, paths, settings, *, overlay=None, tell=None):
         from clipcheck.discover import discover
 
         self.calls.append((tuple(paths), settings, overlay))
