@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import stat
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from clipcheck import notebook
 from clipcheck.config import Settings, UserError, find_root
 from clipcheck.findings import Failure
-from clipcheck.gitignore import Patterns, chain_above, is_out, read_patterns
+from clipcheck.gitignore import Patterns, chain_above, is_out, make_patterns, read_patterns
 
 STDIN = Path("-")
 SUFFIXES = (".py", ".pyw", notebook.SUFFIX)
@@ -134,9 +134,9 @@ class _Walk:
         patterns = (*settings.exclude, *settings.extend_exclude)
         # A bare name, as nearly all are, is looked up; the rest are matched.
         self._names = frozenset(pattern for pattern in patterns if not _MAGIC.intersection(pattern))
-        self._excluded = _patterns(
-            [item for item in patterns if item not in self._names], settings.pattern_base
-        )
+        lines = [os.fsencode(item) for item in patterns if item not in self._names]
+        found = make_patterns(lines, str(settings.pattern_base))
+        self._excluded = (found,) if found is not None else ()
         self._links: list[str] = []
 
     def folder(self, top: Path, *, depth: int | None = None, most: int | None = None) -> None:
@@ -215,13 +215,6 @@ class _Walk:
                 real.add(target)
                 self.files.add(Path(link))
         self._links.clear()
-
-
-def _patterns(lines: Iterable[str], base: Path) -> tuple[Patterns, ...]:
-    from pathspec import GitIgnoreSpec
-
-    lines = list(lines)
-    return (Patterns(str(base), GitIgnoreSpec.from_lines(lines)),) if lines else ()
 
 
 def _may_be_python(name: str) -> bool:
