@@ -52,14 +52,16 @@ def rule(code: str) -> Rule:
 
 def check_codes(settings: Settings) -> None:
     """Refuse a code that no rule has: silence would read as "nothing found". Raises UserError."""
-    asked = [
-        *settings.select,
-        *settings.ignore,
-        *(code for _, codes in settings.per_file_ignores for code in codes),
-    ]
-    for code in asked:
-        if not any(known.startswith(code) for known in codes()):
-            raise UserError(f"no rule has the code or prefix `{code}`{nearest(code, codes())}")
+    asked = {
+        "select": settings.select,
+        "ignore": settings.ignore,
+        "per_file_ignores": [code for _, own in settings.per_file_ignores for code in own],
+    }
+    for name, given in asked.items():
+        for code in given:
+            if not any(known.startswith(code) for known in codes()):
+                where = f"{settings.source(name)}: `{name.replace('_', '-')}`"
+                raise UserError(f"{where}: no rule has the code or prefix `{code}`{nearest(code, codes())}")
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

@@ -45,8 +45,18 @@ class _Group(click.Group):
             return super().parse_args(ctx, args)  # a shell asks what may come first
         first = args[0] if args else ""
         if first not in self.list_commands(ctx) and first not in ("--version", "--help", "-h"):
+            self._doubt(ctx, first)
             args = ["check", *args]
         return super().parse_args(ctx, args)
+
+    def _doubt(self, ctx: click.Context, first: str) -> None:
+        """Refuse a first word that looks like a command and is no path."""
+        if not first or first.startswith("-") or os.path.lexists(first) or ctx.resilient_parsing:
+            return
+        from difflib import get_close_matches
+
+        if near := get_close_matches(first, self.list_commands(ctx), n=1, cutoff=0.75):
+            raise UserError(f"{first}: no such file or folder; did you mean the command `{near[0]}`?")
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *_LAZY})
@@ -346,16 +356,17 @@ def _frameworks() -> list[Framework]:
 )
 def show_config(config_file: Path | None) -> None:
     """Show the settings in force here, and where each comes from."""
-    import json
+    from clipcheck import catalog
 
     settings = config.load(Path("."), config_file)
-    click.echo(f"# project root: {settings.project_root}")
+    catalog.check_codes(settings)
+    output.say(f"# project root: {settings.project_root}")
     for name in config.SETTINGS:
         if name in config.NOT_YET:
             continue
-        value = config.describe(getattr(settings, name))
-        shown = "(not set)" if value is None else json.dumps(value, ensure_ascii=False)
-        click.echo(f"{name.replace('_', '-')} = {shown}  # {settings.source(name)}")
+        value = config.describe(settings, name)
+        key = name.replace("_", "-")
+        output.say(f"# {key} is not set" if value is None else f"{key} = {value}  # {settings.source(name)}")
 
 
 @clipcheck.group(name="cache")
@@ -390,7 +401,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         error.show()
         _leave(TROUBLE)
     except UserError as error:
-        click.echo(f"error: {error}", err=True)
+        output.say(f"error: {error}", err=True)
         _leave(TROUBLE)
     except (click.Abort, KeyboardInterrupt):
         _leave(130)
