@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+
+from clipcheck.config import Settings, UserError
 
 _PAGE = re.compile(r"(CLP\d{3})\.md\Z")
 _TITLE = re.compile(r"# (?P<code>CLP\d{3}): (?P<name>[a-z0-9-]+)\s*\Z")
@@ -46,6 +48,28 @@ def rule(code: str) -> Rule:
     if code not in codes():
         raise KeyError(code)
     return parse_page((files("clipcheck.rules") / f"{code}.md").read_text("utf-8"), code)
+
+
+def check_codes(settings: Settings) -> None:
+    """Refuse a code that no rule has: silence would read as "nothing found". Raises UserError."""
+    asked = {
+        "select": settings.select,
+        "ignore": settings.ignore,
+        "per_file_ignores": [code for _, own in settings.per_file_ignores for code in own],
+    }
+    for name, given in asked.items():
+        for code in given:
+            if not any(known.startswith(code) for known in codes()):
+                where = f"{settings.source(name)}: `{name.replace('_', '-')}`"
+                raise UserError(f"{where}: no rule has the code or prefix `{code}`{nearest(code, codes())}")
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """Return the question that names the known word nearest to one that is not, if any is near."""
+    import difflib
+
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean `{near[0]}`?" if near else ""
 
 
 def names() -> Mapping[str, str]:

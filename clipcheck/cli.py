@@ -8,18 +8,21 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from clipcheck import config, output
+from clipcheck import completion, config, output, progress
 from clipcheck.config import Settings, UserError
 from clipcheck.discover import STDIN, common_folder
 from clipcheck.version import __version__
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from clipcheck.findings import Finding, Report
     from clipcheck.fixing import FixOutcome
     from clipcheck.knowledge import Framework
@@ -29,25 +32,31 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 CLEAN, FINDINGS, TROUBLE = 0, 1, 2
 # Commands in modules of their own, loaded when called: module, attribute, one line of help.
 _LAZY = {
+    "server": ("clipcheck.server.command", "server", "Run the language server, for editors."),
     "verify": ("clipcheck.verify.command", "verify", "Run a training command and watch its gradients."),
 }
-_RESERVED = frozenset(
-    {"server"}
-)  # of the contract, not in this version: no folder may take the word meanwhile
 
 
 class _Group(click.Group):
     """A group whose default command is `check`, and which loads some commands only when they are called."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if ctx.resilient_parsing and not args:
+            return super().parse_args(ctx, args)  # a shell asks what may come first
         first = args[0] if args else ""
-        if first in _RESERVED:
-            raise click.UsageError(
-                f"the command `{first}` is not in this version; for a folder write ./{first}", ctx
-            )
         if first not in self.list_commands(ctx) and first not in ("--version", "--help", "-h"):
+            self._doubt(ctx, first)
             args = ["check", *args]
         return super().parse_args(ctx, args)
+
+    def _doubt(self, ctx: click.Context, first: str) -> None:
+        """Refuse a first word that looks like a command and is no path."""
+        if not first or first.startswith("-") or os.path.lexists(first) or ctx.resilient_parsing:
+            return
+        from difflib import get_close_matches
+
+        if near := get_close_matches(first, self.list_commands(ctx), n=1, cutoff=0.75):
+            raise UserError(f"{first}: no such file or folder; did you mean the command `{near[0]}`?")
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *_LAZY})
@@ -63,9 +72,15 @@ class _Group(click.Group):
             if missing == "clipcheck":
                 raise UserError(f"the command `{cmd_name}` is not in this version") from None
             raise UserError(
-                f"`clipcheck {cmd_name}` needs {missing}: install it with `pip install 'clipcheck[verify]'`"
+                f"`clipcheck {cmd_name}` needs {missing}: install it with `pip install 'clipcheck[{cmd_name}]'`"
             ) from None
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = super().shell_complete(ctx, incomplete)
+        known = {item.value for item in found}
+        more = completion.first_word(check, ctx, incomplete)
+        return found + [item for item in more if item.value not in known]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = []
@@ -97,6 +112,13 @@ def _flag(*names: str, text: str) -> Callable[[Command], Command]:
     return click.option(*names, is_flag=True, flag_value=True, default=None, help=text)
 
 
+def _codes(name: str, *, text: str) -> Callable[[Command], Command]:
+    """An option that takes codes of rules, in one list or in several."""
+    return click.option(
+        name, multiple=True, callback=_split, metavar="CODES", shell_complete=completion.codes, help=text
+    )
+
+
 @clipcheck.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @_flag("--fix", text="Write the safe fixes.")
@@ -110,15 +132,19 @@ def _flag(*names: str, text: str) -> Callable[[Command], Command]:
 )
 @click.option("--max-norm", type=float, help="Threshold that fixes insert where the project has none.  [1.0]")
 @click.option(
-    "--min-risk", metavar="none|low|medium|high", help="Report absent clipping from this risk up.  [medium]"
+    "--min-risk",
+    metavar="none|low|medium|high",
+    shell_complete=completion.risks,
+    help="Report absent clipping from this risk up.  [medium]",
 )
-@click.option("--select", multiple=True, callback=_split, metavar="CODES", help="Rules by code or prefix.")
-@click.option("--ignore", multiple=True, callback=_split, metavar="CODES", help="Rules to leave out.")
+@_codes("--select", text="Rules by code or prefix.")
+@_codes("--ignore", text="Rules to leave out.")
 @_flag("--exit-zero", text="Exit with 0 even when there are findings.")
 @_flag("--exit-non-zero-on-fix", text="Exit with 1 if something was fixed.")
 @click.option(
     "--output-format",
     metavar="FORMAT",
+    shell_complete=completion.formats,
     help=f"{', '.join(config.FORMATS[:-1])} or {config.FORMATS[-1]}.  [text]",
 )
 @click.option(
@@ -157,12 +183,12 @@ def check(paths: tuple[Path, ...], explain: str | None, config_file: Path | None
     """Scan files and folders (default: the current folder) and report what is not clipped."""
     if explain is not None:
         _explain(explain, config_file, given)
-    from clipcheck import gate
+    from clipcheck import catalog, gate
     from clipcheck import report as reports
 
     places = list(paths) or [Path(".")]
-    settings = config.load(common_folder(places), config_file, given)
-    _check_codes(settings)
+    settings = config.load(common_folder(places, given["stdin_filename"]), config_file, given)
+    catalog.check_codes(settings)
     if settings.verify is not None and not (settings.fix or settings.diff):
         raise UserError("--verify goes with --fix (or with --diff, to see what that would write)")
     render = reports.renderer(settings.output_format)
@@ -182,7 +208,8 @@ def check(paths: tuple[Path, ...], explain: str | None, config_file: Path | None
     else:
         from clipcheck import pipeline
 
-        checked = gate.check(places, settings, pipeline.run, overlay=overlay)
+        with progress.bar(quiet=settings.quiet) as tell:
+            checked = gate.check(places, settings, partial(pipeline.run, tell=tell), overlay=overlay)
         report = checked.report
         output.name_silenced(checked.silenced, settings)
         output.name_failures(checked.refused)
@@ -194,7 +221,8 @@ def _fix(places: list[Path], settings: Settings) -> FixOutcome:
     if settings.verify is None:
         from clipcheck import fixing, pipeline
 
-        return fixing.apply(places, settings, pipeline.run)
+        with progress.bar(quiet=settings.quiet) as tell:
+            return fixing.apply(places, settings, partial(pipeline.run, tell=tell))
     from clipcheck import proving
 
     outcome, proof = proving.apply(places, settings)
@@ -218,27 +246,6 @@ def _status(report: Report, fixed: Sequence[Finding], settings: Settings) -> int
         return TROUBLE  # a file nobody has looked at: --exit-zero does not hide it
     found = bool(report.findings) or (bool(fixed) and settings.exit_non_zero_on_fix)
     return FINDINGS if found and not settings.exit_zero else CLEAN
-
-
-def _check_codes(settings: Settings) -> None:
-    """Refuse a code that no rule has: silence would read as "nothing found"."""
-    from clipcheck import catalog
-
-    asked = [
-        *settings.select,
-        *settings.ignore,
-        *(code for _, codes in settings.per_file_ignores for code in codes),
-    ]
-    for code in asked:
-        if not any(known.startswith(code) for known in catalog.codes()):
-            raise UserError(f"no rule has the code or prefix `{code}`{_near(code, catalog.codes())}")
-
-
-def _near(word: str, known: Sequence[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean `{near[0]}`?" if near else ""
 
 
 def _standard_input(places: list[Path], settings: Settings) -> dict[str, str]:
@@ -304,7 +311,8 @@ def _diff(places: list[Path], settings: Settings) -> NoReturn:
     from clipcheck import fixing, gate, pipeline
 
     if settings.verify is None:
-        plan = gate.plan(places, settings, pipeline.run)
+        with progress.bar(quiet=settings.quiet) as tell:
+            plan = gate.plan(places, settings, partial(pipeline.run, tell=tell))
     else:
         from clipcheck import proving
 
@@ -322,7 +330,7 @@ def _diff(places: list[Path], settings: Settings) -> NoReturn:
 
 
 @clipcheck.command()
-@click.argument("code", required=False)
+@click.argument("code", required=False, shell_complete=completion.rules)
 @click.option("--all", "every", is_flag=True, help="Explain every rule, and list the frameworks.")
 @click.option("--frameworks", is_flag=True, help="List what is recognised and fixed of each framework.")
 @click.option("--output-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -337,7 +345,7 @@ def rule(code: str | None, every: bool, frameworks: bool, output_format: str) ->
         rules = tuple(item for item in rules if code.upper() == item.code or code.lower() == item.name)
         if not rules:
             known = [*catalog.codes(), *(item.name for item in catalog.rules())]
-            raise UserError(f"no rule `{code}`{_near(code, known)}")
+            raise UserError(f"no rule `{code}`{catalog.nearest(code, known)}")
     if output_format == "text":
         pages = [item.text.rstrip("\n") + "\n" for item in rules]
         if code is None:
@@ -370,16 +378,17 @@ def _frameworks() -> list[Framework]:
 )
 def show_config(config_file: Path | None) -> None:
     """Show the settings in force here, and where each comes from."""
-    import json
+    from clipcheck import catalog
 
     settings = config.load(Path("."), config_file)
-    click.echo(f"# project root: {settings.project_root}")
+    catalog.check_codes(settings)
+    output.say(f"# project root: {settings.project_root}")
     for name in config.SETTINGS:
         if name in config.NOT_YET:
             continue
-        value = config.describe(getattr(settings, name))
-        shown = "(not set)" if value is None else json.dumps(value, ensure_ascii=False)
-        click.echo(f"{name.replace('_', '-')} = {shown}  # {settings.source(name)}")
+        value = config.describe(settings, name)
+        key = name.replace("_", "-")
+        output.say(f"# {key} is not set" if value is None else f"{key} = {value}  # {settings.source(name)}")
 
 
 @clipcheck.group(name="cache")
@@ -414,7 +423,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         error.show()
         _leave(TROUBLE)
     except UserError as error:
-        click.echo(f"error: {error}", err=True)
+        output.say(f"error: {error}", err=True)
         _leave(TROUBLE)
     except (click.Abort, KeyboardInterrupt):
         _leave(130)

@@ -186,13 +186,17 @@ def find_config(folder: Path) -> Path | None:
     return None
 
 
-def describe(value: Any) -> Any:
-    """Return a setting as plain JSON-able values, for `clipcheck config`."""
-    if isinstance(value, PurePath):
-        return str(value)
-    if isinstance(value, tuple):
-        return [describe(item) for item in value]
-    return value
+def describe(settings: Settings, name: str) -> str | None:
+    """Return the value of a setting as it would stand in a TOML file; None where it is not set."""
+    import json
+
+    value = getattr(settings, name)
+    if value is None:
+        return None
+    if name == "per_file_ignores":
+        rows = (f"{json.dumps(key, ensure_ascii=False)} = {json.dumps(codes)}" for key, codes in value)
+        return f"{{ {', '.join(rows)} }}" if value else "{}"
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _table(path: Path) -> dict[str, Any] | None:
@@ -234,17 +238,25 @@ def _read_chain(path: Path, values: dict[str, Any], sources: dict[str, str], see
             raise ConfigError(f"{where}: `verify` runs a command, so only the command line may give it")
         converted[name] = _convert(name, raw, path.parent, where)
     if "extend" in converted:
+        if not converted["extend"].is_file():
+            raise ConfigError(f"{where}: `extend`: {converted['extend']}: no such file")
         _read_chain(converted["extend"], values, sources, (*seen, path))
     for name, value in converted.items():
-        # What a project adds to the shared exclusions adds up along the chain.
-        values[name] = values.get(name, ()) + value if name == "extend_exclude" else value
-        sources[name] = where
+        if name == "extend_exclude" and name in values:
+            # What a project adds to the shared exclusions adds up along the chain.
+            values[name], sources[name] = values[name] + value, f"{sources[name]}, {where}"
+        else:
+            values[name], sources[name] = value, where
 
 
 def _check_name(key: str, where: str, separator: str) -> str:
     """Return the field that `key` stands for; its words are joined by `separator` in files and in calls."""
     known = {name.replace("_", separator): name for name in SETTINGS}
     name = known.get(key)
+    if key == "tool" and separator == "-":
+        raise ConfigError(
+            f"{where}: settings stand here without `[tool.clipcheck]`, which is for pyproject.toml"
+        )
     if name is None:
         import difflib
 
@@ -331,8 +343,11 @@ def _paths(value: Any, base: Path) -> tuple[Path, ...]:
 
 def _file_ignores(value: Any, base: Path) -> tuple[tuple[str, tuple[str, ...]], ...]:
     if not isinstance(value, Mapping):
-        raise ValueError("a table of patterns and lists of rule codes")
-    return tuple((str(pattern), _codes(codes, base)) for pattern, codes in value.items())
+        raise ValueError('a table of lists of rule codes, such as { "lab/**" = ["CLP1"] }')
+    try:
+        return tuple((str(pattern), _codes(codes, base)) for pattern, codes in value.items())
+    except ValueError:
+        raise ValueError('a table of lists of rule codes, such as { "lab/**" = ["CLP1"] }') from None
 
 
 def _pair(value: Any, _base: Path) -> tuple[int, int]:

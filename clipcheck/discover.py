@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import stat
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from clipcheck import notebook
 from clipcheck.config import Settings, UserError, find_root
 from clipcheck.findings import Failure
-from clipcheck.gitignore import Patterns, chain_above, is_out, read_patterns
+from clipcheck.gitignore import Patterns, chain_above, is_out, make_patterns, read_patterns
 
 STDIN = Path("-")
 SUFFIXES = (".py", ".pyw", notebook.SUFFIX)
@@ -59,11 +59,14 @@ class Discovery:
         return tuple(sorted({*self.report_on, *walk.files}))
 
 
-def common_folder(paths: Sequence[Path]) -> Path:
-    """Return the deepest folder that holds every path: where the search for the project's root starts."""
+def common_folder(paths: Sequence[Path], stdin_filename: str | None = None) -> Path:
+    """Return the deepest folder that holds every path: where the search for the project's root starts.
+
+    Standard input is where its name says; an editor hands over a file of any project, from any folder.
+    """
     folders = []
     for path in paths or (Path("."),):
-        absolute = os.path.abspath("." if path == STDIN else path)
+        absolute = os.path.abspath((stdin_filename or "stdin.py") if path == STDIN else path)
         folders.append(absolute if os.path.isdir(absolute) else os.path.dirname(absolute))
     try:
         return Path(os.path.commonpath(folders))
@@ -76,7 +79,7 @@ def discover(paths: Sequence[Path], settings: Settings) -> Discovery:
 
     A file named outright is reported on even where the settings or git exclude it, unless `force_exclude`.
     """
-    start = common_folder(paths)
+    start = common_folder(paths, settings.stdin_filename)
     walk = _Walk(settings)
     stdin: Path | None = None
     walked: list[Path] = []
@@ -131,9 +134,9 @@ class _Walk:
         patterns = (*settings.exclude, *settings.extend_exclude)
         # A bare name, as nearly all are, is looked up; the rest are matched.
         self._names = frozenset(pattern for pattern in patterns if not _MAGIC.intersection(pattern))
-        self._excluded = _patterns(
-            [item for item in patterns if item not in self._names], settings.pattern_base
-        )
+        lines = [os.fsencode(item) for item in patterns if item not in self._names]
+        found = make_patterns(lines, str(settings.pattern_base))
+        self._excluded = (found,) if found is not None else ()
         self._links: list[str] = []
 
     def folder(self, top: Path, *, depth: int | None = None, most: int | None = None) -> None:
@@ -212,13 +215,6 @@ class _Walk:
                 real.add(target)
                 self.files.add(Path(link))
         self._links.clear()
-
-
-def _patterns(lines: Iterable[str], base: Path) -> tuple[Patterns, ...]:
-    from pathspec import GitIgnoreSpec
-
-    lines = list(lines)
-    return (Patterns(str(base), GitIgnoreSpec.from_lines(lines)),) if lines else ()
 
 
 def _may_be_python(name: str) -> bool:

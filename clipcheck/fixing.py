@@ -80,20 +80,23 @@ def plan(
     settings: Settings,
     run: Run,
     wanted: Callable[[Finding], bool] | None = None,
+    texts: Mapping[str, str] | None = None,
 ) -> Plan:
     """Return what fixing `paths` would do, with nothing written.
 
-    `wanted` narrows the findings whose fixes are taken (all that `settings` allow by default).
+    `wanted` narrows the findings whose fixes are taken (all that `settings` allow by default). `texts` are read in
+    place of the files of these names: what an editor has open.
     """
+    unsaved = texts or {}
 
     def scan(overlay: Mapping[str, str]) -> Report:
-        return run(paths, settings, overlay=overlay)
+        return run(paths, settings, overlay={**unsaved, **overlay})
 
     def eligible(finding: Finding) -> bool:
         return fixable(finding, settings.unsafe_fixes) and (wanted is None or wanted(finding))
 
     before = scan({})
-    sources, refused = _sources({one.filename for one in before.findings if eligible(one)})
+    sources, refused = _sources({one.filename for one in before.findings if eligible(one)}, unsaved)
     while True:
         draft = _draft(scan, before, sources, eligible)
         objections = _objections(scan, before, draft, sources)
@@ -134,13 +137,13 @@ def diff(planned: Plan, root: Path | None = None) -> str:
     return unified_diff(planned.changes, root)
 
 
-def _sources(filenames: set[str]) -> tuple[dict[str, SourceFile], list[Failure]]:
+def _sources(filenames: set[str], unsaved: Mapping[str, str]) -> tuple[dict[str, SourceFile], list[Failure]]:
     """Read the files to fix; those that could not be written back byte for byte are refused."""
     sources: dict[str, SourceFile] = {}
     refused: list[Failure] = []
     for name in sorted(filenames):
         try:
-            source = read(Path(name))
+            source = _unsaved(name, unsaved[name]) if name in unsaved else read(Path(name))
             if source.encode(source.text) != source.data:
                 raise UnicodeError(f"the encoding {source.encoding} does not give the same bytes back")
         except (OSError, SyntaxError, LookupError, UnicodeError) as error:
@@ -148,6 +151,10 @@ def _sources(filenames: set[str]) -> tuple[dict[str, SourceFile], list[Failure]]
         else:
             sources[name] = source
     return sources, refused
+
+
+def _unsaved(name: str, text: str) -> SourceFile:
+    return SourceFile(Path(name), text.encode(), text, "utf-8")
 
 
 def _draft(

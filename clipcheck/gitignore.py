@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pathspec import GitIgnoreSpec
+from clipcheck.wildmatch import FOLDER, Pattern, read_pattern
 
 
 @dataclass(frozen=True, slots=True)
 class Patterns:
-    """Patterns in git's language, counted from the folder `base`."""
+    """Patterns in git's language, counted from the folder `base`; the last that matches decides."""
 
     base: str
-    spec: GitIgnoreSpec
+    _any: re.Pattern[bytes]
+    _out: tuple[bool, ...]  # by the group of `_any`
 
     def verdict(self, path: str, is_folder: bool) -> bool | None:
-        """Return True if `path` is out, False if a `!pattern` keeps it, None if nothing is said of it."""
-        relative = os.path.relpath(path, self.base).replace(os.sep, "/")
-        return self.spec.check_file(relative + "/" if is_folder else relative).include
+        """Return True if `path` is out, False if a `!pattern` keeps it, None if nothing is said of it.
+
+        What is said of a folder above is not said here: who walks does not enter it.
+        """
+        above = os.path.join(self.base, "")
+        if not path.startswith(above):
+            return None
+        name = os.fsencode(path[len(above) :].replace(os.sep, "/"))
+        found = self._any.match(name + (FOLDER if is_folder else b""))
+        return self._out[found.lastindex - 1] if found and found.lastindex else None
+
+
+def make_patterns(lines: Iterable[bytes], base: str) -> Patterns | None:
+    """Return the patterns in these lines, or None where there is none."""
+    patterns: list[Pattern] = [found for line in lines if (found := read_pattern(line)) is not None]
+    if not patterns:
+        return None
+    patterns.reverse()  # of alternatives, the first that matches is taken
+    either = b"|".join(b"(%s)" % pattern.regex for pattern in patterns)
+    return Patterns(base, re.compile(either, re.DOTALL), tuple(pattern.out for pattern in patterns))
 
 
 def is_out(chain: tuple[Patterns, ...], path: str, is_folder: bool) -> bool:
@@ -35,20 +56,10 @@ def read_patterns(file: str, base: str) -> Patterns | None:
     """Return the patterns of one ignore file, or None where it is absent, empty or unreadable."""
     try:
         with open(file, "rb") as stream:
-            lines = stream.read().decode("utf-8-sig", "surrogateescape").splitlines()
+            data = stream.read()
     except OSError:
         return None
-    lines = [line for line in lines if line.strip() and not line.startswith("#")]
-    if not lines:
-        return None
-    good = []
-    for line in lines:
-        try:
-            GitIgnoreSpec.from_lines([line])
-        except ValueError:
-            continue  # git, too, passes over a pattern that it cannot read
-        good.append(line)
-    return Patterns(base, GitIgnoreSpec.from_lines(good)) if good else None
+    return make_patterns(data.removeprefix(codecs.BOM_UTF8).split(b"\n"), base)
 
 
 def chain_above(folder: str) -> tuple[Patterns, ...]:

@@ -14,6 +14,7 @@ from clipcheck.facts import ModuleFacts
 from clipcheck.findings import Failure
 from clipcheck.knowledge import Knowledge
 from clipcheck.notebook import NotebookError, Program, code_of, is_notebook, open_program
+from clipcheck.progress import Tell, counted, silent, told
 from clipcheck.project import Project
 from clipcheck.settingsfiles import MAX_BYTES
 from clipcheck.sourcefile import decode
@@ -28,8 +29,11 @@ _IMPORT_IN_JSON = re.compile(rb"(?m)(?:^|\")[ \t]*(?:from|import)\b[^\n]*")
 class Library:
     """Reads files for a run: bytes for the probes, facts for the analysis, text for placing findings."""
 
-    def __init__(self, known: Knowledge, settings: Settings, overlay: Mapping[str, str]) -> None:
+    def __init__(
+        self, known: Knowledge, settings: Settings, overlay: Mapping[str, str], tell: Tell = silent
+    ) -> None:
         self.failures: list[Failure] = []
+        self._tell = tell
         self._import_lines: dict[str, bytes] = {}
         self._settings = settings
         self._overlay = overlay
@@ -124,7 +128,8 @@ class Library:
 
     def candidates(self, filenames: Iterable[str]) -> list[str]:
         """The files that can hold an event, by a byte search."""
-        return [name for name in filenames if self._may_hold_event(name)]
+        searched = counted("searching files", list(filenames), self._tell)
+        return [name for name in searched if self._may_hold_event(name)]
 
     def _may_hold_event(self, filename: str) -> bool:
         data = self.bytes_of(filename)
@@ -156,8 +161,9 @@ class Library:
             return
         with ProcessPoolExecutor(jobs) as pool:
             names, contents = zip(*waiting, strict=True)
+            read = pool.map(extract, contents, names, chunksize=8)
             for filename, data, found in zip(
-                names, contents, pool.map(extract, contents, names, chunksize=8), strict=True
+                names, contents, told("reading files", read, len(names), self._tell), strict=True
             ):
                 self._keep(filename, found)
                 if isinstance(found, ModuleFacts):

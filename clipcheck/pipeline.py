@@ -27,6 +27,7 @@ from clipcheck.judges import sight as count_sight
 from clipcheck.library import Library
 from clipcheck.notebook import in_cells, within_cells
 from clipcheck.pins import Pins
+from clipcheck.progress import Tell, silent
 from clipcheck.project import Project
 from clipcheck.risk import Assessment, Assessor
 from clipcheck.settingsfiles import SettingsFiles
@@ -44,9 +45,18 @@ class Scan:
     verdicts: tuple[Verdict, ...]
 
 
-def run(paths: Sequence[Path], settings: Settings, *, overlay: Mapping[str, str] | None = None) -> Report:
-    """Scan the paths and return what there is to report; `overlay` holds text in place of files on disk."""
-    scanned = scan(paths, settings, overlay)
+def run(
+    paths: Sequence[Path],
+    settings: Settings,
+    *,
+    overlay: Mapping[str, str] | None = None,
+    tell: Tell = silent,
+) -> Report:
+    """Scan the paths and return what there is to report; `overlay` holds text in place of files on disk.
+
+    `tell` hears how far the scan is.
+    """
+    scanned = scan(paths, settings, overlay, tell)
     reported = {str(path) for path in scanned.discovery.report_on}
     own = [verdict for verdict in scanned.verdicts if verdict.site.filename in reported]
     kept, idle = _suppressed(scanned, own, reported)
@@ -133,11 +143,16 @@ def _silence(scanned: Scan, finding: Finding, settings: Settings) -> str:
     return "" if wanted else "left out by select, ignore or per-file-ignores"
 
 
-def scan(paths: Sequence[Path], settings: Settings, overlay: Mapping[str, str] | None = None) -> Scan:
+def scan(
+    paths: Sequence[Path],
+    settings: Settings,
+    overlay: Mapping[str, str] | None = None,
+    tell: Tell = silent,
+) -> Scan:
     """Discover, extract, link, run and judge."""
     discovery = discover(paths, settings)
     known = knowledge.load(settings.rules, settings.clip_functions, settings.step_functions)
-    library = Library(known, settings, overlay or {})
+    library = Library(known, settings, overlay or {}, tell)
     candidates = library.candidates(str(path) for path in discovery.report_on)
     files = [str(path) for path in discovery.project_files()] if candidates else []
     settings_files = SettingsFiles(str(discovery.root), library.settings_text)
@@ -145,7 +160,7 @@ def scan(paths: Sequence[Path], settings: Settings, overlay: Mapping[str, str] |
     project = Project([*files, *candidates], library.read, known, settings_files, pins)
     library.prefetch(candidates)
     callers = library.callers(project, candidates, files)
-    sightings = Interpreter(project).run([*candidates, *callers])
+    sightings = Interpreter(project).run([*candidates, *callers], tell)
     assessor = Assessor(project, sightings, settings.long_sequence, settings.deep, settings.recurrent_classes)
 
     def assess(context: StepContext) -> Assessment:

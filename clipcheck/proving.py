@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from clipcheck import fixing, pipeline, scripts
+from clipcheck import fixing, pipeline, progress, scripts
 from clipcheck import write as writing
 from clipcheck.config import Settings, UserError
 from clipcheck.findings import Edit, Finding, Report
 from clipcheck.fixing import FixOutcome, Plan
 from clipcheck.sourcefile import read
-from clipcheck.verify import heartbeat
 from clipcheck.verify.orders import Orders
 from clipcheck.verify.rows import RowMap
 from clipcheck.verify.runner import verify
@@ -101,7 +100,7 @@ def _run(command: tuple[str, ...], planned: Plan, *, quiet: bool) -> Verificatio
         command,
         asked=Orders(overlay=overlay, lines=True),
         quiet=True,
-        heartbeat=not quiet and heartbeat.wanted(),
+        heartbeat=progress.wanted(quiet=quiet),
     )
     if verification.not_run:
         raise UserError(f"--verify: the command could not be run: {verification.not_run}")

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from clipcheck import __version__, catalog, cli
+from clipcheck import __version__, catalog, cli, config
 from clipcheck.findings import Edit, Failure, Finding, Fix, Position, Report, Sight
 
 CLEAN = "1 step seen: 1 clipped, 0 low-risk, 0 reported, 0 unknown\n"
@@ -28,7 +28,7 @@ class Pipeline:
         self.failures = ()
         self.unfinished = ()
 
-    def run(self, paths, settings, *, overlay=None):
+    def run(self, paths, settings, *, overlay=None, tell=None):
         from clipcheck.discover import discover
 
         self.calls.append((tuple(paths), settings, overlay))
@@ -106,17 +106,12 @@ def test_check_is_the_default_command(run, train, pipeline, arguments):
 
 
 def test_a_first_word_that_names_a_command_is_that_command(run, tmp_path, pipeline):
-    for name in ("rule", "server"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "a.py").write_text(SOURCE)
+    (tmp_path / "rule").mkdir()
+    (tmp_path / "rule" / "a.py").write_text(SOURCE)
     status, _, err = run("rule")
     assert (status, pipeline.calls) == (2, [])
     assert "name one rule" in err
-    status, _, err = run("server")
-    assert (status, pipeline.calls) == (2, [])
-    assert "./server" in err
     assert run("./rule")[0] == 1
-    assert run("./server")[0] == 1
 
 
 def test_failures_end_with_two_whatever_else(run, train, pipeline):
@@ -431,3 +426,55 @@ def test_the_package_fixes_by_a_function(tmp_path):
     outcome = clipcheck.fix([root], no_cache=True, jobs=1)
     assert [finding.code for finding in outcome.fixed] == ["CLP203", "CLP101"]
     assert fixturelib.tree(root) == fixturelib.tree(fixturelib.FOLDER / "char-lstm" / "after")
+
+
+def test_what_config_shows_can_be_put_into_a_file(run, tmp_path):
+    base = tmp_path / "base.toml"
+    base.write_text('extend-exclude = ["a"]\nmin-risk = "low"\n')
+    file = tmp_path / "clipcheck.toml"
+    file.write_text(
+        'extend = "base.toml"\nextend-exclude = ["\u00fc\\u001b"]\nmax-norm = 2\n'
+        "per-file-ignores = {'l\"ab/**' = ['CLP1', 'CLP203']}\nrules = ['.']\n", "utf-8"
+    )  # fmt: skip
+    before = config.load(tmp_path)
+    status, out, _ = run("config")
+    assert status == 0
+    assert "\x1b" not in out
+    shown = {line.partition(" = ")[0]: line for line in out.splitlines()}
+    assert shown["max-norm"] == f"max-norm = 2.0  # {file}"
+    assert shown["min-risk"] == f'min-risk = "low"  # {base}'
+    assert shown["extend-exclude"].endswith(f"  # {base}, {file}")
+    assert "# verify is not set" in out
+    kept = (line for name, line in shown.items() if name != "extend")
+    base.unlink()
+    file.write_text("\n".join(kept), "utf-8")
+    assert config.load(tmp_path) == replace(before, extend=None)
+
+
+@pytest.mark.parametrize("key", ["select", "ignore"])
+def test_a_code_that_no_rule_has_is_named_with_its_file_and_key(run, tmp_path, key):
+    file = tmp_path / "clipcheck.toml"
+    file.write_text(f'{key} = ["CLP1", "CLP999"]\n')
+    for arguments in ([], ["config"]):
+        status, _, err = run(*arguments)
+        assert status == 2
+        assert f"{file}: `{key}`: no rule has the code or prefix `CLP999`; did you mean `CLP901`?" in err
+
+
+@pytest.mark.parametrize(("word", "near"), [("chek", "check"), ("confg", "config"), ("sever", "server")])
+def test_a_word_that_is_nearly_a_command(run, tmp_path, word, near):
+    status, _, err = run(word)
+    assert (status, err) == (
+        2,
+        f"error: {word}: no such file or folder; did you mean the command `{near}`?\n",
+    )
+    (tmp_path / word).mkdir()
+    assert run(word)[0] == 0
+
+
+def test_what_a_settings_file_says_is_no_command_to_the_terminal(run, tmp_path):
+    (tmp_path / "clipcheck.toml").write_text('"\\u001b[2J" = 1\n')
+    status, _, err = run()
+    assert status == 2
+    assert "\x1b" not in err
+    assert "unknown setting `\\x1b[2J`" in err

@@ -272,3 +272,16 @@ def test_files_and_folders_given_together(root):
     assert [path.relative_to(root).as_posix() for path in found.project_files()] == [
         "a/b/c.py", "a/train.py", "d/model.py", "d/run.py",
     ]  # fmt: skip
+
+
+def test_standard_input_is_of_the_project_that_its_name_stands_in(root, monkeypatch, tmp_path):
+    """An editor hands over a file of any project, from whatever folder it was started in."""
+    tree(root, "pyproject.toml", "src/model.py")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    name = str(root / "src" / "new.py")
+    assert common_folder([Path("-")], name) == root / "src"
+    found = discover([Path("-")], config.load(root, None, {"stdin_filename": name}))
+    assert found.root == root
+    assert found.project_files() == (root / "src" / "model.py", root / "src" / "new.py")

@@ -26,6 +26,7 @@ from clipcheck.flow.values import (
     members,
 )
 from clipcheck.flow.worlds import ANY, World
+from clipcheck.progress import Tell, counted, silent
 from clipcheck.project import Project
 from clipcheck.protocol import Gradients, Phase
 
@@ -46,23 +47,26 @@ class Interpreter(Configs):
         )  # functions on ways given up for their size, by the id of their facts
         self.subclasses: dict[int, list[ClassRef]] = {}  # by the id of the base's facts
 
-    def run(self, filenames: Iterable[str]) -> Sightings:
+    def run(self, filenames: Iterable[str], tell: Tell = silent) -> Sightings:
         """Follow every script among the files, then every function that no script led to."""
-        names = [name for name in filenames if self.project.facts(name) is not None]
-        for filename in names:
+        wanted = counted("reading files", list(filenames), tell)
+        names = [name for name in wanted if self.project.facts(name) is not None]
+        for filename in counted("following scripts", names, tell):
             self.entry_file = filename
             self._enter(filename, lambda name=filename: self._run_script(name))
         functions = [entry for filename in names for entry in self._functions(filename)]
         callers = Callers(functions)
         targets = [one for one in functions if self.project.decides(one.definition)]
         ways = [(target, callers.roots(target), callers.nearest(target)) for target in targets]
-        for target, roots, nearest in ways:
+        for target, roots, nearest in counted("following functions", ways, tell):
             for entry in (*roots, *nearest) or (target,):
                 met = id(target.definition) in self.visited and not self._is_loose(target)
                 if met and entry not in roots:
                     break
                 self._enter_at(entry)
-        for target, roots, nearest in ways:  # alone, now that the callers of others have had their turn
+        for target, roots, nearest in counted(
+            "following the rest", ways, tell
+        ):  # alone, now that the callers of others have had their turn
             above = (target, *roots, *nearest)
             if not self._cut_off(above) or self._goes_back(target):
                 self._enter_at(target)  # else who calls it was given up for its size, and may clip

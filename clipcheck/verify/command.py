@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import heartbeat
+from clipcheck import progress
+
 from .extras import Extras, advised, extras_json, extras_lines, run_twice
 from .runner import DEFAULT_MAX_STEPS
 from .twice import Fixed, Runs
@@ -96,7 +97,7 @@ def verify(
         seed,
         known.lines,
         tuple(known.by_hand),
-        heartbeat=heartbeat.wanted(),
+        heartbeat=progress.wanted(quiet=False),
     )
     if compare or stress is not None:
         runs = replace(runs, seed=seed or 0)

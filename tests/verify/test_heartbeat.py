@@ -69,7 +69,3 @@ def test_a_line_comes_while_the_command_runs(
     result = runner.verify([sys.executable, "train.py"], cwd=tmp_path, heartbeat=True, timeout=120)
     assert (result.exit_status, result.steps) == (0, 3)
     assert "clipcheck: 3 updates of 200 at most observed so far\n" in "".join(said)
-
-
-def test_nobody_looks_at_a_pipe() -> None:
-    assert not heartbeat.wanted()
