@@ -272,6 +272,7 @@ class Report:
     sight: Sight = field(default_factory=Sight)
     files: int = 0  # files reported on
     unfinished: tuple[str, ...] = ()  # programs too large to follow to their end: "FILE" or "FILE:FUNCTION"
+    silenced: int = 0  # findings that a comment asks to leave alone, which are not among `findings`
     known: int | None = (
         None  # findings that the baseline holds, which are not among `findings`; None: no baseline
     )

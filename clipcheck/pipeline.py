@@ -72,6 +72,7 @@ def run(
             for label in scanned.sightings.exhausted
             if label.rpartition(":")[0] in reported or label in reported
         ),
+        silenced=sum(_wanted(one, settings) for one in own) - sum(_wanted(one, settings) for one in kept),
     )
     if settings.baseline is None:
         return report

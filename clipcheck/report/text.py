@@ -43,10 +43,11 @@ def sight(report: Report) -> str:
     """Return the line that says how many steps were seen and what became of them."""
     seen = report.sight
     steps = f"{seen.steps} step{'' if seen.steps == 1 else 's'} seen"
-    known = "" if report.known is None else f"; {report.known} known from the baseline"
+    aside = f"; {report.silenced} silenced by comments" if report.silenced else ""
+    aside += "" if report.known is None else f"; {report.known} known from the baseline"
     return (
         f"{steps}: {seen.clipped} clipped, {seen.low_risk} low-risk, "
-        f"{seen.reported} reported, {seen.unknown} unknown{known}"
+        f"{seen.reported} reported, {seen.unknown} unknown{aside}"
     )
 
 
