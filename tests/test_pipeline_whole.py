@@ -117,3 +117,12 @@ def test_a_suppressed_step_is_silent_and_an_idle_comment_is_not(project: Path) -
     assert run(project).findings == ()
     (project / "train.py").write_text(CLEAN + "x = 1  # clipcheck: ignore\n", encoding="utf-8")
     assert [one.code for one in run(project).findings] == ["CLP901"]
+
+
+def test_findings_that_comments_silence_are_counted(project: Path) -> None:
+    assert run(project).silenced == 0
+    text = BARE.replace("optimizer.step()", "optimizer.step()  # clipcheck: ignore[CLP101]")
+    (project / "train.py").write_text(text, encoding="utf-8")
+    report = run(project)
+    assert (report.findings, report.silenced) == ((), 1)
+    assert run(project, select=["CLP2"]).silenced == 0  # nobody asked for it
