@@ -154,7 +154,9 @@ def _layout(
         width = max(40, shutil.get_terminal_size().columns)
     return Layout(
         width=width,
-        color=terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
+        color=terminal
+        and not any(os.environ.get(name) for name in ("NO_COLOR", "CI"))
+        and os.environ.get("TERM") != "dumb",
         encoding=encoding or "utf-8",
         quiet=settings is not None and settings.quiet,
         statistics=settings is not None and settings.statistics,

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from clipcheck import output
 from clipcheck.config import FORMATS
 from clipcheck.findings import Edit, Evidence, Failure, Finding, Fix, Position, Report, Sight
 from clipcheck.report import Layout, renderer, text
@@ -242,3 +243,24 @@ def test_statistics(train):
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_of_the_contract_is_there(name):
     assert callable(renderer(name))
+
+
+@pytest.mark.parametrize(
+    ("environment", "colored"),
+    [
+        pytest.param({}, True, id="terminal"),
+        pytest.param({"NO_COLOR": "1"}, False, id="no-color"),
+        pytest.param({"NO_COLOR": ""}, True, id="no-color-empty"),  # no-color.org: present and not empty
+        pytest.param({"CI": "true"}, False, id="ci"),
+        pytest.param({"TERM": "dumb"}, False, id="dumb"),
+    ],
+)
+def test_colours_are_for_people_at_a_terminal(environment, colored, monkeypatch):
+    for name in ("NO_COLOR", "CI", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert output._layout(None, "utf-8").color is colored
+    monkeypatch.setattr("sys.stdout.isatty", lambda: False)
+    assert not output._layout(None, "utf-8").color

@@ -132,7 +132,7 @@ def _show(verification: Verification) -> None:
     """Show it to whom standard output belongs: people at a terminal, or a program."""
     from .showing.render import to_text
 
-    if sys.stdout.isatty() and not verification.not_run:
+    if sys.stdout.isatty() and not os.environ.get("CI") and not verification.not_run:
         from rich.console import Console
 
         from .showing.terminal import show
