@@ -76,15 +76,15 @@ def not_finite(gradient: Tensor, norm: float) -> int:
 
 def cosine(pairs: Sequence[tuple[Tensor, Tensor]]) -> float | None:
     """Give the cosine between two gradients that are given tensor by tensor; None where one is zero."""
-    dot: list[float] = []
-    for left, right in pairs:
-        dot.append(_dot(left, right))
-    left_norm = total(values_of(norms([left for left, _ in pairs])))
-    right_norm = total(values_of(norms([right for _, right in pairs])))
-    size = left_norm * right_norm
+    sides = [[dense(pair[side]) for pair in pairs] for side in (0, 1)]
+    products = [_dot(left, right) for left, right in zip(*sides, strict=True)]
+    sizes = [*norms(sides[0]), *norms(sides[1])]
+    values = values_of([*products, *sizes]) if pairs else []  # one wait
+    count = len(pairs)
+    size = total(values[count : 2 * count]) * total(values[2 * count :])
     if size == 0.0 or not math.isfinite(size):
         return None
-    return max(-1.0, min(1.0, math.fsum(dot) / size))
+    return max(-1.0, min(1.0, math.fsum(values[:count]) / size))
 
 
 def _norm(values: Tensor, norm_type: float) -> Tensor:
@@ -105,13 +105,17 @@ def _norm(values: Tensor, norm_type: float) -> Tensor:
     return torch.linalg.vector_norm(torch.cat([parts, tail.reshape(1)]).to(wide))
 
 
-def _dot(left: Tensor, right: Tensor) -> float:
-    flat_left, flat_right = dense(left).reshape(-1), dense(right).reshape(-1)
-    result = 0.0
-    for start in range(0, flat_left.numel(), 1 << 20):  # a block at a time: fp64 copies stay small
-        a, b = flat_left[start : start + (1 << 20)], flat_right[start : start + (1 << 20)]
-        if a.device.type == "mps":
-            result += float((a.float() * b.float()).sum())
-        else:
-            result += float(torch.dot(a.double(), b.double()))
-    return result
+def _dot(left: Tensor, right: Tensor) -> Tensor:
+    """Give the inner product as a 0-dim tensor: blocks in fp32, as torch sums them well, and their sum in fp64."""
+    left, right = left.reshape(-1), right.reshape(-1)
+    kind = torch.promote_types(torch.promote_types(left.dtype, right.dtype), torch.float32)
+    wide = kind if left.device.type == "mps" else torch.float64
+    blocks = left.numel() // _BLOCK
+    whole = blocks * _BLOCK
+    tail = torch.dot(left[whole:].to(kind), right[whole:].to(kind)).to(wide)
+    if not blocks:
+        return tail
+    body = torch.linalg.vecdot(
+        left[:whole].view(blocks, _BLOCK).to(kind), right[:whole].view(blocks, _BLOCK).to(kind)
+    )
+    return body.to(wide).sum() + tail
