@@ -100,6 +100,17 @@ def test_settings_that_are_shown_are_read(tmp_path):
     assert not settings.wants("CLP101", tmp_path / "experiments" / "train.py")
 
 
+def test_python_that_is_shown_runs(tmp_path, monkeypatch, capsys):
+    (shown,) = [block for block in blocks("python") if "clipcheck.check(" in block]
+    shutil.copytree(ROOT / "fixtures" / "char-lstm" / "before", tmp_path / "src")
+    (tmp_path / "clipcheck-baseline.json").write_text('{"version": 1, "findings": []}')
+    monkeypatch.chdir(tmp_path)
+    exec(shown, {})
+    told = capsys.readouterr().out
+    assert "train.py 40 CLP101 high" in told
+    assert "2 fixed, 0 left" in told
+
+
 def test_hooks_that_are_shown_are_there():
     import yaml
 
