@@ -737,6 +737,34 @@ def test_optimizer_that_clips_inside_its_own_update_is_not_accused() -> None:
     assert not any(call.late for record in records for call in record.clips)
 
 
+def test_closure_that_is_handed_on_is_watched_once() -> None:
+    class Handing(torch.optim.LBFGS):
+        def step(self, closure: Callable[[], Tensor]) -> Tensor:
+            return super().step(closure)
+
+    def train() -> None:
+        net = model()
+        torch.optim.LBFGS(net.parameters())
+        optimizer = Handing(net.parameters(), lr=0.1, max_iter=3)
+        for batch in batches():
+
+            def closure(batch: Tensor = batch) -> Tensor:
+                optimizer.zero_grad()
+                loss = loss_of(net, batch)
+                loss.backward()
+                utils.clip_grad_norm_(net.parameters(), 1.0)
+                return loss
+
+            optimizer.step(closure)
+
+    records = watch(train)
+    steps = [(record.step, record.evaluation) for record in records]
+    assert {step for step, _ in steps} == set(range(1, len(list(batches())) + 1))
+    assert [evaluation for step, evaluation in steps if step == 1] == [1, 2, 3]
+    (site,) = judge([Process(1, records=tuple(records))])
+    assert site.word == "confirmed"
+
+
 def test_step_after_one_that_failed_is_another_step() -> None:
     class Failing(torch.optim.SGD):
         def step(self, closure: object = None) -> None:

@@ -68,7 +68,7 @@ class StepWatch:
                 state.optimizers.add(optimizer)
                 state.tracks.look(parameters_of(optimizer), "backward", values=False)
             outer = next((step for step in state.inside if step.optimizer is optimizer), None)
-            if outer is not None and outer.record is not None and _inside_itself(optimizer):
+            if outer is not None and _inside_itself(optimizer):
                 outer.depth += 1
                 self._record_again(outer)
                 return None
