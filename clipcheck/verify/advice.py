@@ -33,8 +33,11 @@ USUAL = {
     "transformer": "1.0 (GPT-2, LLaMA, Trainer), 0.1 for detection (DETR), 0.5 for character models",
     "diffusion": "1.0 (Diffusers, KerasHub)",
     "policy": "0.5, 10 for Q-learning (Stable-Baselines3)",
-    "convolution": "10 where there is any (YOLOv5)",
+    "convolution": "none, or 10 (YOLOv5)",
 }
+# Said of a run that clips nothing, and shows nothing that speaks for it.
+_WITHOUT = dict.fromkeys(("convolution", "linear", "adversarial"), ("such a model can do without it",))
+_IDLE = "no norm was above it: it would act on the day that one explodes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ def advise(records: Sequence[StepRecord], *, family: str = "", max_norm: float |
     records = [record for record in records if not record.skipped and record.updated]
     raw = sorted(record.raw for record in records if math.isfinite(record.raw))
     current = next((t for r in records if (t := effective_threshold(r, max_norm)) is not None), None)
-    threshold, reasons = _decide(records, raw, current)
+    threshold, reasons = _decide(records, raw, current, family)
     return Advice(
         threshold,
         tuple(reasons),
@@ -77,7 +80,7 @@ def advise(records: Sequence[StepRecord], *, family: str = "", max_norm: float |
 
 
 def _decide(
-    records: Sequence[StepRecord], raw: Sequence[float], current: float | None
+    records: Sequence[StepRecord], raw: Sequence[float], current: float | None, family: str
 ) -> tuple[float | None, list[str]]:
     if not records:
         return None, ["no update was seen, so there is nothing to advise on"]
@@ -97,15 +100,28 @@ def _decide(
         higher = max(_rounded(median(raw)), current)
         clipped = f"{share:.0%} of the steps are clipped at {current:g} and the loss stalls"
         return higher, [clipped, f"{higher:g} clips about half of them"]
-    reasons = [] if current is not None else [f"{START:g} is the start"]
+    if current is None:
+        return START, [*_WITHOUT.get(family, ()), *_to_begin_with(raw, share)]
     if share >= _NEARLY_ALL:
         known = "the loss falls all the same" if stalls is False else "whether the loss stalls is not known"
-        reasons.append(f"nearly every step is clipped ({share:.0%}); {known}")
-    elif share == 0.0:
-        reasons.append("no norm was above it: it would act on the day that one explodes")
-    else:
-        reasons.append(f"it clips {share:.0%} of the steps")
-    return (START if current is None else current), reasons
+        return current, [f"nearly every step is clipped ({share:.0%}); {known}"]
+    if share == 0.0:
+        return current, [_IDLE]
+    return current, [f"it clips {share:.0%} of the steps"]
+
+
+def _to_begin_with(raw: Sequence[float], share: float) -> list[str]:
+    """Say what the first value to try would do to a run without any."""
+    start = f"{START:g} is the start"
+    if share == 0.0:
+        return [start, _IDLE]
+    reasons = [start, f"it would clip {share:.0%} of the steps"]
+    if share >= _NEARLY_ALL:
+        higher = _rounded(median(raw))
+        reasons.append(
+            f"that may slow the learning: if the loss stalls, go up ({higher:g} clips about half of them)"
+        )
+    return reasons
 
 
 def _not_finite(records: Sequence[StepRecord]) -> int | None:

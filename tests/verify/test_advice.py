@@ -49,7 +49,24 @@ def test_numbers_of_the_norms() -> None:
 def test_start_is_one() -> None:
     advice = advise(records([0.5, 0.8, 1.2, 0.9] * 3))
     assert advice.threshold == 1.0
-    assert advice.reasons == ("1 is the start", "it clips 25% of the steps")
+    assert advice.reasons == ("1 is the start", "it would clip 25% of the steps")
+
+
+def test_start_that_would_clip_every_step() -> None:
+    advice = advise(records([30.0, 40.0, 52.3, 60.0, 41.1] * 4))
+    assert advice.threshold == 1.0
+    assert advice.reasons[1:] == (
+        "it would clip 100% of the steps",
+        "that may slow the learning: if the loss stalls, go up (41 clips about half of them)",
+    )
+
+
+def test_network_that_can_do_without() -> None:
+    (first, *_) = advise(records([0.5] * 8), family="convolution").reasons
+    assert first.startswith("such a model can do without")
+    # where it has exploded, that is no comfort
+    assert "explodes" in advise(records([*[1.0] * 20, 500.0]), family="convolution").reasons[0]
+    assert "can do without" not in " ".join(advise(records([0.5] * 8, 1.0), family="convolution").reasons)
 
 
 def test_what_works_is_kept() -> None:
