@@ -187,9 +187,9 @@ folder = os.environ["CLIPCHECK_VERIFY_DIR"]
 overlay = json.load(open(os.path.join(folder, "orders.json")))["overlay"]
 with open(os.path.join(folder, "1-fake.jsonl"), "w") as stream:
     print(json.dumps({"event": "start", "pid": 1}), file=stream)
-    for path, text in overlay.items():
+    for number, (path, text) in enumerate(overlay.items(), 1):
         row = text.split("\\n").index("        optimizer.step()") + 1
-        step = {"place": [path, row], "optimizer": "SGD", "step": 1, "raw": 2.0, "used": 1.0, "updated": 4,
+        step = {"place": [path, row], "optimizer": "SGD", "step": number, "raw": 2.0, "used": 1.0, "updated": 4,
                 "covered": 4, "uncovered": 0, "dtypes": ["float32"], "threshold": 1.0, "kind": "norm",
                 "clipped_norm": 2.0, "clips_per_step": 1, "parts": 1, "cosine": 1.0, "clips": []}
         print(json.dumps({"event": "step", **step}), file=stream)
