@@ -86,6 +86,11 @@ class StepRecord:
     observing: float | None = None  # seconds of those that the observer took, waiting for the device included
 
     @property
+    def times(self) -> tuple[float | None, float | None, float | None]:
+        """The seconds since the update before, and those of them that observing and clipping took."""
+        return self.seconds, self.observing, self.clipping
+
+    @property
     def loss_not_finite(self) -> bool:
         """Whether the forward pass gave inf or NaN already: no clipping can cure that."""
         return self.loss is not None and not math.isfinite(self.loss)

@@ -699,7 +699,9 @@ class CarefulAlone(torch.optim.Optimizer):  # type: ignore[misc]  # as above
             param.sub_(param.grad, alpha=0.01)
 
 
-def steps_of(make: Callable[[list[nn.Parameter]], torch.optim.Optimizer]) -> list[StepRecord]:
+def steps_of(
+    make: Callable[[list[nn.Parameter]], torch.optim.Optimizer], *, clipped: bool = False
+) -> list[StepRecord]:
     def train() -> None:
         net = model()
         torch.optim.SGD(
@@ -709,6 +711,8 @@ def steps_of(make: Callable[[list[nn.Parameter]], torch.optim.Optimizer]) -> lis
         for batch in batches():
             optimizer.zero_grad()
             loss_of(net, batch).backward()
+            if clipped:
+                utils.clip_grad_norm_(net.parameters(), 1.0)
             try:
                 optimizer.step()
             except ArithmeticError:
@@ -773,9 +777,11 @@ def test_step_after_one_that_failed_is_another_step() -> None:
                 raise ArithmeticError
             super().step(closure)
 
-    records = steps_of(lambda params: Failing(params, lr=0.01))
+    records = steps_of(lambda params: Failing(params, lr=0.01), clipped=True)
     assert [record.step for record in records] == list(range(1, len(records) + 1))
     assert len(records) > 2
+    # the clip after the failure is no clip of the step that failed
+    assert [len(record.clips) for record in records] == [1] * len(records)
 
 
 # -- stopping

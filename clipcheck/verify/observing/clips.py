@@ -156,7 +156,7 @@ class ClipWatch:
             return
         if isinstance(result, Tensor) and result.numel() == 1:
             event.reported = value_of(result)
-        if not self._state.is_inside(event):
+        if not self._state.give_to_step(event):
             self._state.add_event(event)
 
 

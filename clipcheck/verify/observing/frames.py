@@ -38,6 +38,19 @@ def user_place() -> Place:
     return fallback or Place("<unknown>", 0)
 
 
+def steps_running(optimizer: object) -> int:
+    """Say how many steps of an optimizer are at work in this thread; one in another is its `super().step()`."""
+    frame: FrameType | None = sys._getframe(1)
+    hooks = sys.modules["torch.optim.optimizer"].__file__  # where those around a step are called
+    calls = 0
+    while frame is not None:
+        if frame.f_code.co_filename == hooks and frame.f_code.co_name == "wrapper":
+            given = frame.f_locals.get("args", ())
+            calls += bool(given) and given[0] is optimizer
+        frame = frame.f_back
+    return calls
+
+
 @lru_cache(maxsize=4096)
 def owner_of(filename: str) -> str:
     """Say whose a file is: user, installed, or machinery (torch, the standard library, clipcheck)."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..session import Place, StepRecord
+from .frames import steps_running
 from .tracks import ClipEvent, Sighting, Tracks
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class OpenStep:
     deferred: bool  # nothing is recorded yet
     evaluations: int = 0  # of its closure
     record: StepRecord | None = None  # the last one
+    events: list[ClipEvent] = field(default_factory=list)  # that it was made from
     clips: list[ClipEvent] = field(default_factory=list)  # by its own code, after that record
     depth: int = 0  # of calls of the same step by itself: `super().step()`
 
@@ -122,12 +124,14 @@ class State:
         self._event_count += 1
         self._events.append((self._event_count, event))
 
-    def is_inside(self, event: ClipEvent) -> bool:
-        """Whether a clip belongs to the code of a step that has been recorded already; the step then knows."""
+    def give_to_step(self, event: ClipEvent) -> bool:
+        """Give a clip to the steps at work whose own code made it, after they were recorded; False if none did."""
         found = False
         for step in self.inside:
             own = {id(param) for param in parameters_of(step.optimizer)}
-            if step.record is not None and not step.evaluations and event.ids & own:
+            recorded = step.record is not None and not step.evaluations
+            # one that has failed is at work no more
+            if recorded and event.ids & own and steps_running(step.optimizer):
                 step.clips.append(event)
                 found = True
         return found

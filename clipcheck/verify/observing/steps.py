@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-import sys
 import time
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,14 +14,13 @@ from torch import Tensor
 
 from ..session import Place
 from ..stress import Breaking
-from .frames import user_place
+from .frames import steps_running, user_place
 from .measure import Update, measure
 from .state import OpenStep, State, parameters_of
 
 if TYPE_CHECKING:
     from torch.optim.optimizer import Optimizer
 
-_OPTIMIZER = sys.modules["torch.optim.optimizer"].__file__  # where the hooks around a step are called
 _PATIENCE = 3  # how often the stop may be swallowed by an `except:` of the user's
 
 
@@ -68,7 +65,7 @@ class StepWatch:
                 state.optimizers.add(optimizer)
                 state.tracks.look(parameters_of(optimizer), "backward", values=False)
             outer = next((step for step in state.inside if step.optimizer is optimizer), None)
-            if outer is not None and _inside_itself(optimizer):
+            if outer is not None and steps_running(optimizer) > 1:
                 outer.depth += 1
                 self._record_again(outer)
                 return None
@@ -142,7 +139,10 @@ class StepWatch:
 
     def _record(self, step: OpenStep, *, skipped: bool = False) -> None:
         state = self._state
-        seconds, observing, clipping = self._since_last(step.optimizer)
+        again = step.record if not step.evaluations else None
+        times = self._since_last(step.optimizer) if again is None else again.times
+        taken = state.take_events(step.optimizer)
+        step.events = taken if again is None else [*step.events, *taken, *step.clips]
         params = parameters_of(step.optimizer)
         found_inf = getattr(step.optimizer, "found_inf", None)
         if isinstance(found_inf, Tensor) and float(found_inf) > 0.0:
@@ -154,13 +154,13 @@ class StepWatch:
             evaluation=step.evaluations or None,
             params=params,
             seen=state.look(params, values=True),
-            events=[*state.take_events(step.optimizer), *step.clips],
+            events=step.events,
             grad_scale=_grad_scale(step.optimizer),
             loss_scale=self._last_scale(step.optimizer),
             skipped=skipped,
-            seconds=seconds,
-            observing=observing,
-            clipping=clipping,
+            seconds=times[0],
+            observing=times[1],
+            clipping=times[2],
             stress=state.scale,
         )
         record = step.record = measure(update)
@@ -170,15 +170,9 @@ class StepWatch:
 
     def _record_again(self, step: OpenStep) -> None:
         """Record a step once more, where its own code calls the one that it extends: that one updates."""
-        first = step.record
-        if first is None or step.evaluations or step.deferred:
-            return
-        self._record(step)
-        if step.record is not None:
-            times = {name: getattr(first, name) for name in ("seconds", "observing", "clipping")}
-            step.record = replace(step.record, **times)
-            self._state.sink.step(step.record)
-        step.clips.clear()
+        if step.record is not None and not step.evaluations:
+            self._record(step)
+            step.clips.clear()
 
     def _since_last(self, optimizer: Optimizer) -> tuple[float | None, float | None, float | None]:
         """Give the seconds since this optimizer's last update, the observer's of them, and those to clip."""
@@ -201,18 +195,6 @@ class StepWatch:
         if self._stops > _PATIENCE:
             self._give_up()
         raise StopRun
-
-
-def _inside_itself(optimizer: Optimizer) -> bool:
-    """Whether a step of this optimizer runs within another one of its own, and not after one that has failed."""
-    frame: FrameType | None = sys._getframe(1)
-    calls = 0
-    while frame is not None:
-        if frame.f_code.co_filename == _OPTIMIZER and frame.f_code.co_name == "wrapper":
-            given = frame.f_locals.get("args", ())
-            calls += bool(given) and given[0] is optimizer
-        frame = frame.f_back
-    return calls > 1
 
 
 def _has_peers() -> bool:
