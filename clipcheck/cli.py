@@ -69,8 +69,6 @@ class _Group(click.Group):
             command: click.Command = getattr(import_module(module), attribute)
         except ModuleNotFoundError as error:
             missing = (error.name or "").partition(".")[0]
-            if missing == "clipcheck":
-                raise UserError(f"the command `{cmd_name}` is not in this version") from None
             raise UserError(
                 f"`clipcheck {cmd_name}` needs {missing}: install it with `pip install 'clipcheck[{cmd_name}]'`"
             ) from None

@@ -136,21 +136,16 @@ class Docket:
 
     def withheld(self, step: Step) -> bool:
         """Whether a finding at a misplaced clip speaks for this step."""
-        clips = self.sightings.clips_of(step)
+        clips = self.sightings.acting(self.sightings.paths(step))
         if any(one_by_one(clip) or still_scaled(clip) or owned(clip) for clip in clips):
             return True
         if any(step.site in fault.steps for fault in self.faults.values()):
             return True
         return any(bare(c.paths) and self._answered(step, c) for c in step.contexts)
 
-    def _acting(self, context: StepContext) -> list[Clip]:
-        """The clips that act on the gradients of a step, in one context."""
-        sites = {site for path in context.paths for site in path.gradients.clips}
-        return [clip for site in sites if (clip := self.sightings.clips.get(site)) is not None]
-
     def _answered(self, step: Step, context: StepContext) -> bool:
         # A clip of scaled gradients (CLP203) answers for the ways through it alone, which are not bare.
-        if any(one_by_one(clip) for clip in self._acting(context)):
+        if any(one_by_one(clip) for clip in self.sightings.acting(context.paths)):
             return True  # the loop over the parameters may run zero times: that is no second finding
         for site, fault in self.faults.items():
             seen = [path.gradients for path in bare(context.paths)]

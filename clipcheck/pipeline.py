@@ -61,7 +61,8 @@ def run(
     own = [verdict for verdict in scanned.verdicts if verdict.site.filename in reported]
     kept, idle = _suppressed(scanned, own, reported)
     failures = [failure for failure in scanned.library.failures if failure.filename in reported]
-    verdicts = [verdict for verdict in (*kept, *idle) if _wanted(verdict, settings)]
+    shown = [verdict for verdict in kept if _wanted(verdict, settings)]
+    verdicts = [*shown, *(verdict for verdict in idle if _wanted(verdict, settings))]
     report = Report(
         tuple(_findings(scanned, verdicts)),
         (*scanned.discovery.failures, *failures),
@@ -72,7 +73,7 @@ def run(
             for label in scanned.sightings.exhausted
             if label.rpartition(":")[0] in reported or label in reported
         ),
-        silenced=sum(_wanted(one, settings) for one in own) - sum(_wanted(one, settings) for one in kept),
+        silenced=sum(_wanted(verdict, settings) for verdict in own) - len(shown),
     )
     if settings.baseline is None:
         return report

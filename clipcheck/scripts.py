@@ -20,7 +20,7 @@ from clipcheck.flow.records import Step
 from clipcheck.project import Project
 
 Line = tuple[str, int]  # file and row, from 1
-_HIDDEN = frozenset({"hand-written", "library"})  # kinds of clips
+HIDDEN = frozenset({"hand-written", "library"})  # kinds of clips that a run need not show
 Steps = dict[Line, set[Line]]  # row of a statement: where it steps, by real path
 
 
@@ -46,7 +46,7 @@ def known_steps(command: Sequence[str], folder: Path | None = None) -> Known:
     for site, step in scanned.sightings.steps.items():
         assessed = [scanned.context.assess(context) for context in step.contexts]
         worst = max(assessed, key=lambda one: RISKS.index(one.risk), default=None)
-        hidden = any(clip.kind in _HIDDEN for clip in scanned.sightings.clips_of(step))
+        hidden = any(clip.kind in HIDDEN for clip in scanned.sightings.acting(scanned.sightings.paths(step)))
         for filename, row in _met_at(site, step):
             line = os.path.realpath(filename), row
             if filename in files:

@@ -64,9 +64,8 @@ class Interpreter(Configs):
                 if met and entry not in roots:
                     break
                 self._enter_at(entry)
-        for target, roots, nearest in counted(
-            "following the rest", ways, tell
-        ):  # alone, now that the callers of others have had their turn
+        # alone, now that the callers of others have had their turn
+        for target, roots, nearest in counted("following the rest", ways, tell):
             above = (target, *roots, *nearest)
             if not self._cut_off(above) or self._goes_back(target):
                 self._enter_at(target)  # else who calls it was given up for its size, and may clip

@@ -226,7 +226,7 @@ class Sightings:
     def paths(self, step: Step) -> Iterable[Path]:
         return (path for context in step.contexts for path in context.paths)
 
-    def clips_of(self, step: Step) -> list[Clip]:
-        """The clips that act on the gradients of a step, on some way to it."""
-        sites = {site for path in self.paths(step) for site in path.gradients.clips}
+    def acting(self, paths: Iterable[Path]) -> list[Clip]:
+        """The clips that act on the gradients of a step, on some of the ways to it."""
+        sites = {site for path in paths for site in path.gradients.clips}
         return [self.clips[site] for site in sorted(sites) if site in self.clips]

@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,17 +89,17 @@ def verify(
     _check_targets(json_file, report)
     extras = Extras()
     known = _known(command)
+    twice = compare or stress is not None
     runs = Runs(
         command,
-        max_steps,
-        max_norm,
-        seed,
-        known.lines,
-        tuple(known.by_hand),
+        max_steps=max_steps,
+        max_norm=max_norm,
+        seed=seed or 0 if twice else seed,
+        known_sites=known.lines,
+        by_hand=tuple(known.by_hand),
         heartbeat=progress.wanted(quiet=False),
     )
-    if compare or stress is not None:
-        runs = replace(runs, seed=seed or 0)
+    if twice:
         verification, extras = run_twice(
             runs, _fixed(command, unsafe_fixes, max_norm), stress, compare=compare
         )

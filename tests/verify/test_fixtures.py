@@ -19,6 +19,7 @@ import pytest
 
 from clipcheck import pipeline
 from clipcheck.faults import docket_of
+from clipcheck.scripts import HIDDEN
 from clipcheck.verify import verify
 from clipcheck.verify.verdicts import SiteVerdict
 
@@ -131,7 +132,7 @@ def test_what_the_scan_takes_for_clipped_is_not_bare(
             place = os.path.relpath(site.filename, fixture.before), step.call.name_span.row
             if place not in sites or docket.outcome(step) != "clipped":
                 continue
-            if any(clip.kind in ("hand-written", "library") for clip in scanned.sightings.clips_of(step)):
+            if any(clip.kind in HIDDEN for clip in scanned.sightings.acting(scanned.sightings.paths(step))):
                 continue
             count += 1
             if (sites[place].word == "refuted") is not ((fixture.slug, place[1]) in BARE):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .series import DRAWN, WINDOW, Series, Update
+from .series import WINDOW, Series, Update, thinned
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -116,11 +116,7 @@ class Curve:
 def _curve(records: Sequence[StepRecord], what: str) -> list[tuple[float, float]]:
     seen = [(float(record.step), getattr(record, what)) for record in records if record.updated]
     points = [(step, float(value)) for step, value in seen if value is not None]
-    stretch = math.ceil(len(points) / DRAWN)
-    if stretch <= 1:
-        return points
-    some = [points[start : start + stretch] for start in range(0, len(points), stretch)]
-    return [max(one, key=lambda point: (not math.isfinite(point[1]), point[1])) for one in some]
+    return thinned(points, lambda point: point[1])
 
 
 def _curves(axes: Axes, curves: Sequence[Curve], unit: str) -> None:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ..session import Place, Process, StepRecord
 from ..verdicts import acted, effective_threshold
 
+Item = TypeVar("Item")
 DRAWN = 1000  # updates of one line that a plot has room for
 WINDOW = 20  # updates that a share is taken over
 
@@ -60,7 +62,7 @@ def series_of(processes: Sequence[Process], place: Place, max_norm: float | None
         if records:
             name = f"process {process.pid}" if process.rank is None else f"rank {process.rank}"
             updates = _updates(records, max_norm)
-            found.append(Series(name, tuple(_thinned(updates)), len(updates)))
+            found.append(Series(name, tuple(thinned(updates, lambda update: update.raw)), len(updates)))
     return found
 
 
@@ -87,10 +89,11 @@ def _updates(records: Sequence[StepRecord], max_norm: float | None) -> list[Upda
     return updates
 
 
-def _thinned(updates: list[Update]) -> list[Update]:
-    stretch = math.ceil(len(updates) / DRAWN)
+def thinned(values: list[Item], size: Callable[[Item], float]) -> list[Item]:
+    """Give as many as a plot has room for: of each stretch the one that is not finite, or the largest."""
+    stretch = math.ceil(len(values) / DRAWN)
     if stretch <= 1:
-        return updates
-    stretches = (updates[start : start + stretch] for start in range(0, len(updates), stretch))
+        return values
+    stretches = (values[start : start + stretch] for start in range(0, len(values), stretch))
     # what is not finite is what a reader looks for first, then peaks
-    return [max(some, key=lambda u: (not math.isfinite(u.raw), u.raw)) for some in stretches]
+    return [max(some, key=lambda one: (not math.isfinite(size(one)), size(one))) for some in stretches]
