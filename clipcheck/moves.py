@@ -9,7 +9,7 @@ from clipcheck.blocks import Located, locate
 from clipcheck.docket import Docket, acted_on, bare, usual
 from clipcheck.faults import EXACT, cut_up
 from clipcheck.findings import Applicability, InsertBefore, MoveAfter, MoveBefore, Repair, Site, Span
-from clipcheck.flow.records import Clip, ClipContext, Step, StepContext
+from clipcheck.flow.records import Clip, ClipContext, Path, Step, StepContext
 from clipcheck.flow.render import names_in, render
 from clipcheck.knowledge import Knowledge
 from clipcheck.protocol import Phase
@@ -39,8 +39,10 @@ def to_the_step(clip: Clip, docket: Docket) -> Repair | None:
 
 def out_of_its_condition(step: Step, contexts: Sequence[StepContext], docket: Docket) -> Repair | None:
     """Move the one clip that only some ways to a step pass to right before the step, where all of them do."""
-    clips = clips_on_some_ways(contexts)
-    clip = docket.sightings.clips.get(min(clips)) if len(clips) == 1 else None
+    clips = clips_on(path for context in contexts for path in usual(context.paths))
+    # one that another caller, or an option, brings in would then clip as well
+    lone = len(clips) == 1 and clips == clips_on(docket.sightings.paths(step))
+    clip = docket.sightings.clips.get(min(clips)) if lone else None
     if clip is None or clip.kind not in EXACT or clip.site.filename != step.site.filename:
         return None
     body = docket.context.body(clip.site.filename)
@@ -59,16 +61,19 @@ def out_of_its_condition(step: Step, contexts: Sequence[StepContext], docket: Do
     between = block[index + 1 : around[id(block)]]
     if blocks.bound(between) & names_in(clip.call) or any(_prelude_needed(context) for context in contexts):
         return None
-    lone = all(isinstance(one, facts.Branch) and len(one.body) == 1 and not one.orelse for one in conditions)
-    emptied = conditions[0].span if lone else None
+    emptied = conditions[0].span if _hold_nothing_else(conditions) else None
     message = f"move the clip to before `{render(step.call.function)}`, where every way passes"
     return Repair("unsafe", message, (MoveBefore(clip.site.span, step.site.span, (), emptied),))
 
 
-def clips_on_some_ways(contexts: Iterable[StepContext]) -> frozenset[Site]:
-    """The clips that act on the gradients of a step on a usual way to it, where others have none."""
-    paths = [path for context in contexts for path in usual(context.paths) if acted_on(path.gradients)]
-    return frozenset(site for path in paths for site in path.gradients.clips)
+def clips_on(paths: Iterable[Path]) -> frozenset[Site]:
+    """The clips that act on the gradients of a step, on some of the ways to it."""
+    return frozenset(site for path in paths if acted_on(path.gradients) for site in path.gradients.clips)
+
+
+def _hold_nothing_else(conditions: Sequence[facts.Statement]) -> bool:
+    """Whether these are conditions, one in the other, around a single statement."""
+    return all(isinstance(one, facts.Branch) and len(one.body) == 1 and not one.orelse for one in conditions)
 
 
 def _prelude_needed(context: StepContext) -> bool:
@@ -89,9 +94,7 @@ def _movable(here: Located, there: Located, clip: Clip) -> Span | None:
         outer = [block for block, _ in there.chain]
         return clip.site.span if here.block in outer else None
     moving = [block[index] for block, index in here.chain[depth:]]
-    guards = moving[:-1]
-    lone = all(isinstance(g, facts.Branch) and len(g.body) == 1 and not g.orelse for g in guards)
-    return moving[0].span if lone else None
+    return moving[0].span if _hold_nothing_else(moving[:-1]) else None
 
 
 def _independent(here: Located, there: Located, clip: Clip) -> bool:
@@ -134,7 +137,7 @@ def _whole(here: Located, there: Located, clip: Clip) -> Span | None:
     if depth is None:
         return None
     moving = [block[index] for block, index in here.chain[depth:]]
-    lone = all(isinstance(g, facts.Branch) and len(g.body) == 1 and not g.orelse for g in moving[:-1])
+    lone = _hold_nothing_else(moving[:-1])
     if not lone and not all(isinstance(g, facts.For) for g in moving[:-1]):
         return None
     return moving[0].span if lone else clip.site.span

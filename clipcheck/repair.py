@@ -94,7 +94,7 @@ def _clip_the_step(step: Step, docket: Docket) -> Repair | None:
     if written is None:
         return None
     added, call = written
-    sure = draft.certain and _complete(step, contexts) and not moves.clips_on_some_ways(contexts)
+    sure = draft.certain and _complete(step, contexts) and not moves.clips_on(docket.sightings.paths(step))
     level: Applicability = "safe" if sure else "unsafe"
     before = "inside the closure" if anchor != step.site.span else f"before `{render(step.call.function)}`"
     message = f"clip the gradient norm at {threshold} {before}"
@@ -204,6 +204,8 @@ def doubts(step: Step, docket: Docket) -> str:
     if rebind.concerns(step):
         return rebind.doubts(step, docket)
     contexts = docket.accused(step)
+    if moves.out_of_its_condition(step, contexts, docket):
+        return "somebody wrote the condition that the clip stands under"
     if _anchor(step, contexts) is None:
         return "its closure offers no single place for the clip"
     draft = _draft(step, contexts, docket)
@@ -218,11 +220,9 @@ def doubts(step: Step, docket: Docket) -> str:
         return "it is not certain which parameters the optimizer updates"
     if reason := _incomplete(step, contexts):
         return reason
-    return (
-        "other ways to the step clip already, and would clip twice"
-        if moves.clips_on_some_ways(contexts)
-        else ""
-    )
+    if moves.clips_on(docket.sightings.paths(step)):
+        return "other ways to the step clip already, and would clip twice"
+    return ""
 
 
 _STEPS: dict[str, Callable[[Step, Docket], Repair | None]] = {

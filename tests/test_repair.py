@@ -283,6 +283,16 @@ def test_other_way_that_clips_elsewhere_would_clip_twice():
     assert repair(scene).applicability == "unsafe"
 
 
+def test_another_caller_that_clips_would_clip_twice():
+    scene = Scene(TWO.format(threshold="0.25"))
+    clip = scene.clip(FRESH, threshold=0.25)
+    clipped = gradients(*BACKWARD, "clip", clips=frozenset({clip.site}))
+    scene.step(FRESH, nth=1)
+    assert repair(scene).applicability == "safe"
+    scene.step(clipped, nth=1, label="pretrain")
+    assert repair(scene).applicability == "unsafe"
+
+
 BRANCH = """
 for x in data:
     model(x).backward()
