@@ -9,6 +9,7 @@ from functools import cache
 from importlib.resources import files
 
 from clipcheck.config import Settings, UserError
+from clipcheck.naming import nearest
 
 _PAGE = re.compile(r"(CLP\d{3})\.md\Z")
 _TITLE = re.compile(r"# (?P<code>CLP\d{3}): (?P<name>[a-z0-9-]+)\s*\Z")
@@ -61,15 +62,13 @@ def check_codes(settings: Settings) -> None:
         for code in given:
             if not any(known.startswith(code) for known in codes()):
                 where = f"{settings.source(name)}: `{name.replace('_', '-')}`"
-                raise UserError(f"{where}: no rule has the code or prefix `{code}`{nearest(code, codes())}")
+                raise UserError(f"{where}: no rule has the code or prefix `{code}`{meant(code, codes())}")
 
 
-def nearest(word: str, known: Sequence[str]) -> str:
-    """Return the question that names the known word nearest to one that is not, if any is near."""
-    import difflib
-
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean `{near[0]}`?" if near else ""
+def meant(word: str, known: Sequence[str]) -> str:
+    """Return the question whether the known word nearest to one that is not was meant, if any is near."""
+    near = nearest(word, known)
+    return f"; did you mean `{near}`?" if near else ""
 
 
 def names() -> Mapping[str, str]:

@@ -18,6 +18,7 @@ import click
 from clipcheck import completion, config, output, progress
 from clipcheck.config import Settings, UserError
 from clipcheck.discover import STDIN, common_folder
+from clipcheck.naming import nearest
 from clipcheck.version import __version__
 
 if TYPE_CHECKING:
@@ -53,10 +54,8 @@ class _Group(click.Group):
         """Refuse a first word that looks like a command and is no path."""
         if not first or first.startswith("-") or os.path.lexists(first) or ctx.resilient_parsing:
             return
-        from difflib import get_close_matches
-
-        if near := get_close_matches(first, self.list_commands(ctx), n=1, cutoff=0.75):
-            raise UserError(f"{first}: no such file or folder; did you mean the command `{near[0]}`?")
+        if near := nearest(first, self.list_commands(ctx), likeness=0.75):
+            raise UserError(f"{first}: no such file or folder; did you mean the command `{near}`?")
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *_LAZY})
@@ -343,7 +342,7 @@ def rule(code: str | None, every: bool, frameworks: bool, output_format: str) ->
         rules = tuple(item for item in rules if code.upper() == item.code or code.lower() == item.name)
         if not rules:
             known = [*catalog.codes(), *(item.name for item in catalog.rules())]
-            raise UserError(f"no rule `{code}`{catalog.nearest(code, known)}")
+            raise UserError(f"no rule `{code}`{catalog.meant(code, known)}")
     if output_format == "text":
         pages = [item.text.rstrip("\n") + "\n" for item in rules]
         if code is None:

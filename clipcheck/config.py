@@ -15,6 +15,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from clipcheck.findings import RISKS, Risk
+from clipcheck.naming import nearest
 
 MARKERS = ("pyproject.toml", "clipcheck.toml", ".git", ".hg", ".svn")
 FORMATS = ("text", "json", "jsonl", "sarif", "github", "gitlab", "junit")
@@ -258,10 +259,8 @@ def _check_name(key: str, where: str, separator: str) -> str:
             f"{where}: settings stand here without `[tool.clipcheck]`, which is for pyproject.toml"
         )
     if name is None:
-        import difflib
-
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-        hint = f"; did you mean `{near[0]}`?" if near else f"; known settings: {', '.join(sorted(known))}"
+        near = nearest(key, known)
+        hint = f"; did you mean `{near}`?" if near else f"; known settings: {', '.join(sorted(known))}"
         raise ConfigError(f"{where}: unknown setting `{key}`{hint}")
     if name in NOT_YET:
         raise ConfigError(f"{where}: `{key}` is not supported by this version of clipcheck")

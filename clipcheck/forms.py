@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from string import Formatter
 from typing import Any
+
+from clipcheck.naming import nearest
 
 Form = tuple[Callable[[Any], bool], str]  # what a value must be, and how that is called
 
@@ -235,8 +236,8 @@ def _check_value(title: str, key: str, value: Any, form: Form, *, regular: bool 
 def _check_word(title: str, key: str, word: str, known: Iterable[str]) -> None:
     if word in known:
         return
-    near = get_close_matches(word, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(filter(None, known)))}"
+    near = nearest(word, known)
+    hint = f"did you mean {near!r}?" if near else f"there are: {', '.join(sorted(filter(None, known)))}"
     raise FormError(f"{title}{key} {word!r} means nothing; {hint}")
 
 

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _SEAMS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _VOWEL_LETTERS = "AEFHILMNORSX"  # letters whose names begin with a vowel: an LSTM, but a GRU
+
+
+def nearest(word: str, known: Iterable[str], likeness: float = 0.5) -> str | None:
+    """The known word that a misspelt one probably stands for; None where none is as like it as that (1: the same)."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(word, list(known), n=1, cutoff=likeness)), None)
 
 
 def words(identifier: str) -> str:

@@ -7,26 +7,19 @@ import os
 
 import aging
 import pytest
+from commanding import caller
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import clipcheck
-from clipcheck import baseline, cli
+from clipcheck import baseline
 from clipcheck.config import UserError
 
 
 @pytest.fixture
 def run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as left:
-            cli.main([*map(str, arguments), "--no-cache"])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return left.value.code, out, err
-
-    return call
+    return caller(capsys, "--no-cache")
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from commanding import caller
 
 from clipcheck import __version__, catalog, cli, config
 from clipcheck.findings import Edit, Failure, Finding, Fix, Position, Report, Sight
@@ -64,15 +65,7 @@ def pipeline(monkeypatch):
 @pytest.fixture
 def run(capsys, tmp_path, monkeypatch, pipeline):
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as left:
-            cli.main([str(item) for item in arguments])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return left.value.code, out, err
-
-    return call
+    return caller(capsys)
 
 
 @pytest.fixture

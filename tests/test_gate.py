@@ -11,9 +11,9 @@ import xml.etree.ElementTree as ET
 
 import aging
 import pytest
+from commanding import caller
 
 import clipcheck
-from clipcheck import cli
 from clipcheck.config import FORMATS
 
 MACHINES = [name for name in FORMATS if name != "text"]
@@ -23,15 +23,7 @@ MACHINES = [name for name in FORMATS if name != "text"]
 def run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as left:
-            cli.main([*map(str, arguments), "--no-cache"])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return left.value.code, out, err
-
-    return call
+    return caller(capsys, "--no-cache")
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ import os
 
 import fixturelib
 import pytest
+from commanding import caller
 
 import clipcheck
-from clipcheck import cli, config, fixing, ignores, notebook, pipeline
+from clipcheck import config, fixing, ignores, notebook, pipeline
 from clipcheck.config import UserError
 
 FIXTURES = [fixture for fixture in fixturelib.load() if fixture.markers]
@@ -30,15 +31,7 @@ COMMENT = "# clipcheck: ignore[CLP101]"
 @pytest.fixture
 def run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as left:
-            cli.main([*map(str, arguments), "--no-cache"])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return left.value.code, out, err
-
-    return call
+    return caller(capsys, "--no-cache")
 
 
 def settings(folder, **given):

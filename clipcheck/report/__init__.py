@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from clipcheck.findings import Report
+from clipcheck.sourcefile import decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,15 @@ class Layout:
     statistics: bool = False
     folder: Path = field(default_factory=Path.cwd)  # file names are shown from here
     sources: Mapping[str, str] = field(default_factory=dict)  # text that is not on disk: standard input's
+
+    def text(self, filename: str) -> str | None:
+        """Return a file's text; None where it cannot be read any more."""
+        if filename in self.sources:
+            return self.sources[filename]
+        try:
+            return decode(Path(filename).read_bytes())[0]
+        except (OSError, SyntaxError, LookupError, ValueError):
+            return None
 
 
 Renderer = Callable[[Report, Layout], str]

@@ -9,8 +9,7 @@ from pathlib import Path
 from clipcheck.findings import Evidence, Failure, Finding, Risk
 from clipcheck.notebook import NotebookError, file_rows, is_notebook
 from clipcheck.report import Layout
-from clipcheck.report.text import clean
-from clipcheck.sourcefile import decode
+from clipcheck.report.text import clean, place_of
 
 _ROOTS = (".git", ".hg", ".svn")
 
@@ -19,7 +18,7 @@ class Places:
     """Paths from the top of the repository, and rows of files, those of notebooks included."""
 
     def __init__(self, layout: Layout) -> None:
-        self._sources = layout.sources
+        self._layout = layout
         self._rows: dict[str, dict[int, list[int]]] = {}
         here = Path(os.path.abspath(layout.folder))
         tops = (
@@ -45,12 +44,7 @@ class Places:
 
     def text(self, filename: str) -> str | None:
         """Return a file's text; None where it cannot be read any more."""
-        if filename in self._sources:
-            return self._sources[filename]
-        try:
-            return decode(Path(filename).read_bytes())[0]
-        except (OSError, SyntaxError, LookupError, ValueError):
-            return None
+        return self._layout.text(filename)
 
     def _notebook(self, filename: str) -> dict[int, list[int]]:
         if filename not in self._rows:
@@ -69,8 +63,9 @@ def visible(text: str) -> str:
 
 def place(path: str, row: int | None, cell: int | None) -> str:
     """Return a place for people: `train.py:40`, `train.ipynb:cell 3:12`."""
-    parts = [path, *([] if cell is None else [f"cell {cell}"]), *([] if row is None else [str(row)])]
-    return ":".join(parts)
+    if row is not None:
+        return f"{path}:{place_of(cell, row)}"
+    return path if cell is None else f"{path}:cell {cell}"
 
 
 def level(risk: Risk) -> str:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from clipcheck import naming
 from clipcheck.findings import Failure, Finding, Fix, Report
 from clipcheck.notebook import NotebookError, is_notebook, sources
 from clipcheck.report import Layout
-from clipcheck.sourcefile import decode
 
 Segments = list[tuple[str, str]]  # text and its style; an empty style is plain
 Texts = dict[str, Mapping[int | None, list[str]]]  # the rows of files, of notebooks by cell
@@ -172,13 +170,13 @@ def _how(fix: Fix) -> str:
 
 def _sources(filename: str, layout: Layout) -> Mapping[int | None, list[str]]:
     """Return the rows of a file (under None), or of the cells of a notebook; nothing where it cannot be read."""
+    text = layout.text(filename)
+    if text is None:
+        return {}
     texts: Mapping[int, str] | Mapping[None, str]
     try:
-        text = (
-            layout.sources[filename] if filename in layout.sources else decode(Path(filename).read_bytes())[0]
-        )
         texts = sources(text) if is_notebook(filename) else {None: text}
-    except (OSError, SyntaxError, LookupError, ValueError, NotebookError):
+    except NotebookError:
         return {}
     return {cell: rows.replace("\r\n", "\n").replace("\r", "\n").split("\n") for cell, rows in texts.items()}
 
