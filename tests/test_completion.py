@@ -60,35 +60,27 @@ def test_commands_come_first():
     assert {"--fix", "--version", "--help"} <= set(offered("-"))
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_shell_gets_its_script(shell, tmp_path):
-    environment = {**os.environ, "_CLIPCHECK_COMPLETE": f"{shell}_source"}
-    done = subprocess.run(
+def asked(folder, **environment):
+    """What clipcheck says to a shell that asks by its environment."""
+    return subprocess.run(
         [sys.executable, "-m", "clipcheck"],
-        env=environment,
-        cwd=tmp_path,
+        env={**os.environ, **environment},
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_gets_its_script(shell, tmp_path):
+    done = asked(tmp_path, _CLIPCHECK_COMPLETE=f"{shell}_source")
     assert done.returncode == 0, done.stderr
     assert "_CLIPCHECK_COMPLETE" in done.stdout
 
 
 @pytest.mark.skipif(not Path("/bin/bash").exists(), reason="no bash")
 def test_bash_asks_and_is_answered(tmp_path):
-    environment = {
-        **os.environ,
-        "_CLIPCHECK_COMPLETE": "bash_complete",
-        "COMP_WORDS": "clipcheck src --output-format j",
-        "COMP_CWORD": "3",
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "clipcheck"],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    words = {"COMP_WORDS": "clipcheck src --output-format j", "COMP_CWORD": "3"}
+    done = asked(tmp_path, _CLIPCHECK_COMPLETE="bash_complete", **words)
     assert done.stdout.split() == ["plain,json", "plain,jsonl", "plain,junit"]
