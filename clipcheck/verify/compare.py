@@ -6,7 +6,7 @@ Pure functions over records.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 SAME = 1e-6  # relative
 SHOWN = 12  # rows of a table for people
-FROM_MEMORY = "the fixed files ran from memory; those on disk are as they were"
 COMPARED = ("loss", "raw", "used")  # of a record
 
 
@@ -100,11 +99,7 @@ def compare(
 def comparison_lines(comparison: Comparison, names: tuple[str, str]) -> list[str]:
     """Give the comparison as lines of text; `names` are what the two runs are called."""
     lines = [f"{names[0]} | {names[1]}, with the same seeds: {told(comparison)}"]
-    if comparison.written:
-        lines.append(f"  {FROM_MEMORY}")
-    for place, ran in comparison.written:
-        if ran is not None:
-            lines.append(f"  {place}: written by the fix, {'ran' if ran else 'never ran'}")
+    lines += [f"  {note}" for note in notes_of(comparison)]
     rows = [row_of(pair) for pair in chosen(comparison)]
     if not rows:
         return lines
@@ -118,6 +113,20 @@ def comparison_lines(comparison: Comparison, names: tuple[str, str]) -> list[str
         cells = [" | ".join(row[at].rjust(widths[at]) for at in pair) for pair in pairs]
         lines.append(f"  {row[0]:>{max(4, widths[0])}}  {'  '.join(cells)}")
     return lines
+
+
+def notes_of(comparison: Comparison, name: Callable[[Place], str] = str) -> list[str]:
+    """Say what became of the lines that the fixes wrote, and of the files on disk; nothing where none was fixed."""
+    if not comparison.written:
+        return []
+    return [
+        "the fixed files ran from memory; those on disk are as they were",
+        *(
+            f"{name(place)}: written by the fix, {'ran' if ran else 'never ran'}"
+            for place, ran in comparison.written
+            if ran is not None
+        ),
+    ]
 
 
 def comparison_json(comparison: Comparison) -> dict[str, Any]:

@@ -13,9 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .. import compare
 from ..advice import Advice, advice_rows
-from ..compare import COMPARED, FROM_MEMORY, Comparison, chosen, told
-from ..compare import row_of as row_of_pair
 from ..missing import needed
 from ..session import Place
 from ..stress import Stress, stress_lines
@@ -32,7 +31,7 @@ def to_html(
     version: str = "",
     cwd: str | None = None,
     names: tuple[str, str] = ("before", "after"),
-    comparison: Comparison | None = None,
+    comparison: compare.Comparison | None = None,
     stress: Stress | None = None,
     advice: Mapping[Place, Advice] | None = None,
 ) -> str:
@@ -68,7 +67,7 @@ def to_html(
         )
 
 
-def _comparison(comparison: Comparison, names: tuple[str, str], cwd: str) -> dict[str, Any]:
+def _comparison(comparison: compare.Comparison, names: tuple[str, str], cwd: str) -> dict[str, Any]:
     from .plots import runs_of
 
     runs = [
@@ -76,16 +75,11 @@ def _comparison(comparison: Comparison, names: tuple[str, str], cwd: str) -> dic
         for run in ("before", "after")
     ]
     return {
-        "told": told(comparison),
-        "written": [FROM_MEMORY] * bool(comparison.written)
-        + [
-            f"{short(place.filename, cwd)}:{place.row}: written by the fix, {'ran' if ran else 'never ran'}"
-            for place, ran in comparison.written
-            if ran is not None
-        ],
+        "told": compare.told(comparison),
+        "notes": compare.notes_of(comparison, lambda place: f"{short(place.filename, cwd)}:{place.row}"),
         "names": names,
-        "compared": COMPARED,
-        "rows": [row_of_pair(pair) for pair in chosen(comparison)],
+        "compared": compare.COMPARED,
+        "rows": [compare.row_of(pair) for pair in compare.chosen(comparison)],
         "plots": runs_of(runs, names, "c"),
     }
 
