@@ -11,13 +11,13 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from clipcheck.config import Settings, UserError, find_root
 from clipcheck.findings import Finding, Report
 from clipcheck.fingerprint import Identity, identity, one_line, relative, tight
+from clipcheck.record import replace
 from clipcheck.write import put_file
 
 _FORMAT = 1

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 from clipcheck.config import Settings, UserError
 from clipcheck.naming import nearest
+from clipcheck.record import dataclass
 
 _PAGE = re.compile(r"(CLP\d{3})\.md\Z")
 _TITLE = re.compile(r"# (?P<code>CLP\d{3}): (?P<name>[a-z0-9-]+)\s*\Z")

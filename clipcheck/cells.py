@@ -11,9 +11,10 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
+
+from clipcheck.record import dataclass
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 # One line of a JSON string: up to its escaped line feed, or to the end of the string.

@@ -10,12 +10,12 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePath
 from typing import Any
 
 from clipcheck.findings import RISKS, Risk
 from clipcheck.naming import nearest
+from clipcheck.record import dataclass, field, field_names, replace
 
 MARKERS = ("pyproject.toml", "clipcheck.toml", ".git", ".hg", ".svn")
 FORMATS = ("text", "json", "jsonl", "sarif", "github", "gitlab", "junit")
@@ -139,7 +139,7 @@ class Settings:
 
 
 _INTERNAL = frozenset({"project_root", "config_file", "sources"})
-SETTINGS = tuple(item.name for item in fields(Settings) if item.name not in _INTERNAL)
+SETTINGS = tuple(name for name in field_names(Settings) if name not in _INTERNAL)
 
 
 def load(start: Path, config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from clipcheck import blocks, clipcall, facts
 from clipcheck.docket import Assessed, Docket, acted_on, bare, options, usual
@@ -15,6 +14,7 @@ from clipcheck.flow.records import Step, StepContext
 from clipcheck.flow.render import last_identifier
 from clipcheck.flow.values import Written, choices
 from clipcheck.flow.worlds import Guard
+from clipcheck.record import dataclass
 
 _COMPARED = re.compile(r" == '([\w\-.]*)'$")  # `args.clip == 'norm'`: the word that turns it on
 

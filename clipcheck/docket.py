@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from clipcheck import blocks, facts
@@ -17,6 +16,7 @@ from clipcheck.flow.worlds import Guard
 from clipcheck.idle import may_be_idle
 from clipcheck.knowledge import Knowledge
 from clipcheck.protocol import Gradients, Phase
+from clipcheck.record import dataclass, field, replace
 
 Outcome = Literal["clipped", "low_risk", "reported", "unknown"]
 VAIN = frozenset({"CLP201", "CLP202"})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from clipcheck import naming
 from clipcheck.docket import Docket, one_by_one, optimizers, options, stepped_before, still_scaled, unsure
@@ -15,6 +14,7 @@ from clipcheck.flow.values import Object, Unknown, Value, choices
 from clipcheck.judges import words
 from clipcheck.notebook import is_notebook
 from clipcheck.protocol import Gradients, Phase
+from clipcheck.record import dataclass
 from clipcheck.repair import doubts
 
 MAX_CONTEXTS = 4  # callers of a step that are told in full

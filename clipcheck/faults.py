@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 
 from clipcheck import blocks, clipcall, facts
 from clipcheck.blocks import Located, locate
@@ -14,6 +13,7 @@ from clipcheck.flow.records import Clip, Path, Sightings, Step, StepContext
 from clipcheck.flow.render import render
 from clipcheck.flow.values import Object
 from clipcheck.protocol import Phase
+from clipcheck.record import replace
 from clipcheck.results import ignored_by
 
 _WORD = re.compile(r"[^\W\d]\w*")

@@ -11,12 +11,12 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from clipcheck.findings import Finding, Span
 from clipcheck.notebook import Program
+from clipcheck.record import dataclass, replace
 from clipcheck.sourcefile import Lines, parse
 
 _STRING_OR_COMMENT = re.compile(

@@ -10,13 +10,13 @@ import hashlib
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from clipcheck.config import UserError
 from clipcheck.forms import FORMS, SLOTS, FormError, Words, check_form
+from clipcheck.record import dataclass, field
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -12,7 +12,6 @@ import re
 import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
 
 from clipcheck.cells import Cell, Notebook, read_cells, row_offsets, write_cells
 from clipcheck.facts import LeftOut
@@ -30,6 +29,7 @@ from clipcheck.findings import (
     Replace,
 )
 from clipcheck.magics import blank, plain
+from clipcheck.record import dataclass, field, replace
 from clipcheck.sourcefile import Lines, parse
 
 SUFFIX = ".ipynb"

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+
+from clipcheck.record import dataclass, replace
 
 Version = tuple[int, ...]
 

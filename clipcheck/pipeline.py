@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -29,6 +28,7 @@ from clipcheck.notebook import in_cells, within_cells
 from clipcheck.pins import Pins
 from clipcheck.progress import Tell, silent
 from clipcheck.project import Project
+from clipcheck.record import dataclass, replace
 from clipcheck.risk import Assessment, Assessor
 from clipcheck.settingsfiles import SettingsFiles
 

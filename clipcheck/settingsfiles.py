@@ -11,10 +11,11 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
+
+from clipcheck.record import dataclass
 
 if sys.version_info >= (3, 11):
     import tomllib

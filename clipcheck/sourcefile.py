@@ -11,11 +11,11 @@ import re
 import warnings
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from tokenize import detect_encoding
 
 from clipcheck.findings import Position, Span
+from clipcheck.record import dataclass, field
 
 _LINE_END = re.compile("\r\n|\n|\r")
 _BYTE_LINE = re.compile(rb"[^\r\n]*(?:\r\n|\n|\r)?")

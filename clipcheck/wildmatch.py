@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import string
-from dataclasses import dataclass
+
+from clipcheck.record import dataclass
 
 FOLDER = b"\0"  # stands behind the path of a folder
 _NEVER = b"(?!)"

@@ -9,12 +9,12 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from clipcheck.config import UserError
 from clipcheck.findings import Failure
 from clipcheck.notebook import is_notebook, sources
+from clipcheck.record import dataclass
 from clipcheck.sourcefile import SourceFile
 
 _PREFIX, _SUFFIX = ".clipcheck-", ".tmp"
