@@ -13,7 +13,6 @@ import os
 import pickle
 import re
 import sys
-import tempfile
 import time
 from functools import cache
 from pathlib import Path
@@ -172,6 +171,8 @@ class FactsCache:
 
 def _replace(path: Path, data: bytes) -> None:
     """Write the file whole or not at all: others may be reading it, and may be writing it too."""
+    import tempfile  # a run that writes nothing does without
+
     handle, name = tempfile.mkstemp(prefix="tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:

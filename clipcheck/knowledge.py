@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from clipcheck import catalog
 from clipcheck.config import UserError
 from clipcheck.forms import FORMS, SLOTS, FormError, Words, check_form
 from clipcheck.record import dataclass, field
@@ -445,8 +446,7 @@ def _shipped() -> tuple[str, list[Mapping[str, Any]]]:
 
     A build parses them once, into a module (setup.py); it counts while it is of the files that are there.
     """
-    folder = Path(str(import_module("clipcheck.rules").__file__)).parent
-    files = sorted(folder.glob("*.toml"))
+    files = sorted(catalog.folder().glob("*.toml"))
     texts = [path.read_bytes() for path in files]
     digest = hashlib.sha256(b"\0".join(texts)).hexdigest()
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 
 from clipcheck.cache import content_hash, open_cache
 from clipcheck.config import Settings
@@ -159,6 +158,8 @@ class Library:
                 waiting.append((filename, data))
         if jobs < 2 or len(waiting) < POOL_FROM:
             return
+        from concurrent.futures import ProcessPoolExecutor  # it loads a third of what a small scan does
+
         with ProcessPoolExecutor(jobs) as pool:
             names, contents = zip(*waiting, strict=True)
             read = pool.map(extract, contents, names, chunksize=8)

@@ -90,7 +90,7 @@ def test_the_readme_names_the_two_commands():
 def test_the_hooks_run_commands_that_there_are():
     hooks = (ROOT / ".pre-commit-hooks.yaml").read_text("utf-8")
     assert re.findall(r"^- id: (.+)$", hooks, re.MULTILINE) == ["clipcheck", "clipcheck-fix"]
-    from clipcheck.cli import check
+    from clipcheck.checking import check
 
     options = {option for parameter in check.params for option in parameter.opts}
     for entry in re.findall(r"^  entry: clipcheck check (.+)$", hooks, re.MULTILINE):
