@@ -11,7 +11,6 @@ import hashlib
 import io
 import os
 import pickle
-import re
 import sys
 import time
 from functools import cache
@@ -22,12 +21,13 @@ from clipcheck.config import Settings
 from clipcheck.facts import ModuleFacts
 from clipcheck.findings import Span
 from clipcheck.record import field_names
+from clipcheck.regular import regular
 from clipcheck.version import __version__
 
 FORMAT = 3  # raise it when the meaning of facts changes without a change of their classes
 LIMIT = 256 * 1024 * 1024  # bytes on disk
-_SHARD = re.compile(r"[0-9a-f]{2}\Z")
-_ENTRY = re.compile(r"[0-9a-f]{62}\Z|tmp[a-z0-9_]{8}\Z")
+_SHARD = regular(r"[0-9a-f]{2}\Z")
+_ENTRY = regular(r"[0-9a-f]{62}\Z|tmp[a-z0-9_]{8}\Z")
 _DAY = 86400.0
 _TAG = "CACHEDIR.TAG"  # tells backup programs to pass over the folder; https://bford.info/cachedir/
 

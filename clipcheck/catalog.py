@@ -11,9 +11,10 @@ from pathlib import Path
 from clipcheck.config import Settings, UserError
 from clipcheck.naming import nearest
 from clipcheck.record import dataclass
+from clipcheck.regular import regular
 
-_PAGE = re.compile(r"(CLP\d{3})\.md\Z")
-_TITLE = re.compile(r"# (?P<code>CLP\d{3}): (?P<name>[a-z0-9-]+)\s*\Z")
+_PAGE = regular(r"(CLP\d{3})\.md\Z")
+_TITLE = regular(r"# (?P<code>CLP\d{3}): (?P<name>[a-z0-9-]+)\s*\Z")
 
 
 class PageError(ValueError):

@@ -10,7 +10,6 @@ import hashlib
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from clipcheck import catalog
 from clipcheck.config import UserError
 from clipcheck.forms import FORMS, SLOTS, FormError, Words, check_form
 from clipcheck.record import dataclass, field
+from clipcheck.regular import regular
 
 Slot = tuple[str, int]  # an argument by its keyword and its position
 
@@ -28,24 +28,14 @@ class KnowledgeError(UserError):
 
 
 @dataclass(frozen=True, slots=True)
-class Regular:
-    """A regular expression, compiled when it is first looked for: most runs ask for few of them."""
-
-    text: str
-
-    def search(self, words: str) -> re.Match[str] | None:
-        return _compiled(self.text).search(words)
-
-
-@dataclass(frozen=True, slots=True)
 class NamePattern:
     """A qualified name with `*` (any run within one segment) and `[A-Z]` sets."""
 
-    text: str
+    whole: re.Pattern[str]
     head: str  # what stands before the first of them, which refuses most names without an expression
 
     def matches(self, qualified: str) -> bool:
-        return qualified.startswith(self.head) and _pattern(self.text).fullmatch(qualified) is not None
+        return qualified.startswith(self.head) and self.whole.fullmatch(qualified) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +54,7 @@ class Framework:
     def versions(self) -> tuple[tuple[str, str, str], ...]:
         """The packages of `checked`, each with its version and how it was tried, if not as the framework was."""
         return tuple(
-            (name, version, how or self.tried)
-            for name, version, how in _compiled(_PACKAGE).findall(self.checked)
+            (name, version, how or self.tried) for name, version, how in _PACKAGE.findall(self.checked)
         )
 
 
@@ -121,8 +110,8 @@ class Clipping:
     on_by_default: bool = False
     value: str = "{threshold}"  # what a fix gives it
     looked_at: tuple[str, ...] = ()  # further arguments, which say that the clipping ...
-    elsewhere: Regular | None = None  # ... is another's affair, where they match this,
-    refused: Regular | None = None  # ... or is refused with an error, where they match this
+    elsewhere: re.Pattern[str] | None = None  # ... is another's affair, where they match this,
+    refused: re.Pattern[str] | None = None  # ... or is refused with an error, where they match this
     none: str = ""  # what None does, where that is not the same as zero
     position: int = -1  # of the first argument, where it is given without its name
     zero_acts: bool = (
@@ -245,7 +234,7 @@ class Knowledge:
     aliases: dict[str, str] = field(default_factory=dict)  # packages that are another by another name
     words: set[str] = field(default_factory=set)  # names of frameworks whose events have common names
     not_finite: set[str] = field(default_factory=set)
-    hints: dict[str, Regular] = field(default_factory=dict)
+    hints: dict[str, re.Pattern[str]] = field(default_factory=dict)
     fixes: dict[str, str] = field(default_factory=dict)
     engines: dict[str, dict[str, str]] = field(default_factory=dict)  # by framework: how its object clips
     frameworks: dict[str, Framework] = field(default_factory=dict)
@@ -415,7 +404,7 @@ _ABOUT = {"shadowed": bool, "listed": bool}
 _KINDS = {str: "a text", bool: "true or false"}
 _TRIED = ("run", "read")
 # A package and its version; where it was tried in another way than the framework, how: "mmcv 1.7 (read)".
-_PACKAGE = r"([A-Za-z][\w.-]*(?:\[[\w,-]+\])?) (\d[\w.+!-]*)(?: \((run|read)\))?"
+_PACKAGE = regular(r"([A-Za-z][\w.-]*(?:\[[\w,-]+\])?) (\d[\w.+!-]*)(?: \((run|read)\))?")
 _SECTIONS = {"framework", "engine", "named", "dialect", "aliases", "fix", "hints", *FORMS}
 
 
@@ -522,7 +511,7 @@ def _read(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
     knowledge.words.update(data.get("libraries", {}).get("words", ()))
     knowledge.by_package.update(data.get("libraries", {}).get("named", ()))
     knowledge.not_finite.update(data.get("checks", {}).get("not-finite", ()))
-    knowledge.hints.update({key: Regular(text) for key, text in data.get("hints", {}).items()})
+    knowledge.hints.update({key: regular(text) for key, text in data.get("hints", {}).items()})
     for key, text in data.get("fix", {}).items():
         knowledge.fixes.setdefault(key, text)
     if dialect := dict(data.get("dialect", {})):
@@ -554,7 +543,7 @@ def _check_framework(data: Any) -> None:
             raise KnowledgeError(f"[framework] has no key {key!r}")
     if "tried" in data and data["tried"] not in _TRIED:
         raise KnowledgeError(f"[framework] tried = {data['tried']!r} is neither 'run' nor 'read'")
-    if not re.fullmatch(rf"{_PACKAGE}(, {_PACKAGE})*", data["checked"]):
+    if not re.fullmatch(rf"{_PACKAGE.pattern}(, {_PACKAGE.pattern})*", data["checked"]):
         raise KnowledgeError(
             f'[framework] checked = {data["checked"]!r} is not of the form "package version, package version"'
         )
@@ -588,7 +577,7 @@ def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
         )
         for name in entry["names"]:
             if _is_pattern(name):
-                knowledge.class_patterns.append((_name_pattern(name), rule))
+                knowledge.class_patterns.append((_pattern(name), rule))
             else:
                 knowledge.classes[name] = rule
     for entry in data.get("dict", ()):
@@ -605,7 +594,7 @@ def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
             knowledge.normalising.update(entry["names"])
         for name in entry["names"]:
             if _is_pattern(name):
-                knowledge.wrapper_patterns.append((_name_pattern(name), entry["argument"]))
+                knowledge.wrapper_patterns.append((_pattern(name), entry["argument"]))
             else:
                 knowledge.wrappers[name] = entry["argument"]
 
@@ -648,8 +637,8 @@ def _clipping(data: Mapping[str, Any] | None) -> Clipping | None:
         on_by_default={"on": True, "off": False}[data["default"]],
         value=data.get("value", "{threshold}"),
         looked_at=tuple(data.get("looked-at", ())),
-        elsewhere=Regular(data["elsewhere"]) if "elsewhere" in data else None,
-        refused=Regular(data["refused"]) if "refused" in data else None,
+        elsewhere=regular(data["elsewhere"]) if "elsewhere" in data else None,
+        refused=regular(data["refused"]) if "refused" in data else None,
         none=data.get("none", ""),
         position=data.get("position", -1),
         zero_acts={"off": False, "acts": True}[data.get("zero", "off")],
@@ -710,16 +699,6 @@ def _is_pattern(name: str) -> bool:
     return "*" in name or "[" in name
 
 
-def _name_pattern(name: str) -> NamePattern:
-    return NamePattern(name, name.partition("*")[0].partition("[")[0])
-
-
-@cache
-def _compiled(text: str) -> re.Pattern[str]:
-    return re.compile(text)
-
-
-@cache
-def _pattern(name: str) -> re.Pattern[str]:
-    """A name with `*` and `[A-Z]` sets as a regular expression."""
-    return re.compile(re.sub(r"\*", r"[^.]*", name.replace(".", r"\.")))
+def _pattern(name: str) -> NamePattern:
+    whole = name.replace(".", r"\.").replace("*", r"[^.]*")
+    return NamePattern(regular(whole), name.partition("*")[0].partition("[")[0])

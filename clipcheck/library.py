@@ -15,14 +15,15 @@ from clipcheck.knowledge import Knowledge
 from clipcheck.notebook import NotebookError, Program, code_of, is_notebook, open_program
 from clipcheck.progress import Tell, counted, silent, told
 from clipcheck.project import Project
+from clipcheck.regular import regular
 from clipcheck.settingsfiles import MAX_BYTES
 from clipcheck.sourcefile import decode
 
 _HOPS = 3  # packages that re-export a package that re-exports a file
 POOL_FROM = 40  # files to extract before a process pool pays for itself
 _COMMENT = b"clipcheck:"
-_IMPORT = re.compile(rb"(?m)^[ \t]*(?:from|import)\b[^\n]*")
-_IMPORT_IN_JSON = re.compile(rb"(?m)(?:^|\")[ \t]*(?:from|import)\b[^\n]*")
+_IMPORT = regular(rb"(?m)^[ \t]*(?:from|import)\b[^\n]*")
+_IMPORT_IN_JSON = regular(rb"(?m)(?:^|\")[ \t]*(?:from|import)\b[^\n]*")
 
 
 class Library:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from clipcheck.record import dataclass
+from clipcheck.regular import regular
 
 if TYPE_CHECKING:
     import yaml
@@ -22,7 +23,7 @@ SUFFIXES = (".yaml", ".yml", ".json", ".toml")
 MAX_BYTES = 1_000_000  # a larger file holds data
 MAX_ENTRIES = 5_000  # what a few anchors can grow to is bounded as well
 MAX_DEPTH = 20
-_NUMBER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")  # `1e-3`: a string to YAML 1.1, a number to everybody
+_NUMBER = regular(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")  # `1e-3`: a string to YAML 1.1, a number to everybody
 
 Scalar = str | int | float | bool | None
 
