@@ -1,6 +1,6 @@
 """The command line: which command is asked for, and the exit status.
 
-A command is imported when it is called, and so are its options: `clipcheck --version` costs little more than click.
+A command is imported when it is called, and so are its options.
 """
 
 from __future__ import annotations
