@@ -409,13 +409,18 @@ SELDOM = {
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["import os\n", "def train(model, optimizer):\n    model().backward()\n    optimizer.zero_grad()\n"],
+    ("text", "follows"),
+    [
+        ("import os\n", False),
+        ("def train(model, optimizer):\n    model().backward()\n    optimizer.zero_grad()\n", False),
+        ("from torch.nn.utils import clip_grad_norm_\n", True),
+    ],
 )
-def test_a_small_scan_loads_what_it_needs(text, tmp_path):
+def test_a_small_scan_loads_what_it_needs(text, follows, tmp_path):
     (tmp_path / "a.py").write_text(text, encoding="utf-8")
     names = loaded(["--no-cache", "a.py"], tmp_path)
     assert "clipcheck.pipeline" in names
+    assert ("clipcheck.flow.interpreter" in names) is follows
     # Where nothing is built, as in a checkout, the knowledge is read from TOML.
     assert not names & (SELDOM - {"tomllib", "tomli"})
 
