@@ -1,6 +1,25 @@
-"""Let `python -m clipcheck` do what `clipcheck` does."""
+"""Where both `clipcheck` and `python -m clipcheck` begin."""
 
-from clipcheck.cli import main
+from __future__ import annotations
+
+import sys
+
+from clipcheck.version import __version__
+
+TYPE_CHECKING = False  # as in `clipcheck/__init__.py`
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command line; `--version` alone, which tools ask at each of their starts, needs no click for its answer."""
+    if sys.argv[1:] == ["--version"]:
+        print(f"clipcheck {__version__}")
+        raise SystemExit(0)
+    from clipcheck.cli import main as run
+
+    run()
+
 
 if __name__ == "__main__":
     main()

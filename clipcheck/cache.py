@@ -11,9 +11,7 @@ import hashlib
 import io
 import os
 import pickle
-import re
 import sys
-import tempfile
 import time
 from functools import cache
 from pathlib import Path
@@ -23,12 +21,13 @@ from clipcheck.config import Settings
 from clipcheck.facts import ModuleFacts
 from clipcheck.findings import Span
 from clipcheck.record import field_names
+from clipcheck.regular import regular
 from clipcheck.version import __version__
 
 FORMAT = 3  # raise it when the meaning of facts changes without a change of their classes
 LIMIT = 256 * 1024 * 1024  # bytes on disk
-_SHARD = re.compile(r"[0-9a-f]{2}\Z")
-_ENTRY = re.compile(r"[0-9a-f]{62}\Z|tmp[a-z0-9_]{8}\Z")
+_SHARD = regular(r"[0-9a-f]{2}\Z")
+_ENTRY = regular(r"[0-9a-f]{62}\Z|tmp[a-z0-9_]{8}\Z")
 _DAY = 86400.0
 _TAG = "CACHEDIR.TAG"  # tells backup programs to pass over the folder; https://bford.info/cachedir/
 
@@ -172,6 +171,8 @@ class FactsCache:
 
 def _replace(path: Path, data: bytes) -> None:
     """Write the file whole or not at all: others may be reading it, and may be writing it too."""
+    import tempfile  # a run that writes nothing does without
+
     handle, name = tempfile.mkstemp(prefix="tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
@@ -16,6 +15,7 @@ from typing import Any
 from clipcheck.findings import RISKS, Risk
 from clipcheck.naming import nearest
 from clipcheck.record import dataclass, field, field_names, replace
+from clipcheck.regular import regular
 
 MARKERS = ("pyproject.toml", "clipcheck.toml", ".git", ".hg", ".svn")
 FORMATS = ("text", "json", "jsonl", "sarif", "github", "gitlab", "junit")
@@ -46,7 +46,7 @@ DEFAULT_EXCLUDE = (
 )
 # Settings of the contract that this version does not act on: naming one is an error, not a silent no-op.
 NOT_YET = frozenset({"shard"})
-_CODE = re.compile(r"CLP\d{0,3}\Z")
+_CODE = regular(r"CLP\d{0,3}\Z")
 
 
 class UserError(Exception):

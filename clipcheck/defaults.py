@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 
 from clipcheck import blocks, clipcall, facts
@@ -15,8 +14,9 @@ from clipcheck.flow.render import last_identifier
 from clipcheck.flow.values import Written, choices
 from clipcheck.flow.worlds import Guard
 from clipcheck.record import dataclass
+from clipcheck.regular import regular
 
-_COMPARED = re.compile(r" == '([\w\-.]*)'$")  # `args.clip == 'norm'`: the word that turns it on
+_COMPARED = regular(r" == '([\w\-.]*)'$")  # `args.clip == 'norm'`: the word that turns it on
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, Protocol
 
@@ -17,10 +16,11 @@ from clipcheck.idle import may_be_idle
 from clipcheck.knowledge import Knowledge
 from clipcheck.protocol import Gradients, Phase
 from clipcheck.record import dataclass, field, replace
+from clipcheck.regular import regular
 
 Outcome = Literal["clipped", "low_risk", "reported", "unknown"]
 VAIN = frozenset({"CLP201", "CLP202"})
-_WORD = re.compile(r"[^\W\d]\w*")
+_WORD = regular(r"[^\W\d]\w*")
 # A norm that is only measured is no clip; one written by hand, or known by its name alone, may be anything.
 NEVER_ACCUSED = frozenset({"measure", "hand-written", "library"})
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
@@ -30,11 +29,12 @@ from clipcheck.findings import (
 )
 from clipcheck.magics import blank, plain
 from clipcheck.record import dataclass, field, replace
+from clipcheck.regular import regular
 from clipcheck.sourcefile import Lines, parse
 
 SUFFIX = ".ipynb"
-_LINE_END = re.compile("\r\n|\n|\r")
-_INDENTED = re.compile(r"(?:[^\S\r\n]*[\r\n])*[ \t]+(?=[^\s#])")
+_LINE_END = regular("\r\n|\n|\r")
+_INDENTED = regular(r"(?:[^\S\r\n]*[\r\n])*[ \t]+(?=[^\s#])")
 _BLOCK = "if True:"  # stands above a cell that is indented as a whole, which IPython allows
 
 

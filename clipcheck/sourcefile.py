@@ -7,7 +7,6 @@ its own. Rows end where Python's tokenizer ends them (`\n`, `\r\n`, `\r`), not w
 from __future__ import annotations
 
 import ast
-import re
 import warnings
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -16,9 +15,10 @@ from tokenize import detect_encoding
 
 from clipcheck.findings import Position, Span
 from clipcheck.record import dataclass, field
+from clipcheck.regular import regular
 
-_LINE_END = re.compile("\r\n|\n|\r")
-_BYTE_LINE = re.compile(rb"[^\r\n]*(?:\r\n|\n|\r)?")
+_LINE_END = regular("\r\n|\n|\r")
+_BYTE_LINE = regular(rb"[^\r\n]*(?:\r\n|\n|\r)?")
 _BOM = "utf-8-sig"
 
 

@@ -11,6 +11,7 @@ import re
 import string
 
 from clipcheck.record import dataclass
+from clipcheck.regular import regular
 
 FOLDER = b"\0"  # stands behind the path of a folder
 _NEVER = b"(?!)"
@@ -28,8 +29,8 @@ _CLASSES = {
     "upper": string.ascii_uppercase,
     "xdigit": string.hexdigits,
 }
-_STARS = re.compile(rb"\*+")
-_SPACES = re.compile(rb"((?:\\.|[^\\])*?) *", re.DOTALL)
+_STARS = regular(rb"\*+")
+_SPACES = regular(rb"((?:\\.|[^\\])*?) *", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
