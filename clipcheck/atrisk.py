@@ -39,7 +39,8 @@ def _scanned(filename: str) -> tuple[tuple[Finding, ...], frozenset[int]]:
     try:
         settings = config.load(path.parent)
         report = pipeline.run([path], settings)
-        sightings = pipeline.scan([path], settings).sightings
+        parts = pipeline.scan([path], settings).parts()
+        steps = [item for part in parts for item in part.sightings.steps.items()]
     except (
         Exception
     ):  # bad settings, or a fault of the scan's own: the step stays one that nobody vouches for
@@ -47,7 +48,7 @@ def _scanned(filename: str) -> tuple[tuple[Finding, ...], frozenset[int]]:
     if report.failures or not report.files:
         return (), frozenset()
     rows: set[int] = set()
-    for site, step in sightings.steps.items():
+    for site, step in steps:
         if step.told is not None:  # a trainer steps where it is set going
             rows |= {row for name, row in step.told.rows if os.path.realpath(name) == filename}
         elif os.path.realpath(site.filename) == filename:

@@ -77,7 +77,7 @@ def _accumulating(step: Step, docket: Docket) -> str:
 
 
 def _accumulates(statement: facts.With, knowledge: Knowledge) -> bool:
-    names = {name for (_, name), rule in knowledge.methods.items() if rule.event == "accumulate"}
+    names = knowledge.methods_of("accumulate")
     return any(
         isinstance(node, facts.Call)
         and isinstance(node.function, facts.Attribute)

@@ -1,7 +1,8 @@
-"""One file's bytes to its facts: one parse and one walk of Python's own `ast`.
+"""One file's bytes to its facts: one parse, and a walk of what stands outside of functions.
 
-A pure function of the bytes: it opens no other file, so it runs in a process pool and its result is
-cached by content hash.
+Most functions of most files are of no interest, and turning one into facts takes three times as long as parsing it. So
+a function is left unread, and parsed once more, alone, when somebody asks for its inside. A pure function of the bytes
+all the same: it opens no other file, and its result is cached by content hash.
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from clipcheck import facts
 from clipcheck.facts import Expression, Function, ModuleFacts, Statement
 from clipcheck.findings import Failure, Span
 from clipcheck.notebook import NotebookError, open_program
-from clipcheck.sourcefile import decode, parse
-from clipcheck.suppress import find_suppressions
+from clipcheck.sourcefile import Lines, decode, parse
 
+_HEADROOM = 1000  # calls that a function's tree may be deep
 _OPERATORS: dict[type[ast.AST], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%",
     ast.Pow: "**", ast.MatMult: "@", ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^",
@@ -43,7 +45,8 @@ def extract_text(text: str, filename: str) -> ModuleFacts | Failure:
     try:
         program = open_program(text, filename)
         tree = program.tree or parse(program.text)
-        walk = _Walk()
+        source = Text(program.text)
+        walk = _Walk(source)
         body = walk.block(tree.body)
     except NotebookError as error:
         return Failure(filename, str(error), error.row, error.column)
@@ -54,7 +57,55 @@ def extract_text(text: str, filename: str) -> ModuleFacts | Failure:
         return Failure(
             filename, f"cannot be parsed by Python {version}: {str(error) or type(error).__name__}"
         )
-    return ModuleFacts(body, frozenset(walk.calls), find_suppressions(program.text), program.left_out)
+    return ModuleFacts(body, frozenset(walk.calls), program.left_out, source)
+
+
+class Text:
+    """The text of a file, from which its functions are read one by one."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.damage = ""  # why a function could not be read, though the file was
+        self.filled = 0  # functions read so far
+        self.outline: Any = None  # what `leading` has made of it
+
+    @cached_property
+    def lines(self) -> Lines:
+        """The rows of the text."""
+        return Lines(self.text)
+
+    def segment(self, function: Function) -> str:
+        """The rows of a function."""
+        return self.text[self.lines.start(function.span.row) : self.lines.end(function.span.end_row)]
+
+    def fill(self, function: Function) -> None:
+        """Parse a function alone and give it its inside."""
+        self.filled += 1
+        walk = _Walk()
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(limit + _HEADROOM)  # who asks may be deep in calls of their own
+        try:
+            node = self._parse(function.span)
+            parameters = walk.parameters(node.args)
+            body = walk.block(node.body)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            self.damage = f"`{function.name}` cannot be read: {str(error) or type(error).__name__}"
+            parameters, body, walk.calls = (), (), set()
+        finally:
+            sys.setrecursionlimit(limit)
+        facts.read_into(function, parameters, body, frozenset(walk.calls))
+
+    def _parse(self, span: Span) -> ast.FunctionDef | ast.AsyncFunctionDef:
+        """The tree of a function, whose rows are those of the file."""
+        rows = self.text[self.lines.start(span.row) : self.lines.end(span.end_row)]
+        if span.column:  # it stands in a class or another block, and so do these rows
+            node = parse("\n" * (span.row - 2) + "if 1:\n" + rows).body[0]
+            assert isinstance(node, ast.If)
+            node = node.body[0]
+        else:
+            node = parse("\n" * (span.row - 1) + rows).body[0]
+        assert isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        return node
 
 
 def _span(node: ast.expr | ast.stmt) -> Span:
@@ -67,10 +118,14 @@ def _columns(node: ast.expr) -> tuple[int, int]:
 
 
 class _Walk:
-    """Turns statements and expressions into facts; `calls` gathers what is called on the way."""
+    """Turns statements and expressions into facts; `calls` gathers what is called on the way.
 
-    def __init__(self) -> None:
+    With a source, functions are left for it to read.
+    """
+
+    def __init__(self, source: Text | None = None) -> None:
         self.calls: set[str] = set()
+        self._source = source
 
     # -- statements ----------------------------------------------------------------------------------
 
@@ -181,6 +236,10 @@ class _Walk:
             out.append(facts.Import(alias, node.module or "", name.name, node.level, _span(node)))
 
     def function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, out: list[Statement]) -> None:
+        if self._source is not None:
+            decorators = tuple(self.expression(decorator) for decorator in node.decorator_list)
+            out.append(facts.unread(node.name, decorators, _span(node), self._source))
+            return
         outer, self.calls = self.calls, set()
         parameters = self.parameters(node.args)
         body = self.block(node.body)

@@ -7,6 +7,8 @@ frozen dataclasses of plain values, so that it crosses process boundaries and li
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from clipcheck.findings import Span
 from clipcheck.record import dataclass, field
 
@@ -286,20 +288,69 @@ class Parameter:
 HANDED = "="  # before a name in `calls` that is handed to a call: `Thread(target=train)` may call `train`
 
 
+class Source(Protocol):
+    """What a function that nobody has asked about yet is read from."""
+
+    def fill(self, function: Function) -> None:
+        """Set `parameters`, `body` and `calls` of the function."""
+
+
+class _Unread:
+    """Fields that are read on demand: what a class does not find among its slots, it asks the source for."""
+
+    __slots__ = ("source",)
+    source: Source
+
+    def __getattr__(self, name: str) -> object:
+        if name not in ("parameters", "body", "calls"):
+            raise AttributeError(name)
+        self.source.fill(self)  # type: ignore[arg-type]
+        return getattr(self, name)
+
+
 @dataclass(frozen=True, slots=True)
-class Function:
+class Function(_Unread):
+    """A function; one at the top of a module or of a class may be unread: its inside is parsed when somebody asks."""
+
     name: str
     parameters: tuple[Parameter, ...]
     body: tuple[Statement, ...]
     decorators: tuple[Expression, ...]
     span: Span
-    calls: frozenset[
-        str
-    ]  # the last name of everything called in it or (HANDED) handed on, nested functions included
+    # the last name of everything called in it or (HANDED) handed on, nested functions included
+    calls: frozenset[str]
 
     @property
     def row(self) -> int:
         return self.span.row
+
+
+def unread(name: str, decorators: tuple[Expression, ...], span: Span, source: Source) -> Function:
+    """A function of which no more is known than where it stands."""
+    function: Function = object.__new__(Function)
+    for field_name, value in (("name", name), ("decorators", decorators), ("span", span), ("source", source)):
+        object.__setattr__(function, field_name, value)
+    return function
+
+
+def is_read(function: Function) -> bool:
+    """Whether the inside of a function has been asked for."""
+    try:
+        object.__getattribute__(function, "body")
+    except AttributeError:
+        return False
+    return True
+
+
+def read_into(
+    function: Function,
+    parameters: tuple[Parameter, ...],
+    body: tuple[Statement, ...],
+    calls: frozenset[str],
+) -> None:
+    """Give a function that was unread its inside."""
+    for name, value in (("parameters", parameters), ("body", body), ("calls", calls)):
+        object.__setattr__(function, name, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,6 +416,6 @@ class ModuleFacts:
     """All that is known of one file from its bytes alone."""
 
     body: tuple[Statement, ...]
-    calls: frozenset[str]  # the last name of everything called anywhere in the file
-    suppressions: tuple[Suppression, ...] = ()
+    calls: frozenset[str]  # the last name of everything called outside of functions
     left_out: tuple[LeftOut, ...] = ()
+    source: Source | None = field(default=None, compare=False, repr=False)  # of its functions

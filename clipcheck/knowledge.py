@@ -256,6 +256,8 @@ class Knowledge:
     packages: set[str] = field(default_factory=set)  # top-level names the knowledge speaks of
     flags: set[str] = field(default_factory=set)  # what the flags of a command line are read from
     digest: str = ""
+    _by_event: dict[str, frozenset[str]] = field(default_factory=dict)  # what was asked for before
+    _by_name: dict[str, tuple[tuple[str, CallRule], ...]] = field(default_factory=dict)
     # What has been looked up: the same few names are asked for at every expression of a program.
     _own_names: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
     _class_rules: dict[str, ClassRule | None] = field(
@@ -282,6 +284,21 @@ class Knowledge:
     def method(self, role: str, name: str) -> CallRule | None:
         """The event that this method of an object of this role is, if any."""
         return self.methods.get((role, name))
+
+    def methods_of(self, event: str) -> frozenset[str]:
+        """The names of the methods that are an event, of whatever role their objects are."""
+        if event not in self._by_event:
+            self._by_event[event] = frozenset(
+                name for (_, name), rule in self.methods.items() if rule.event == event
+            )
+        return self._by_event[event]
+
+    def methods_named(self, name: str) -> tuple[tuple[str, CallRule], ...]:
+        """The methods of a name, each with the role that its object has."""
+        if not self._by_name:
+            for (role, own), rule in self.methods.items():
+                self._by_name[own] = (*self._by_name.get(own, ()), (role, rule))
+        return self._by_name.get(name, ())
 
     def other_names(self, qualified: str) -> Iterator[tuple[str, str]]:
         """A qualified name as each of the packages says it that have it, with that package."""
@@ -330,26 +347,63 @@ class Knowledge:
     @property
     def decisive(self) -> frozenset[str]:
         """The last names of the events that are reported on: steps, clips, and optimizers handed to a model."""
-        rules = [(name.rpartition(".")[2], rule) for name, rule in (*self.calls.items(), *self.own.items())]
-        rules += [(name, rule) for (_, name), rule in self.methods.items()]
-        found = frozenset(
-            name for name, rule in rules if rule.event in _DECISIVE and not rule.common and name != "__call__"
-        )
-        found |= self.called
         # `model.compile(optimizer="adam")` names no class: the call itself has to be looked for.
-        return found | {name for name, rule in rules if rule.event == "fit" and rule.slot("optimizer")}
+        starters = {
+            name for name, rule in self._last_names() if rule.event == "fit" and rule.slot("optimizer")
+        }
+        return self.decisive_methods | self.decisive_functions | starters
+
+    @property
+    def decisive_methods(self) -> frozenset[str]:
+        """The names of the methods that are such events."""
+        return frozenset(
+            name
+            for (_, name), rule in self.methods.items()
+            if rule.event in _DECISIVE and not rule.common and name != "__call__"
+        )
+
+    @property
+    def backward_methods(self) -> frozenset[str]:
+        """The names of the methods that go back through a graph."""
+        return self.methods_of("backward")
+
+    @property
+    def decisive_functions(self) -> frozenset[str]:
+        """The last names of the functions that are such events, and of objects whose call is one."""
+        known = (*self.calls.items(), *self.own.items())
+        found = (
+            name.rpartition(".")[2] for name, rule in known if rule.event in _DECISIVE and not rule.common
+        )
+        return frozenset(found) | self.called
+
+    def _last_names(self) -> Iterator[tuple[str, CallRule]]:
+        """Every function and method that is an event, by the last of its names."""
+        for name, rule in (*self.calls.items(), *self.own.items()):
+            yield name.rpartition(".")[2], rule
+        for (_, name), rule in self.methods.items():
+            yield name, rule
 
     @property
     def fits(self) -> frozenset[str]:
         """The last names of the methods that set a trainer going."""
-        return frozenset(name for (_, name), rule in self.methods.items() if rule.event == "fit")
+        return self.methods_of("fit")
 
     @property
-    def probes(self) -> frozenset[str]:
-        """The words of which a file has one if it can hold such an event."""
-        dicts = {name for rule in self.dicts for name in rule.names}
-        told = self._told(self.words | self.by_package)
-        return self.decisive - self.fits | told | self.words | self.by_package | dicts
+    def by_import(self) -> frozenset[str]:
+        """Packages of which a file that imports one can hold an event: their events have everyday names."""
+        return frozenset(self.words | self.by_package)
+
+    @property
+    def told_here(self) -> frozenset[str]:
+        """The last names of the classes that have to be told how to clip, of the other packages."""
+        return self._told(self.words | self.by_package)
+
+    @property
+    def told_packages(self) -> frozenset[str]:
+        """The packages that have such classes."""
+        without = self.words | self.by_package
+        told = {name.partition(".")[0] for name, rule in self.classes.items() if rule.clipping}
+        return frozenset(told - without)
 
     @property
     def told(self) -> frozenset[str]:
@@ -366,11 +420,7 @@ class Knowledge:
 
     def event_names(self) -> frozenset[str]:
         """The last names of all event calls: what a function must call to matter."""
-        known = (*self.calls.items(), *self.own.items())
-        known = (*known, *((name, rule) for (_, name), rule in self.methods.items()))
-        names = {
-            name.rpartition(".")[2] for name, rule in known if rule.event in _GRADIENT and not rule.common
-        }
+        names = {name for name, rule in self._last_names() if rule.event in _GRADIENT and not rule.common}
         names.discard("__call__")
         # What clips by itself is no reason to follow all that is called `train`.
         quiet = {

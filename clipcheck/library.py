@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping
 
+from clipcheck import notebook
+from clipcheck.blocks import Block
 from clipcheck.cache import content_hash, open_cache
 from clipcheck.config import Settings
-from clipcheck.extract import extract, extract_text
-from clipcheck.facts import ModuleFacts
+from clipcheck.extract import Text, extract, extract_text
+from clipcheck.facts import ModuleFacts, Suppression
 from clipcheck.findings import Failure
 from clipcheck.knowledge import Knowledge
-from clipcheck.notebook import NotebookError, Program, code_of, is_notebook, open_program
-from clipcheck.progress import Tell, counted, silent, told
+from clipcheck.notebook import NotebookError, code_of, is_notebook, open_program
+from clipcheck.programs import Imports, Program, programs
+from clipcheck.progress import Tell, counted, silent
 from clipcheck.project import Project
-from clipcheck.regular import regular
 from clipcheck.settingsfiles import MAX_BYTES
 from clipcheck.sourcefile import decode
+from clipcheck.suppress import find_suppressions
+from clipcheck.survey import COMMENT, Hope, Survey, statements
 
-_HOPS = 3  # packages that re-export a package that re-exports a file
-POOL_FROM = 40  # files to extract before a process pool pays for itself
-_COMMENT = b"clipcheck:"
-_IMPORT = regular(rb"(?m)^[ \t]*(?:from|import)\b[^\n]*")
-_IMPORT_IN_JSON = regular(rb"(?m)(?:^|\")[ \t]*(?:from|import)\b[^\n]*")
+_KEPT = 24_000_000  # characters of source whose facts are kept while nobody uses them
 
 
 class Library:
@@ -33,15 +33,18 @@ class Library:
         self, known: Knowledge, settings: Settings, overlay: Mapping[str, str], tell: Tell = silent
     ) -> None:
         self.failures: list[Failure] = []
+        self.known_names = known
+        self.hopes: dict[str, Hope] = {}  # of the files that may hold something
         self._tell = tell
-        self._import_lines: dict[str, bytes] = {}
+        self._survey = Survey(known)
+        self._imports = Imports([], {})
+        self._statements: dict[bytes, int] = {}
         self._settings = settings
         self._overlay = overlay
         self._facts: dict[str, ModuleFacts | Failure] = {}
-        self._programs: dict[str, Program] = {}
+        self._characters = 0
+        self._programs: dict[str, notebook.Program] = {}
         self._cache = open_cache(settings, known.digest)
-        names = sorted(known.probes)
-        self._probe = re.compile(b"|".join([rb"\bclip_", _COMMENT, *(rf"\b{n}\b".encode() for n in names)]))
 
     # -- reading -------------------------------------------------------------------------------------
 
@@ -56,7 +59,7 @@ class Library:
             self._fail(Failure(filename, f"cannot be read: {error.strerror or error}"))
             return None
 
-    def program(self, filename: str) -> Program:
+    def program(self, filename: str) -> notebook.Program:
         """The program of a file that has facts: what its rows are, and the cells they belong to."""
         if filename not in self._programs:
             self._programs[filename] = open_program(self._text(filename), filename)
@@ -91,10 +94,28 @@ class Library:
             self._keep(filename, known)
         return known
 
-    def known(self, filename: str) -> ModuleFacts | None:
-        """The facts of a file if this run has read it."""
-        found = self._facts.get(filename)
-        return found if isinstance(found, ModuleFacts) else None
+    def body(self, filename: str) -> Block:
+        """The statements of a file, none where it has no facts."""
+        found = self.read(filename)
+        return found.body if isinstance(found, ModuleFacts) else ()
+
+    def suppressions(self, filename: str, *, idle: bool = False) -> tuple[Suppression, ...]:
+        """The comments in a file that ask for silence; with `idle`, only if one of them speaks to clipcheck alone."""
+        if filename not in self.hopes or (idle and not self._speaks_to_us(filename)):
+            return ()
+        return find_suppressions(self.text(filename)) if isinstance(self.read(filename), ModuleFacts) else ()
+
+    def _speaks_to_us(self, filename: str) -> bool:
+        return COMMENT in (self.bytes_of(filename) or b"")
+
+    def _forget_some(self, found: ModuleFacts | Failure) -> None:
+        """Let go of the facts that were read first, once there are many; who uses them has them."""
+        if isinstance(found, ModuleFacts) and isinstance(found.source, Text):
+            self._characters += len(found.source.text)
+        while self._characters > _KEPT and len(self._facts) > 1:
+            oldest = self._facts.pop(next(iter(self._facts)))
+            if isinstance(oldest, ModuleFacts) and isinstance(oldest.source, Text):
+                self._characters -= len(oldest.source.text)
 
     def _extract(self, filename: str) -> ModuleFacts | Failure:
         if filename in self._overlay:
@@ -113,6 +134,7 @@ class Library:
 
     def _keep(self, filename: str, found: ModuleFacts | Failure) -> None:
         self._facts[filename] = found
+        self._forget_some(found)
         if isinstance(found, Failure):
             self._fail(found)
             return
@@ -127,90 +149,51 @@ class Library:
     # -- which files matter --------------------------------------------------------------------------
 
     def candidates(self, filenames: Iterable[str]) -> list[str]:
-        """The files that can hold an event, by a byte search."""
-        searched = counted("searching files", list(filenames), self._tell)
-        return [name for name in searched if self._may_hold_event(name)]
+        """The files that can hold an event, or a comment to clipcheck, by a byte search."""
+        for filename in counted("searching files", list(filenames), self._tell):
+            self._look(filename, judge=True)
+        return list(self.hopes)
 
-    def _may_hold_event(self, filename: str) -> bool:
+    def _look(self, filename: str, *, judge: bool) -> None:
+        """Note what a file imports, and with `judge` what may be found in it."""
         data = self.bytes_of(filename)
-        if not data or not is_notebook(filename):
-            return bool(data and self._probe.search(data))
-        if not self._probe.search(_unescaped(data)):
-            return False
-        try:  # what stands in its texts and outputs is no event
-            return bool(
-                self._probe.search(code_of(self._text(filename), filename).encode("utf-8", "replace"))
-            )
-        except (NotebookError, SyntaxError, UnicodeError, LookupError):
-            return True  # reading it says what is wrong
-
-    def prefetch(self, filenames: Sequence[str]) -> None:
-        """Extract many files at once, in a process pool; what is in the cache is not extracted again."""
-        jobs = self._settings.jobs or os.cpu_count() or 1
-        waiting: list[tuple[str, bytes]] = []
-        for filename in filenames:
-            data = None if filename in self._overlay else self.bytes_of(filename)
-            if data is None:
-                continue
-            cached = self._cache.get(_key(filename, data))
-            if cached is not None:
-                self._keep(filename, cached)
-            else:
-                waiting.append((filename, data))
-        if jobs < 2 or len(waiting) < POOL_FROM:
+        if data is None:
             return
-        from concurrent.futures import ProcessPoolExecutor  # it loads a third of what a small scan does
+        searched = _unescaped(data) if is_notebook(filename) else data
+        imports = list(statements(searched))
+        numbers = [self._statements.setdefault(one, len(self._statements)) for one in imports]
+        self._imports.of[filename] = array("I", numbers)
+        hope = self._survey.look(searched, imports) if judge else Hope.NONE
+        if hope is not Hope.NONE and is_notebook(filename):
+            hope = self._hope_of_notebook(filename)
+        if hope is not Hope.NONE:
+            self.hopes[filename] = hope
 
-        with ProcessPoolExecutor(jobs) as pool:
-            names, contents = zip(*waiting, strict=True)
-            read = pool.map(extract, contents, names, chunksize=8)
-            for filename, data, found in zip(
-                names, contents, told("reading files", read, len(names), self._tell), strict=True
-            ):
-                self._keep(filename, found)
-                if isinstance(found, ModuleFacts):
-                    self._cache.put(_key(filename, data), found)
+    def _hope_of_notebook(self, filename: str) -> Hope:
+        """What may be found in a notebook's code; what stands in its texts and outputs is no event."""
+        try:
+            data = code_of(self._text(filename), filename).encode("utf-8", "replace")
+        except (NotebookError, SyntaxError, UnicodeError, LookupError):
+            return Hope.SURE  # reading it says what is wrong
+        return self._survey.look(data, list(statements(data)))
 
-    def callers(self, project: Project, candidates: Sequence[str], files: Sequence[str]) -> list[str]:
-        """Files without an event of their own that import one that matters: they know the model.
+    def programs(self, project: Project, files: Iterable[str]) -> list[Program]:
+        """The programs of the files that were found to hold events; `files` are those of their project."""
+        for filename in counted("searching the project", list(files), self._tell):
+            if filename not in self._imports.of:
+                self._look(filename, judge=False)
+        self._imports.statements = list(self._statements)
+        holding = [
+            name
+            for name, hope in self.hopes.items()
+            if (hope is Hope.SURE and project.facts(name) is not None) or project.holds_event(name)
+        ]
+        libraries = frozenset(self.known_names.packages)
+        return programs(holding, self._imports, project.modules, project.leading, self._searched, libraries)
 
-        A package that re-exports such a file is followed to those who import the package.
-        """
-        modules = [name for name in candidates if not is_notebook(name)]
-        wanted = {_module_name(name) for name in modules if project.facts(name) is not None}
-        known, out = set(candidates), list[str]()
-        for _ in range(_HOPS):
-            found = self._importers(wanted - {"__init__", "__main__", ""}, known, files)
-            out += found
-            known.update(found)
-            wanted = {_module_name(name) for name in found if os.path.basename(name) == "__init__.py"}
-            if not wanted:
-                break
-        return out
-
-    def _imports_of(self, filename: str) -> bytes:
-        """The import lines of a file, read once however many hops ask."""
-        if filename not in self._import_lines:
-            data = self.bytes_of(filename) or b""
-            found = (
-                _IMPORT_IN_JSON.findall(_unescaped(data)) if is_notebook(filename) else _IMPORT.findall(data)
-            )
-            self._import_lines[filename] = b"\n".join(found)
-        return self._import_lines[filename]
-
-    def _importers(self, wanted: set[str], known: set[str], files: Sequence[str]) -> list[str]:
-        """The files, besides those known, with a line that imports one of these modules."""
-        if not wanted:
-            return []
-        words = b"|".join(re.escape(name).encode("utf-8", "surrogatepass") for name in sorted(wanted))
-        imports = re.compile(rb"\b(?:" + words + rb")\b")
-        out = []
-        for filename in files:
-            if filename in known:
-                continue
-            if imports.search(self._imports_of(filename)):
-                out.append(filename)
-        return out
+    def _searched(self, filename: str) -> bytes:
+        data = self.bytes_of(filename) or b""
+        return _unescaped(data) if is_notebook(filename) else data
 
 
 def _key(filename: str, data: bytes) -> str:
@@ -220,9 +203,4 @@ def _key(filename: str, data: bytes) -> str:
 
 def _unescaped(data: bytes) -> bytes:
     """A notebook's bytes with rows where its JSON has escaped line ends, to be searched like source."""
-    return data.replace(b"\\n", b"\n").replace(b"\\t", b"\t")
-
-
-def _module_name(filename: str) -> str:
-    stem = os.path.splitext(os.path.basename(filename))[0]
-    return os.path.basename(os.path.dirname(filename)) if stem == "__init__" else stem
+    return data.replace(b"\\n", b"\n").replace(b"\\t", b"\t").replace(b'"', b" ")

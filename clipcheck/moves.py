@@ -171,7 +171,7 @@ def _unscaled_before(clip: Clip, there: Located, docket: Docket) -> tuple[str, .
 
 
 def _unscale_names(knowledge: Knowledge) -> frozenset[str]:
-    return frozenset(name for (_, name), rule in knowledge.methods.items() if rule.event == "unscale")
+    return knowledge.methods_of("unscale")
 
 
 def _calls_of(names: frozenset[str], block: object) -> list[facts.Call]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import Enum
 
 from clipcheck.findings import Site
-from clipcheck.record import dataclass, replace
+from clipcheck.record import HashedOnce, dataclass, field, replace
 
 
 class Phase(Enum):
@@ -78,7 +78,7 @@ PARTLY = "a clip covers a part of what this optimizer updates"
 
 
 @dataclass(frozen=True, slots=True)
-class Gradients:
+class Gradients(HashedOnce):
     """The gradients of one optimizer's parameters on one path.
 
     `unsure` names the unresolved code that may have clipped (or stepped) them; `maybe` says that it is
@@ -88,7 +88,7 @@ class Gradients:
     phase: Phase = Phase.ENTRY
     maybe: bool = False
     early: bool = False  # clipped before this accumulation was complete
-    unsure: str = ""
+    unsure: str = field(default="", compare=False)  # equal to any other reason: ways that meet are one
     clips: frozenset[Site] = frozenset()  # the clips that act on these gradients
     vain: frozenset[Site] = frozenset()  # the clips that came too early or too late for them
     covered: frozenset[str] | None = None  # models a partial clip covers; None: all of them
@@ -99,6 +99,10 @@ class Gradients:
     backward: Site | None = None
     unscaled: Site | None = None  # where the loss scale was taken off
     stepped: Site | None = None
+    doubted: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.doubted = bool(self.unsure)  # type: ignore[misc]  # it is being made
 
     def after(self, event: Event, site: Site) -> tuple[Gradients, str]:
         """The gradients after an event, and the rule that the event breaks ("" for none)."""

@@ -22,9 +22,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dataclasses import dataclass, field, replace
 
-__all__ = ["dataclass", "field", "field_names", "replace"]
+__all__ = ["HashedOnce", "dataclass", "field", "field_names", "replace"]
 
 _MISSING: Any = object()
+
+
+class HashedOnce:
+    """A base of records that are looked up often and hold others: the hash is kept once it is known."""
+
+    __slots__ = ("_hash",)
 
 
 class _Field:
@@ -181,7 +187,17 @@ def _eq(cls: type) -> str:
 
 
 def _hash(cls: type) -> str:
-    return _method("__hash__", (), [f"return hash({_tuple('self', _compared(cls))})"])
+    value = f"hash({_tuple('self', _compared(cls))})"
+    if not issubclass(cls, HashedOnce):
+        return _method("__hash__", (), [f"return {value}"])
+    body = [
+        "try:",
+        "    return self._hash",
+        "except AttributeError:",
+        f"    self._hash = {value}",
+        "    return self._hash",
+    ]
+    return _method("__hash__", (), body)
 
 
 def _arguments(cls: type) -> list[str]:

@@ -16,6 +16,7 @@ from clipcheck.discover import common_folder
 from clipcheck.findings import RISKS, Site
 from clipcheck.fixing import Plan
 from clipcheck.flow.records import Step
+from clipcheck.following import Part
 from clipcheck.project import Project
 from clipcheck.record import dataclass, field
 
@@ -39,14 +40,14 @@ def known_steps(command: Sequence[str], folder: Path | None = None) -> Known:
     if script is None:
         return Known()
     scanned = pipeline.scan([script], config.load(common_folder([script])))
-    files = set(_imported(scanned.project, os.path.abspath(script)))
+    files = set(_imported(scanned.project(), os.path.abspath(script)))
     lines: set[Line] = set()
     families: dict[Line, str] = {}
     by_hand: set[Line] = set()
-    for site, step in scanned.sightings.steps.items():
-        assessed = [scanned.context.assess(context) for context in step.contexts]
+    for part, site, step in _steps(scanned):
+        assessed = [part.context.assess(context) for context in step.contexts]
         worst = max(assessed, key=lambda one: RISKS.index(one.risk), default=None)
-        hidden = any(clip.kind in HIDDEN for clip in scanned.sightings.acting(scanned.sightings.paths(step)))
+        hidden = any(clip.kind in HIDDEN for clip in part.sightings.acting(part.sightings.paths(step)))
         for filename, row in _met_at(site, step):
             line = os.path.realpath(filename), row
             if filename in files:
@@ -71,18 +72,25 @@ def fixes_for(
     paths = [folder]
     if script is not None:
         scanned = pipeline.scan([script], config.load(common_folder([script]), None, wishes))
-        paths = [Path(name) for name in _imported(scanned.project, os.path.abspath(script))]
+        paths = [Path(name) for name in _imported(scanned.project(), os.path.abspath(script))]
     return fixing.plan(paths, config.load(common_folder(paths), None, wishes), pipeline.run)
 
 
 def steps_by_statement(scanned: pipeline.Scan) -> Steps:
     """Return, for each row of a statement that steps (or makes a trainer), the lines at which a run steps."""
     steps: Steps = {}
-    for site, step in scanned.sightings.steps.items():
+    for _, site, step in _steps(scanned):
         for filename, row in _met_at(site, step):
             for own in range(site.span.row, site.span.end_row + 1):
                 steps.setdefault((site.filename, own), set()).add((os.path.realpath(filename), row))
     return steps
+
+
+def _steps(scanned: pipeline.Scan) -> Iterator[tuple[Part, Site, Step]]:
+    """Yield every step that the programs have, with its place."""
+    for part in scanned.parts():
+        for site, step in part.sightings.steps.items():
+            yield part, site, step
 
 
 def _met_at(site: Site, step: Step) -> list[Line]:

@@ -8,7 +8,8 @@ from flowing import KNOWLEDGE, ROOT, project
 from clipcheck import facts
 from clipcheck.extract import extract_text
 from clipcheck.findings import Failure
-from clipcheck.project import Project, segments
+from clipcheck.modules import segments
+from clipcheck.project import Project
 
 
 def module(files: list[str], importer: str, name: str, level: int = 0) -> str | None:

@@ -142,7 +142,7 @@ class Calls(Expressions):
             result, self.worlds = self.known_effects[known]
             return result
         depth = sum(1 for active in self.stack) if not self.following else 0
-        if depth > VALUE_DEPTH or self.value_fuel <= 0:
+        if depth > VALUE_DEPTH or self.value_fuel <= 0 or (self.loading and self.loading_fuel <= 0):
             return Unknown(f"{function.filename}:{definition.name}()", self.models_in(given))
         key = (id(definition), function.receiver, given)
         if key not in self.known_values:

@@ -21,6 +21,8 @@ MAX_DEPTH = 14  # calls inside calls
 VALUE_DEPTH = 7  # the same, for calls followed only for what they return
 ENTRY_FUEL = 12_000  # statements followed from one entry point
 VALUE_FUEL = 20_000  # statements followed for their values alone, from one entry point
+LOADING_FUEL = 400  # statements of functions followed for their values while one module is read
+PATHS_A_PRICE = 16  # paths that a statement is followed on for the price of one more
 LONGEST_KEY = 200
 
 
@@ -59,6 +61,7 @@ class Core:
         self.blamed: frozenset[str] = frozenset()  # the models that the last loss came from
         self.discarded: facts.Expression | None = None  # the expression whose value nobody uses
         self.value_fuel = VALUE_FUEL
+        self.loading_fuel = LOADING_FUEL
         self.known_values: dict[object, Value] = {}
         self.known_effects: dict[object, tuple[Value, Worlds]] = {}  # of functions followed with their events
         self.inside: dict[tuple[str, str], bool] = {}  # which model lies in which; void when the heap changes
@@ -118,10 +121,13 @@ class Core:
         return Unknown(f"{frame.filename}:{expression.row}:{text or type(expression).__name__}")
 
     def spend(self) -> None:
+        """Pay for a statement: on many paths it costs more."""
         if not self.following:
             self.value_fuel -= 1
+            if self.loading and self.stack:
+                self.loading_fuel -= 1
             return
-        self.fuel -= 1
+        self.fuel -= 1 + len(self.worlds) // PATHS_A_PRICE
         if self.fuel < 0:
             raise OutOfFuel
 

@@ -34,7 +34,7 @@ from clipcheck.flow.values import (
 )
 from clipcheck.flow.worlds import ANY, World, Worlds, merge
 from clipcheck.knowledge import CallRule
-from clipcheck.project import segments
+from clipcheck.modules import segments
 from clipcheck.protocol import Event, Gradients, Phase
 from clipcheck.record import replace
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from clipcheck import facts
 from clipcheck.findings import Site
 from clipcheck.flow.configs import Configs
-from clipcheck.flow.core import ENTRY_FUEL, VALUE_FUEL, OutOfFuel
+from clipcheck.flow.core import ENTRY_FUEL, LOADING_FUEL, VALUE_FUEL, OutOfFuel
 from clipcheck.flow.records import Sightings
 from clipcheck.flow.values import (
     Arguments,
@@ -31,6 +31,8 @@ from clipcheck.protocol import Gradients, Phase
 from clipcheck.record import replace
 
 MAX_SUBCLASSES = 4
+MAX_MODULES = 400  # of one program that are read
+MAX_STARS = 60  # modules read for `from module import *`
 MAX_CLIMB = 4  # callers of callers of a step
 MAX_ROOTS = 3  # contexts that one step is first met in
 MAX_CALLERS = 12  # a name that more functions call says nothing about who calls this one
@@ -46,6 +48,8 @@ class Interpreter(Configs):
             set()
         )  # functions on ways given up for their size, by the id of their facts
         self.subclasses: dict[int, list[ClassRef]] = {}  # by the id of the base's facts
+        self.stars = 0  # modules read because all of their names were imported
+        self.gave_up = False  # whether there were too many modules
 
     def run(self, filenames: Iterable[str], tell: Tell = silent) -> Sightings:
         """Follow every script among the files, then every function that no script led to."""
@@ -98,10 +102,7 @@ class Interpreter(Configs):
 
     def _goes_back(self, function: FunctionRef) -> bool:
         """Whether a function calls a backward itself, so that what it does to gradients is seen in it alone."""
-        methods = self.knowledge.methods.items()
-        return any(
-            name in function.definition.calls for (_, name), rule in methods if rule.event == "backward"
-        )
+        return not self.knowledge.backward_methods.isdisjoint(function.definition.calls)
 
     def _drop_delegated(self) -> None:
         """Forget steps of unknown objects where the same call leads, elsewhere, into a `step` of the project."""
@@ -139,6 +140,9 @@ class Interpreter(Configs):
         """The names of a module, as importing it would bind them; its own events are left aside."""
         if filename in self.modules:
             return self.modules[filename]
+        if len(self.modules) >= MAX_MODULES:
+            self._give_up_modules()
+            return None
         module = self.project.facts(filename)
         if module is None:
             return None
@@ -150,12 +154,20 @@ class Interpreter(Configs):
         frames, self.frames = self.frames, []
         self.loop_depth, self.multiplicity, self.stack, self.chain = 0, 1, [], []
         self.loading += 1
+        fuel, self.loading_fuel = self.loading_fuel, LOADING_FUEL
         self.run_block(frame, module.body)
+        self.loading_fuel = fuel
         self.loading -= 1
         self.worlds, self.following, self.statement, self.returns, self.raised, self.loops = saved
         self.loop_depth, self.multiplicity, self.stack, self.chain = depth, times, stack, chain
         self.frames = frames
         return frame
+
+    def _give_up_modules(self) -> None:
+        """Say once of a program that it reaches into more modules than are read."""
+        if not self.gave_up:
+            self.gave_up = True
+            self.sightings.exhausted.append(self.entry_file)
 
     def _run_script(self, filename: str) -> None:
         """Run a module as a program, with its events."""
@@ -188,7 +200,7 @@ class Interpreter(Configs):
                 prefix = "." * statement.level + module
                 frame.locals[alias] = External(f"{prefix}.{name}")
         elif name == "*" and target is not None:
-            source = self.module_frame(target)
+            source = self._starred_module(target)
             public = {k: v for k, v in source.locals.items() if not k.startswith("_")} if source else {}
             frame.locals.update(public)
         elif target is not None:
@@ -198,6 +210,12 @@ class Interpreter(Configs):
         else:
             found = self._submodule(frame, module, name, statement.level)
             frame.locals[alias] = found if found is not None else Unknown(f"{module}:{name}")
+
+    def _starred_module(self, target: str) -> Frame | None:
+        """A module all of whose names are taken over; a package that takes over hundreds is not read to its end."""
+        if target not in self.modules:
+            self.stars += 1
+        return self.module_frame(target) if self.stars <= MAX_STARS else self.modules.get(target)
 
     def _bind_module(self, frame: Frame, alias: str, module: str, target: str | None) -> None:
         """`import a.b` binds `a` and makes `a.b` known; `import a.b as c` binds the module itself."""

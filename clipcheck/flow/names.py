@@ -33,7 +33,7 @@ from clipcheck.flow.values import (
     reread,
     several,
 )
-from clipcheck.project import segments
+from clipcheck.modules import segments
 
 _BUILTINS = frozenset(dir(builtins))
 

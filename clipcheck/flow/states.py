@@ -75,8 +75,7 @@ class States(Models):
         found = combined(given.all())
         if found is None or found.framework in self.knowledge.values:
             return self._unmistakable(call)
-        names = {name for (_, name), rule in self.knowledge.methods.items() if rule.event == "transform"}
-        return call.function.attr in names
+        return call.function.attr in self.knowledge.methods_of("transform")
 
     def _unmistakable(self, call: facts.Call) -> bool:
         """Whether a method of an unknown receiver is the step of a training state by its name and its keyword."""
@@ -84,8 +83,8 @@ class States(Models):
         given = {keyword for keyword, _ in call.keywords}
         slots = [
             rule.slot("gradients")
-            for (_, one), rule in self.knowledge.methods.items()
-            if one == name and rule.event == "transform" and not rule.common
+            for _, rule in self.knowledge.methods_named(name)
+            if rule.event == "transform" and not rule.common
         ]
         return any(slot is not None and slot[0] in given for slot in slots)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from clipcheck.flow.values import Written
 from clipcheck.protocol import Gradients
-from clipcheck.record import dataclass, field, replace
+from clipcheck.record import HashedOnce, dataclass, field, replace
 
 MAX_WORLDS = 48
 ANY = "*"  # the optimizers that have not been met yet
@@ -19,7 +19,7 @@ VALUE = "gradient "  # how the key of a gradient that is a value begins
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class Guard(HashedOnce):
     """One branch taken: the test as text, and which way it went."""
 
     key: str
@@ -36,7 +36,7 @@ class Guard:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class World(HashedOnce):
     """One path: the gradients of each optimizer (by key), the guards that led here, the iterators used up."""
 
     states: tuple[tuple[str, Gradients], ...] = ((ANY, Gradients()),)
@@ -48,23 +48,33 @@ class World:
         return found if found is not None else dict(self.states)[ANY]
 
     def find(self, key: str) -> Gradients | None:
-        return next((state for name, state in self.states if name == key), None)
+        for name, state in self.states:
+            if name == key:
+                return state
+        return None
 
     def having(self, key: str, state: Gradients) -> World:
         states = dict(self.states)
         states[key] = state
-        return replace(self, states=tuple(sorted(states.items(), key=_first)))
+        return World(tuple(sorted(states.items(), key=_first)), self.guards, self.spent)
 
     def mapped(self, change: Callable[[str, Gradients], Gradients]) -> World:
-        return replace(self, states=tuple((key, change(key, state)) for key, state in self.states))
+        states = tuple((key, change(key, state)) for key, state in self.states)
+        return World(states, self.guards, self.spent)
 
     def decided(self, key: str) -> bool | None:
-        return next((guard.taken for guard in self.guards if guard.key == key), None)
+        for guard in self.guards:
+            if guard.key == key:
+                return guard.taken
+        return None
 
     @property
     def unusual(self) -> bool:
         """Whether some option must differ from its default for this path to be taken."""
-        return any(guard.unusual for guard in self.guards)
+        for guard in self.guards:
+            if guard.usual is not None and guard.usual is not guard.taken:
+                return True
+        return False
 
 
 Worlds = tuple[World, ...]
@@ -96,7 +106,11 @@ def merge(groups: Iterable[Worlds]) -> Worlds:
 def _shared(left: frozenset[Guard], right: frozenset[Guard]) -> frozenset[Guard]:
     """The guards of two paths that became one; what only unusual options lead to stays unusual."""
     shared = left & right
+    if len(shared) == len(left) == len(right):
+        return shared
     unusual = [guard for guard in left | right if guard.unusual]
+    if not unusual:
+        return shared
     both = all(any(guard in side for guard in unusual) for side in (left, right))
     if not both or any(guard in shared for guard in unusual):
         return shared
@@ -120,14 +134,17 @@ def forget(worlds: Worlds, name: str) -> Worlds:
     if not any(name in guard.names for world in worlds for guard in world.guards):
         return worlds
     return tuple(
-        replace(world, guards=frozenset(guard for guard in world.guards if name not in guard.names))
+        World(
+            world.states, frozenset(guard for guard in world.guards if name not in guard.names), world.spent
+        )
         for world in worlds
     )
 
 
 def guarded(worlds: Worlds, guard: Guard) -> Worlds:
     """The worlds with one more guard."""
-    return tuple(replace(world, guards=world.guards | {guard}) for world in worlds)
+    one = frozenset((guard,))
+    return tuple(World(world.states, world.guards | one, world.spent) for world in worlds)
 
 
 def usual_outcome(before: Worlds, true: Worlds, false: Worlds) -> tuple[bool | None, tuple[Written, ...]]:
@@ -149,12 +166,14 @@ def split(
     settings: tuple[Written, ...] = (),
 ) -> tuple[Worlds, Worlds]:
     """The worlds in which a test holds, and those in which it does not."""
+    held = frozenset((Guard(key, names, True, usual, settings),))
+    failed = frozenset((Guard(key, names, False, usual, settings),))
     true: list[World] = []
     false: list[World] = []
     for world in worlds:
         known = world.decided(key)
         if known is not False:
-            true.append(replace(world, guards=world.guards | {Guard(key, names, True, usual, settings)}))
+            true.append(World(world.states, world.guards | held, world.spent))
         if known is not True:
-            false.append(replace(world, guards=world.guards | {Guard(key, names, False, usual, settings)}))
+            false.append(World(world.states, world.guards | failed, world.spent))
     return tuple(true), tuple(false)

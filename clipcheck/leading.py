@@ -1,0 +1,233 @@
+"""Which functions lead to events, by the names of what they call; most functions are not read for that."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import NamedTuple
+
+from clipcheck import facts
+from clipcheck.extract import Text
+from clipcheck.facts import HANDED, Function, ModuleFacts, is_read
+from clipcheck.regular import regular
+from clipcheck.survey import words_of
+
+_SPECIAL = ("__init__", "__call__", "__post_init__", "__enter__", "__exit__")
+_GRADIENT = ".grad"  # hand-written clipping calls nothing by name
+_CLASS = regular(r"(?m)^\s+class\s+\w+\s*\(")
+_EVERYWHERE = frozenset({"forward", "main", "__main__"})  # names by which no other file means this one
+
+Calls = frozenset[str]
+
+
+class Defined(NamedTuple):
+    """A function, the name that others bring it in by (of a constructor, the class), and the class it stands in."""
+
+    label: str
+    function: Function
+    owner: str
+
+
+class Outline:
+    """The functions of one file, and which of them mention a name."""
+
+    def __init__(self, module: ModuleFacts) -> None:
+        self.module = module
+        self.functions = list(_functions(module.body))
+        self.defined = Counter(one.label for one in self.functions)
+        self._entries: dict[int, list[tuple[str, Calls]]] = {}
+
+    @cached_property
+    def index(self) -> dict[str, list[int]]:
+        """By the words in them, the numbers of the functions."""
+        index: dict[bytes, list[int]] = {}
+        for number, one in enumerate(self.functions):
+            rows = self._rows(one.function)
+            for word in words_of(rows.encode("utf-8", "surrogatepass")):
+                index.setdefault(word, []).append(number)
+            if _GRADIENT in rows:
+                index.setdefault(_GRADIENT.encode(), []).append(number)
+        return {word.decode("utf-8", "replace"): numbers for word, numbers in index.items()}
+
+    @cached_property
+    def bases(self) -> list[tuple[str, frozenset[str]]]:
+        """Every class with the last names of its bases, those inside of functions included."""
+        holding = (one.function for one in self.functions if _CLASS.search(self._rows(one.function)))
+        inner = (base for one in holding for base in _bases(one.body, nested=True))
+        return [*_bases(self.module.body), *inner]
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The words in its functions, and what is called outside of them by its last name."""
+        return frozenset(self.index) | self.module.calls
+
+    def calls(self, names: frozenset[str]) -> bool:
+        """Whether one of these names is called, in a function or outside of one."""
+        if not names.isdisjoint(self.module.calls):
+            return True
+        found = (self.functions[number].function for number in self.mentioning(names))
+        return any(not names.isdisjoint(function.calls) for function in found)
+
+    def _rows(self, function: Function) -> str:
+        source = self.module.source
+        return source.segment(function) if isinstance(source, Text) else ""
+
+    def mentioning(self, names: Iterable[str]) -> list[int]:
+        """The numbers of the functions that mention one of these names, in order."""
+        index = self.index
+        return sorted({number for name in names if name in index for number in index[name]})
+
+    def entries(self, number: int) -> list[tuple[str, Calls]]:
+        """A function and those inside of it, with what they call; a class stands for its constructor."""
+        if number not in self._entries:
+            one = self.functions[number]
+            inner = [(each.label, each.function.calls) for each in _functions(one.function.body, nested=True)]
+            self._entries[number] = [(one.label, one.function.calls), *inner]
+        return self._entries[number]
+
+
+def outline_of(module: ModuleFacts) -> Outline:
+    """The outline of a module, made once however many programs ask for it."""
+    source = module.source
+    if not isinstance(source, Text):
+        return Outline(module)
+    if source.outline is None:
+        source.outline = Outline(module)
+    found: Outline = source.outline
+    return found
+
+
+class Closure:
+    """The names that lead to events; one that is defined in many places must mostly lead there.
+
+    It grows with the files that are read: a name that leads to events goes on to do so.
+    """
+
+    def __init__(self) -> None:
+        self.names: frozenset[str] = frozenset()
+        self._outlines: list[Outline] = []
+        self._read: list[set[int]] = []  # of each outline, the functions among the entries
+        self._calling: dict[str, list[int]] = {}  # by what they call, the numbers of entries
+        self._entries: list[tuple[str, Calls]] = []
+        self._leading: Counter[str] = Counter()
+        self._counted: set[int] = set()
+        self._inner: Counter[str] = Counter()  # functions defined in those that were read
+
+    def grow(self, outlines: Iterable[Outline], names: Iterable[str]) -> frozenset[str]:
+        """Take in further files and further names to start from."""
+        fresh = set(names) - self.names
+        for outline in outlines:
+            self._outlines.append(outline)
+            self._read.append(set())
+            self._take_in(len(self._outlines) - 1, self.names)
+        known = set(self.names)
+        suspects = {name for name in self._leading if name not in known}
+        while fresh or suspects:
+            known |= fresh
+            for place in range(len(self._outlines)):
+                self._take_in(place, fresh)
+            suspects |= self._count(fresh)
+            grown = {name for name in suspects - known if self._leads(name)}
+            fresh, suspects = grown | {HANDED + name for name in grown}, set()
+        self.names = frozenset(known)
+        return self.names
+
+    def _take_in(self, place: int, names: Iterable[str]) -> None:
+        """Read the functions of a file that mention one of these names."""
+        outline, read = self._outlines[place], self._read[place]
+        for number in outline.mentioning(names):
+            if number not in read:
+                read.add(number)
+                own, *inner = outline.entries(number)
+                self._inner.update(name for name, _ in inner)
+                for entry in (own, *inner):
+                    for call in entry[1]:
+                        self._calling.setdefault(call, []).append(len(self._entries))
+                    self._entries.append(entry)
+                    if not self.names.isdisjoint(entry[1]):
+                        self._lead(len(self._entries) - 1)
+
+    def _count(self, names: Iterable[str]) -> set[str]:
+        """Note which functions call one of these names, and return what they are called themselves."""
+        calling = {number for name in names for number in self._calling.get(name, ())}
+        return {self._lead(number) for number in calling - self._counted}
+
+    def _lead(self, number: int) -> str:
+        name = self._entries[number][0]
+        if number not in self._counted:
+            self._counted.add(number)
+            self._leading[name] += 1
+        return name
+
+    def _leads(self, name: str) -> bool:
+        defined = self._inner[name] + sum(outline.defined[name] for outline in self._outlines)
+        return name != "forward" and (defined <= 2 or 3 * self._leading[name] >= defined)
+
+
+def reads(function: Function, names: frozenset[str]) -> bool:
+    """Whether a function calls one of the names of a closure: one that mentions none is not read for that."""
+    return is_read(function) and not names.isdisjoint(function.calls)
+
+
+def defining(outline: Outline, names: frozenset[str]) -> frozenset[str]:
+    """What a file defines that leads to one of these names, and the classes of the methods among that."""
+    closure = Closure()
+    found: set[str] = set()
+    leading = closure.grow([outline], names)
+    while True:
+        methods = [outline.functions[number] for number in outline.mentioning(leading)]
+        methods = [one for one in methods if not leading.isdisjoint(one.function.calls)]
+        owners = {one.owner for one in methods if one.owner}
+        found |= owners | {one.label for one in methods}
+        if owners <= leading:
+            break
+        leading = closure.grow((), owners)  # who makes such an object hands it on
+    made = {name for name, above in outline.bases if not leading.isdisjoint(above)}
+    return frozenset((found | made) - _EVERYWHERE)
+
+
+def _functions(
+    body: tuple[facts.Statement, ...], owner: str = "", *, nested: bool = False
+) -> Iterator[Defined]:
+    """The functions and methods of a block, those in functions only if `nested`."""
+    for statement in body:
+        if isinstance(statement, Function):
+            label = owner if owner and statement.name in _SPECIAL else statement.name
+            yield Defined(label, statement, owner)
+            if nested:
+                yield from _functions(statement.body, nested=True)
+        elif isinstance(statement, facts.Class):
+            yield from _functions(statement.body, statement.name, nested=nested)
+        elif isinstance(statement, (facts.Branch, facts.Try, facts.With)):
+            yield from _functions(statement.body, owner, nested=nested)
+
+
+def with_subclasses(names: frozenset[str], bases: list[tuple[str, frozenset[str]]]) -> frozenset[str]:
+    """Names of classes, and of those that have one of them among their bases, at any depth."""
+    found = set(names)
+    while grown := {name for name, above in bases if name not in found and not found.isdisjoint(above)}:
+        found |= grown
+    return frozenset(found)
+
+
+def _bases(
+    body: tuple[facts.Statement, ...], *, nested: bool = False
+) -> Iterator[tuple[str, frozenset[str]]]:
+    """Every class of a block with the last names of its bases, those in functions only if `nested`."""
+    for statement in body:
+        if isinstance(statement, facts.Class):
+            yield statement.name, frozenset(map(_last_name, statement.bases))
+        elif isinstance(statement, (facts.Branch, facts.Try, facts.With)):
+            yield from _bases(statement.body, nested=nested)
+        elif isinstance(statement, Function) and nested:
+            yield from _bases(statement.body, nested=True)
+
+
+def _last_name(base: facts.Expression) -> str:
+    """`Trainer` of `transformers.Trainer` and of `Trainer[Batch]`."""
+    if isinstance(base, facts.Subscript):
+        base = base.value
+    if isinstance(base, facts.Attribute):
+        return base.attr
+    return base.id if isinstance(base, facts.Name) else ""

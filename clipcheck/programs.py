@@ -1,0 +1,171 @@
+"""Which files are judged together: those that hold events, and those that call into them.
+
+A file that calls a function of another one knows what the model is, and may clip for it. So who imports a file that
+holds events, and mentions what leads to them, is of its program. What a program imports is read when a name asks for
+it, and makes no program larger. Programs know nothing of each other: they can be run in any order, and apart.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+
+from clipcheck.modules import Modules, module_name
+from clipcheck.record import dataclass
+from clipcheck.survey import parsed, words_of
+
+_HOPS = 3  # packages that re-export a package that re-exports a file
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Files that are judged together, in the order of their names."""
+
+    files: tuple[str, ...]  # that hold events
+    callers: tuple[str, ...]  # that bring them in
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """All of its files, those with events first."""
+        return (*self.files, *self.callers)
+
+
+@dataclass(slots=True)
+class Imports:
+    """The import statements of the files of a project, each text once."""
+
+    statements: list[bytes]
+    of: dict[str, Sequence[int]]  # by file, the numbers of its statements
+
+    def among(self, wanted: frozenset[bytes]) -> Iterator[tuple[str, list[bytes]]]:
+        """The files with a statement that names one of the modules wanted, and those statements."""
+        said = [not wanted.isdisjoint(words_of(statement)) for statement in self.statements]
+        for filename, numbers in self.of.items():
+            if found := [self.statements[number] for number in numbers if said[number]]:
+                yield filename, found
+
+
+def programs(
+    holding: Iterable[str],
+    imports: Imports,
+    modules: Modules,
+    leading: Callable[[str], frozenset[str]],
+    data_of: Callable[[str], bytes],
+    libraries: frozenset[str] = frozenset(),
+) -> list[Program]:
+    """The programs of the files that hold events; `leading` says what a file defines that leads to them.
+
+    What is imported from `libraries` is never a file of the project.
+    """
+    files = sorted(holding)
+    groups = _Groups(files)
+    callers: dict[str, set[str]] = {}
+    wanted = {name: names for name in files if (names := leading(name))}
+    known = set(wanted)
+    origin = {name: {name} for name in files}  # whose events a package hands on
+    for _ in range(_HOPS):
+        further: dict[str, frozenset[str]] = {}
+        for caller, target, names in _callers(wanted, imports, modules, data_of, libraries):
+            is_package = os.path.basename(caller) == "__init__.py"
+            for source in origin[target]:
+                if caller in groups:
+                    groups.join(source, caller)
+                elif not is_package or b"def " in data_of(caller):
+                    callers.setdefault(source, set()).add(caller)
+            if is_package and caller not in known:
+                further[caller] = further.get(caller, frozenset()) | names
+                origin.setdefault(caller, set()).update(origin[target])
+        known |= further.keys()
+        wanted = further
+        if not wanted:
+            break
+    return [
+        Program(tuple(group), tuple(sorted(set[str]().union(*(callers.get(name, ()) for name in group)))))
+        for group in groups.groups()
+    ]
+
+
+def _callers(
+    wanted: dict[str, frozenset[str]],
+    imports: Imports,
+    modules: Modules,
+    data_of: Callable[[str], bytes],
+    libraries: frozenset[str],
+) -> Iterator[tuple[str, str, frozenset[str]]]:
+    """Each file that imports what leads to events from a wanted file, or the file itself and mentions that."""
+    stems = frozenset(map(module_name, wanted))
+    parse = cache(lambda statement: _relevant(statement, stems, libraries))
+    for caller, statements in imports.among(frozenset(map(os.fsencode, stems))):
+        words: set[bytes] | None = None
+        for statement in statements:
+            for target, imported in _meant(caller, parse(statement), modules, wanted):
+                names = wanted[target]
+                if imported is None or imported == "*":
+                    if words is None:
+                        words = words_of(data_of(caller))
+                    named = frozenset(name for name in names if name.encode() in words)
+                else:
+                    named = names & {imported}
+                if named:
+                    yield caller, target, named
+
+
+def _relevant(
+    statement: bytes, stems: frozenset[str], libraries: frozenset[str]
+) -> list[tuple[str, int, str | None]]:
+    """What a statement may import of some modules: the module, its dots, and the name (None: the module itself)."""
+    found: list[tuple[str, int, str | None]] = []
+    for one in parsed(statement):
+        if not one.level and one.module.partition(".")[0] in libraries:
+            continue
+        if one.module.rpartition(".")[2] in stems or (one.level and not one.module):
+            found += [(one.module, one.level, name) for name in one.names or (None,)]
+        found += [
+            (f"{one.module}.{name}".lstrip("."), one.level, None) for name in one.names if name in stems
+        ]
+    return found
+
+
+def _meant(
+    importer: str,
+    found: Iterable[tuple[str, int, str | None]],
+    modules: Modules,
+    wanted: dict[str, frozenset[str]],
+) -> Iterator[tuple[str, str | None]]:
+    """The wanted files that an import may mean, with the name that is taken from each."""
+    for module, level, name in found:
+        target = modules.module(importer, module, level)
+        if target is not None:
+            targets = [target]
+        else:  # found by a path that nobody sees here
+            targets = modules.named(module, importer) if module and not level else []
+        yield from ((one, name) for one in targets if one in wanted and one != importer)
+
+
+class _Groups:
+    """Files in groups that grow together."""
+
+    def __init__(self, files: Iterable[str]) -> None:
+        self._leader = {name: name for name in files}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._leader
+
+    def _find(self, name: str) -> str:
+        leader = self._leader[name]
+        while leader != self._leader[leader]:
+            self._leader[leader] = leader = self._leader[self._leader[leader]]
+        return leader
+
+    def join(self, one: str, other: str) -> None:
+        """Make one group of those of two files."""
+        first, second = sorted((self._find(one), self._find(other)))
+        self._leader[second] = first
+
+    def groups(self) -> list[list[str]]:
+        """The groups, and the files of each, in the order of their names."""
+        found: dict[str, list[str]] = {}
+        for name in sorted(self._leader):
+            found.setdefault(self._find(name), []).append(name)
+        return sorted(found.values())
