@@ -15,7 +15,7 @@ from clipcheck import facts
 from clipcheck.facts import Expression, Function, ModuleFacts, Statement
 from clipcheck.findings import Failure, Span
 from clipcheck.notebook import NotebookError, open_program
-from clipcheck.sourcefile import decode, parse
+from clipcheck.sourcefile import Lines, decode, parse, too_large, undecodable, unparsable
 from clipcheck.suppress import find_suppressions
 
 _OPERATORS: dict[type[ast.AST], str] = {
@@ -33,7 +33,7 @@ def extract(data: bytes, filename: str) -> ModuleFacts | Failure:
     try:
         text, _ = decode(data)
     except (SyntaxError, UnicodeError, LookupError) as error:
-        return Failure(filename, f"cannot be decoded: {error}")
+        return Failure(filename, *undecodable(error, data))
     return extract_text(text, filename)
 
 
@@ -42,6 +42,8 @@ def extract_text(text: str, filename: str) -> ModuleFacts | Failure:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     try:
         program = open_program(text, filename)
+        if failure := _refused(program.text, filename, version):
+            return failure
         tree = program.tree or parse(program.text)
         walk = _Walk()
         body = walk.block(tree.body)
@@ -51,10 +53,23 @@ def extract_text(text: str, filename: str) -> ModuleFacts | Failure:
         message = f"cannot be parsed by Python {version}: {error.msg}"
         return Failure(filename, message, error.lineno, error.offset, (error.text or "").rstrip("\n"))
     except (ValueError, RecursionError, MemoryError) as error:
-        return Failure(
-            filename, f"cannot be parsed by Python {version}: {str(error) or type(error).__name__}"
-        )
+        return Failure(filename, f"cannot be parsed by Python {version}: {unparsable(error)}")
     return ModuleFacts(body, frozenset(walk.calls), find_suppressions(program.text), program.left_out)
+
+
+def _refused(text: str, filename: str, version: str) -> Failure | None:
+    """Why a text is not parsed at all."""
+    if reason := too_large(text):
+        return Failure(filename, reason)
+    at = text.find("\0")
+    if at < 0:
+        return None
+    lines = Lines(text)
+    place = lines.position(at)
+    line = text[lines.start(place.row) : lines.content_end(place.row)]
+    return Failure(
+        filename, f"cannot be parsed by Python {version}: null byte", place.row, place.column, line
+    )
 
 
 def _span(node: ast.expr | ast.stmt) -> Span:
@@ -104,7 +119,7 @@ class _Walk:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             try:
                 inner = ast.parse(node.value, mode="eval").body
-            except (SyntaxError, ValueError):
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
                 return self.expression(node)
             for child in ast.walk(inner):
                 ast.copy_location(child, node)

@@ -17,7 +17,7 @@ from clipcheck.notebook import NotebookError, Program, code_of, is_notebook, ope
 from clipcheck.progress import Tell, counted, silent, told
 from clipcheck.project import Project
 from clipcheck.settingsfiles import MAX_BYTES
-from clipcheck.sourcefile import decode
+from clipcheck.sourcefile import decode, searchable
 
 _HOPS = 3  # packages that re-export a package that re-exports a file
 POOL_FROM = 40  # files to extract before a process pool pays for itself
@@ -134,7 +134,7 @@ class Library:
     def _may_hold_event(self, filename: str) -> bool:
         data = self.bytes_of(filename)
         if not data or not is_notebook(filename):
-            return bool(data and self._probe.search(data))
+            return bool(data and self._probe.search(searchable(data)))
         if not self._probe.search(_unescaped(data)):
             return False
         try:  # what stands in its texts and outputs is no event
