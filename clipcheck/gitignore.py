@@ -55,6 +55,8 @@ def is_out(chain: tuple[Patterns, ...], path: str, is_folder: bool) -> bool:
 def read_patterns(file: str, base: str) -> Patterns | None:
     """Return the patterns of one ignore file, or None where it is absent, empty or unreadable."""
     try:
+        if not os.path.isfile(file):
+            return None  # a pipe would keep us waiting
         with open(file, "rb") as stream:
             data = stream.read()
     except OSError:
@@ -96,7 +98,7 @@ def _info_exclude(top: str) -> str | None:
     if git.is_dir():
         return str(git / "info" / "exclude")
     try:
-        text = git.read_text("utf-8", "surrogateescape")
+        text = git.read_text("utf-8", "surrogateescape") if git.is_file() else ""
         if not text.startswith("gitdir:"):
             return None
         target = git.parent / text.removeprefix("gitdir:").strip()
