@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -19,6 +21,10 @@ from clipcheck.sourcefile import SourceFile
 
 _PREFIX, _SUFFIX = ".clipcheck-", ".tmp"
 _OPEN = ("/dev/", "/proc/")
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)  # some network file systems
+# What cannot stand in the head of a diff as it is, and how git writes it: https://git-scm.com/docs/git-config, core.quotePath
+_QUOTED = re.compile(r'["\\\x00-\x1f\x7f]')
+_LETTERS = dict(zip('"\\\a\b\t\n\v\f\r', '"\\abtnvfr', strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,24 @@ def replace_file(change: Change, done: dict[str, bytes]) -> Failure | None:
     return None
 
 
+def leads_out(filename: str, tops: Iterable[Path]) -> str:
+    """Return what a link points to where that is outside of all `tops` (files or folders), else nothing."""
+    if not os.path.islink(filename):
+        return ""
+    target = os.path.realpath(filename)
+    real = {os.path.realpath(top) for top in tops}
+    inside = target in real or any(target.startswith(os.path.join(top, "")) for top in real)
+    return "" if inside else target
+
+
+def other_names(filename: str) -> int:
+    """Return how many more names (hard links) a file has; they keep the old text when it is replaced."""
+    try:
+        return os.stat(filename).st_nlink - 1
+    except OSError:
+        return 0
+
+
 def put_file(path: Path, data: bytes) -> None:
     """Write `data` as the file at `path`, whole or not at all; into a device or a pipe, straight.
 
@@ -79,7 +103,7 @@ def _replace(target: str, status: os.stat_result | None, new: bytes, old: bytes 
     handle, temporary = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX, dir=os.path.dirname(target))
     try:
         with os.fdopen(handle, "wb") as stream:
-            _lock(stream.fileno())  # until it is in place: a file that nobody holds is swept away
+            _hold(stream.fileno())  # until it is in place: a file that nobody holds is swept away
             stream.write(new)
             stream.flush()
             os.fsync(stream.fileno())
@@ -108,6 +132,15 @@ def sweep(folders: Iterable[str]) -> None:
                     os.unlink(path)
                 finally:
                     os.close(handle)
+
+
+def _hold(handle: int) -> None:
+    """Lock a new file where the file system has locks; where it has none, nothing is swept away either."""
+    try:
+        _lock(handle)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
 
 
 def _lock(handle: int) -> None:
@@ -145,17 +178,25 @@ def unified_diff(changes: Iterable[Change], root: Path | None = None) -> str:
 
 def _diff(change: Change, root: Path) -> Iterator[str]:
     path = os.path.relpath(change.filename, root).replace(os.sep, "/")
-    mark = "\t" if any(letter.isspace() for letter in path) else ""  # as git does: the name ends here
     if is_notebook(change.filename):
         before, after = sources(change.source.text), sources(change.text)
         for cell in before:
             # A cell rarely ends in a line end, and means nothing by it.
             old, new = (_lines(f"{texts[cell]}\n") for texts in (before, after))
-            yield from difflib.unified_diff(old, new, f"a/{path}:cell {cell}", f"b/{path}:cell {cell}")
+            yield from difflib.unified_diff(old, new, *_heads(f"{path}:cell {cell}", mark=""))
         return
     old, new = _bytes_lines(change.source.data), _bytes_lines(change.source.encode(change.text))
-    for line in difflib.unified_diff(old, new, f"a/{path}{mark}", f"b/{path}{mark}"):
+    mark = "\t" if any(letter.isspace() for letter in path) else ""  # as git does: the name ends here
+    for line in difflib.unified_diff(old, new, *_heads(path, mark)):
         yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+
+
+def _heads(path: str, mark: str) -> tuple[str, str]:
+    """Return the names before and after, quoted as git does where a name would end its line or close its quotes."""
+    if not _QUOTED.search(path):
+        return f"a/{path}{mark}", f"b/{path}{mark}"
+    quoted = _QUOTED.sub(lambda found: "\\" + _LETTERS.get(found[0], f"{ord(found[0]):03o}"), path)
+    return f'"a/{quoted}"', f'"b/{quoted}"'
 
 
 def _bytes_lines(data: bytes) -> list[str]:
