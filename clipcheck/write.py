@@ -6,9 +6,9 @@ import difflib
 import errno
 import os
 import re
+import secrets
 import stat
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -100,9 +100,10 @@ def put_file(path: Path, data: bytes) -> None:
 def _replace(target: str, status: os.stat_result | None, new: bytes, old: bytes | None = None) -> bool:
     """Swap `new` in for `target`, where `old` is given only if that still holds it; leave no temporary file behind."""
     sweep([os.path.dirname(target)])
-    handle, temporary = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX, dir=os.path.dirname(target))
+    # Named before it is made, so that an interrupt at any moment after that takes it away.
+    temporary = os.path.join(os.path.dirname(target), f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with open(temporary, "xb", opener=_private) as stream:
             _hold(stream.fileno())  # until it is in place: a file that nobody holds is swept away
             stream.write(new)
             stream.flush()
@@ -117,6 +118,11 @@ def _replace(target: str, status: os.stat_result | None, new: bytes, old: bytes 
     finally:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that nobody else may read as long as it is not known who may."""
+    return os.open(path, flags, 0o600)
 
 
 def sweep(folders: Iterable[str]) -> None:
