@@ -186,10 +186,10 @@ def find_config(folder: Path) -> Path | None:
     """Return the nearest clipcheck.toml, or pyproject.toml with a `[tool.clipcheck]` table, upwards."""
     for candidate in (folder, *folder.parents):
         own = candidate / "clipcheck.toml"
-        if own.is_file():
+        if os.path.isfile(own):  # not `is_file`, which raises below a folder that is closed to us
             return own
         shared = candidate / "pyproject.toml"
-        if shared.is_file() and _table(shared) is not None:
+        if os.path.isfile(shared) and _table(shared) is not None:
             return shared
     return None
 
@@ -252,7 +252,7 @@ def _read_chain(path: Path, values: dict[str, Any], sources: dict[str, str], see
             raise ConfigError(f"{where}: `verify` runs a command, so only the command line may give it")
         converted[name] = _convert(name, raw, path.parent, where)
     if "extend" in converted:
-        if not converted["extend"].is_file():
+        if not os.path.isfile(converted["extend"]):
             raise ConfigError(f"{where}: `extend`: {converted['extend']}: no such file")
         _read_chain(converted["extend"], values, sources, (*seen, path))
     for name, value in converted.items():
