@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from clipcheck.config import Settings, UserError, find_root
 from clipcheck.findings import Finding, Report
 from clipcheck.fingerprint import Identity, identity, one_line, relative, tight
+from clipcheck.record import replace
+from clipcheck.regular import regular
 from clipcheck.write import put_file
 
 _FORMAT = 1
 _TEXTS = ("path", "code", "scope", "statement")
 _KEYS = {*_TEXTS, "count"}
 # What would deceive the eye (controls, signs that turn the direction of text), and what UTF-8 has no bytes for.
-_HIDDEN = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_HIDDEN = regular("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 def without_known(

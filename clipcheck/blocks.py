@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from clipcheck import facts
 from clipcheck.facts import Statement
 from clipcheck.findings import Span
+from clipcheck.record import dataclass, field_names
 
 Block = tuple[Statement, ...]
 
@@ -100,9 +99,9 @@ def walk(node: object) -> Iterator[object]:
         part = stack.pop()
         if isinstance(part, tuple):
             stack.extend(part)
-        elif dataclasses.is_dataclass(part):
+        elif own := field_names(part):
             yield part
-            stack.extend(getattr(part, entry.name) for entry in dataclasses.fields(part))
+            stack.extend(getattr(part, name) for name in own)
 
 
 def bound(block: Block) -> frozenset[str]:

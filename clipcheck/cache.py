@@ -11,11 +11,8 @@ import hashlib
 import io
 import os
 import pickle
-import re
 import sys
-import tempfile
 import time
-from dataclasses import is_dataclass
 from functools import cache
 from pathlib import Path
 
@@ -23,12 +20,14 @@ from clipcheck import facts
 from clipcheck.config import Settings
 from clipcheck.facts import ModuleFacts
 from clipcheck.findings import Span
+from clipcheck.record import field_names
+from clipcheck.regular import regular
 from clipcheck.version import __version__
 
-FORMAT = 2  # raise it when the meaning of facts changes without a change of their classes
+FORMAT = 3  # raise it when the meaning of facts changes without a change of their classes
 LIMIT = 256 * 1024 * 1024  # bytes on disk
-_SHARD = re.compile(r"[0-9a-f]{2}\Z")
-_ENTRY = re.compile(r"[0-9a-f]{62}\Z|tmp[a-z0-9_]{8}\Z")
+_SHARD = regular(r"[0-9a-f]{2}\Z")
+_ENTRY = regular(r"[0-9a-f]{62}\Z|tmp[a-z0-9_]{8}\Z")
 _DAY = 86400.0
 _TAG = "CACHEDIR.TAG"  # tells backup programs to pass over the folder; https://bford.info/cachedir/
 
@@ -172,6 +171,8 @@ class FactsCache:
 
 def _replace(path: Path, data: bytes) -> None:
     """Write the file whole or not at all: others may be reading it, and may be writing it too."""
+    import tempfile  # a run that writes nothing does without
+
     handle, name = tempfile.mkstemp(prefix="tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -220,7 +221,7 @@ class _Unpickler(pickle.Unpickler):
 
 @cache
 def _classes() -> dict[tuple[str, str], type]:
-    own = [item for item in vars(facts).values() if isinstance(item, type) and is_dataclass(item)]
+    own = [item for item in vars(facts).values() if isinstance(item, type) and field_names(item)]
     return {(item.__module__, item.__qualname__): item for item in (*own, Span)}
 
 
@@ -228,6 +229,6 @@ def _classes() -> dict[tuple[str, str], type]:
 def _shape() -> tuple[tuple[str, tuple[str, ...]], ...]:
     """The names of the classes and their fields: a cache written by another shape of facts is another cache."""
     return tuple(
-        (f"{module}.{name}", tuple(getattr(item, "__annotations__", ())))
+        (f"{module}.{name}", field_names(item) or Span._fields)
         for (module, name), item in sorted(_classes().items())
     )

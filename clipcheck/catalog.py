@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from importlib import import_module
+from pathlib import Path
 
 from clipcheck.config import Settings, UserError
 from clipcheck.naming import nearest
+from clipcheck.record import dataclass
+from clipcheck.regular import regular
 
-_PAGE = re.compile(r"(CLP\d{3})\.md\Z")
-_TITLE = re.compile(r"# (?P<code>CLP\d{3}): (?P<name>[a-z0-9-]+)\s*\Z")
+_PAGE = regular(r"(CLP\d{3})\.md\Z")
+_TITLE = regular(r"# (?P<code>CLP\d{3}): (?P<name>[a-z0-9-]+)\s*\Z")
 
 
 class PageError(ValueError):
@@ -31,9 +33,15 @@ class Rule:
 
 
 @cache
+def folder() -> Path:
+    """Return the folder of the pages and of the knowledge; `importlib.resources` would cost more than reading them."""
+    return Path(str(import_module("clipcheck.rules").__file__)).parent
+
+
+@cache
 def codes() -> tuple[str, ...]:
     """Return the codes of all rules, in order, without reading a page."""
-    found = (_PAGE.match(item.name) for item in files("clipcheck.rules").iterdir())
+    found = (_PAGE.match(item.name) for item in folder().iterdir())
     return tuple(sorted(match[1] for match in found if match))
 
 
@@ -48,7 +56,7 @@ def rule(code: str) -> Rule:
     """Return one rule. Raises KeyError for a code that has no page."""
     if code not in codes():
         raise KeyError(code)
-    return parse_page((files("clipcheck.rules") / f"{code}.md").read_text("utf-8"), code)
+    return parse_page((folder() / f"{code}.md").read_text("utf-8"), code)
 
 
 def check_codes(settings: Settings) -> None:

@@ -8,21 +8,22 @@ and the order of its keys.
 from __future__ import annotations
 
 import json
-import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-_SPACE = re.compile(r"[ \t\n\r]*")
+from clipcheck.record import dataclass
+from clipcheck.regular import regular
+
+_SPACE = regular(r"[ \t\n\r]*")
 # One line of a JSON string: up to its escaped line feed, or to the end of the string.
-_RAW_LINE = re.compile(r"(?s)(?:[^\\]|\\[^n])*(?:\\n|\Z)")
+_RAW_LINE = regular(r"(?s)(?:[^\\]|\\[^n])*(?:\\n|\Z)")
 # What stands for one code point in a JSON string.
-_RAW_LETTER = re.compile(r"(?is)\\u(?:d[89ab][0-9a-f]{2}\\u(?=d[c-f])[0-9a-f]{4}|[0-9a-f]{4})|\\[^u]|[^\\]")
-_ROW_END = re.compile("\r\n|\n|\r")
-_LINE = re.compile(r"[^\n]*\n|[^\n]+")
-_ESCAPED = re.compile(r"\\u(?!00[0-7])")  # a letter beyond ASCII, written as an escape
+_RAW_LETTER = regular(r"(?is)\\u(?:d[89ab][0-9a-f]{2}\\u(?=d[c-f])[0-9a-f]{4}|[0-9a-f]{4})|\\[^u]|[^\\]")
+_ROW_END = regular("\r\n|\n|\r")
+_LINE = regular(r"[^\n]*\n|[^\n]+")
+_ESCAPED = regular(r"\\u(?!00[0-7])")  # a letter beyond ASCII, written as an escape
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from clipcheck import blocks, facts
@@ -14,6 +13,7 @@ from clipcheck.flow.records import Clip
 from clipcheck.flow.render import argument_at, last_identifier, render
 from clipcheck.flow.values import literal
 from clipcheck.knowledge import CallRule, Knowledge
+from clipcheck.record import dataclass
 
 LEAST, MOST = 1e-4, 1e4  # thresholds outside are CLP302's business and are never copied
 

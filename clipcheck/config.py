@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePath
 from typing import Any
 
 from clipcheck.findings import RISKS, Risk
 from clipcheck.naming import nearest
+from clipcheck.record import dataclass, field, field_names, replace
+from clipcheck.regular import regular
 
 MARKERS = ("pyproject.toml", "clipcheck.toml", ".git", ".hg", ".svn")
 FORMATS = ("text", "json", "jsonl", "sarif", "github", "gitlab", "junit")
@@ -51,7 +51,7 @@ NOT_YET = frozenset({"shard"})
 _WRITTEN = ("output_file", "write_baseline")
 _LARGEST = 5_000_000  # bytes of a configuration file
 _LONGEST = 20  # files that extend each other
-_CODE = re.compile(r"CLP\d{0,3}\Z")
+_CODE = regular(r"CLP\d{0,3}\Z")
 
 
 class UserError(Exception):
@@ -144,7 +144,7 @@ class Settings:
 
 
 _INTERNAL = frozenset({"project_root", "config_file", "sources"})
-SETTINGS = tuple(item.name for item in fields(Settings) if item.name not in _INTERNAL)
+SETTINGS = tuple(name for name in field_names(Settings) if name not in _INTERNAL)
 
 
 def load(start: Path, config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:

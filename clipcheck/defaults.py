@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from clipcheck import blocks, clipcall, facts
 from clipcheck.docket import Assessed, Docket, acted_on, bare, options, usual
@@ -15,8 +13,10 @@ from clipcheck.flow.records import Step, StepContext
 from clipcheck.flow.render import last_identifier
 from clipcheck.flow.values import Written, choices
 from clipcheck.flow.worlds import Guard
+from clipcheck.record import dataclass
+from clipcheck.regular import regular
 
-_COMPARED = re.compile(r" == '([\w\-.]*)'$")  # `args.clip == 'norm'`: the word that turns it on
+_COMPARED = regular(r" == '([\w\-.]*)'$")  # `args.clip == 'norm'`: the word that turns it on
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ import os
 import stat
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from clipcheck import notebook
 from clipcheck.config import Settings, UserError, find_root
 from clipcheck.findings import Failure
 from clipcheck.gitignore import Patterns, chain_above, is_out, make_patterns, read_patterns
+from clipcheck.record import dataclass, field
 
 STDIN = Path("-")
 SUFFIXES = (".py", ".pyw", notebook.SUFFIX)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from clipcheck import blocks, facts
@@ -17,10 +15,12 @@ from clipcheck.flow.worlds import Guard
 from clipcheck.idle import may_be_idle
 from clipcheck.knowledge import Knowledge
 from clipcheck.protocol import Gradients, Phase
+from clipcheck.record import dataclass, field, replace
+from clipcheck.regular import regular
 
 Outcome = Literal["clipped", "low_risk", "reported", "unknown"]
 VAIN = frozenset({"CLP201", "CLP202"})
-_WORD = re.compile(r"[^\W\d]\w*")
+_WORD = regular(r"[^\W\d]\w*")
 # A norm that is only measured is no clip; one written by hand, or known by its name alone, may be anything.
 NEVER_ACCUSED = frozenset({"measure", "hand-written", "library"})
 

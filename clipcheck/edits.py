@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -32,10 +31,11 @@ from clipcheck.findings import (
     Wrap,
 )
 from clipcheck.imports import has_import, import_place
+from clipcheck.regular import regular
 from clipcheck.sourcefile import parse
 from clipcheck.statements import PlacementError, Statement, Tree
 
-_LINE_END = re.compile("\r\n|\n|\r")
+_LINE_END = regular("\r\n|\n|\r")
 
 
 class Change(NamedTuple):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from clipcheck import naming
 from clipcheck.docket import Docket, one_by_one, optimizers, options, stepped_before, still_scaled, unsure
@@ -15,12 +13,14 @@ from clipcheck.flow.values import Object, Unknown, Value, choices
 from clipcheck.judges import words
 from clipcheck.notebook import is_notebook
 from clipcheck.protocol import Gradients, Phase
+from clipcheck.record import dataclass
+from clipcheck.regular import regular
 from clipcheck.repair import doubts
 
 MAX_CONTEXTS = 4  # callers of a step that are told in full
 MAX_WAYS = 4  # ways to a step that are told for each of them
 _NOTHING = (Phase.EMPTY, Phase.SPENT)
-_CALLED = re.compile(r"(?<= at )(.+):(\d+)(?= was )")  # where a call stands that could not be followed
+_CALLED = regular(r"(?<= at )(.+):(\d+)(?= was )")  # where a call stands that could not be followed
 _UNSAFE = {"CLP102": "everybody who does not set the option gets the new default"}
 _NO_FIX = {"CLP102": "set the default of the option to a threshold such as 1.0"}
 

@@ -7,11 +7,8 @@ frozen dataclasses of plain values, so that it crosses process boundaries and li
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
-from typing import get_args
-
 from clipcheck.findings import Span
+from clipcheck.record import dataclass, field
 
 # -- expressions -------------------------------------------------------------------------------------
 
@@ -371,25 +368,3 @@ class ModuleFacts:
     calls: frozenset[str]  # the last name of everything called anywhere in the file
     suppressions: tuple[Suppression, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
-
-
-def _restore(names: tuple[str, ...]) -> Callable[[object, list[object]], None]:
-    """How a class is filled from a pickle; the one that `dataclass` makes looks its fields up each time."""
-
-    def set_state(self: object, state: list[object]) -> None:
-        for name, value in zip(names, state, strict=True):
-            object.__setattr__(self, name, value)
-
-    return set_state
-
-
-for _class in (
-    *get_args(Expression),
-    *get_args(Statement),
-    Clause,
-    Parameter,
-    Suppression,
-    LeftOut,
-    ModuleFacts,
-):
-    _class.__setstate__ = _restore(tuple(entry.name for entry in fields(_class)))

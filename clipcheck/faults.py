@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from dataclasses import replace
 
 from clipcheck import blocks, clipcall, facts
 from clipcheck.blocks import Located, locate
@@ -14,9 +12,11 @@ from clipcheck.flow.records import Clip, Path, Sightings, Step, StepContext
 from clipcheck.flow.render import render
 from clipcheck.flow.values import Object
 from clipcheck.protocol import Phase
+from clipcheck.record import replace
+from clipcheck.regular import regular
 from clipcheck.results import ignored_by
 
-_WORD = re.compile(r"[^\W\d]\w*")
+_WORD = regular(r"[^\W\d]\w*")
 EXACT = ("norm", "value")  # clips whose effect and parameters are known
 
 

@@ -6,8 +6,9 @@ edits of its fix on the libcst tree, which makes it a `Finding`: the unit of eve
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
+
+from clipcheck.record import dataclass, field
 
 Risk = Literal["none", "low", "medium", "high"]
 RISKS: tuple[Risk, ...] = ("none", "low", "medium", "high")

@@ -8,27 +8,27 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import re
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from clipcheck.findings import Finding, Span
 from clipcheck.notebook import Program
+from clipcheck.record import dataclass, replace
+from clipcheck.regular import regular
 from clipcheck.sourcefile import Lines, parse
 
-_STRING_OR_COMMENT = re.compile(
+_STRING_OR_COMMENT = regular(
     r"""(?s)(?P<string>'''(?:\\.|[^\\])*?'''|\"""(?:\\.|[^\\])*?\"""|'(?:\\.|[^\\'\n\r])*'|"(?:\\.|[^\\"\n\r])*")|#[^\n\r]*"""
 )
-_CONTINUED = re.compile(r"\\(?:\r\n|\n|\r)")
-_SPACE = re.compile(r"\s+")
-_AT_BRACKETS = re.compile(r"(?<=[(\[{.]) | (?=[)\]}.,])")
+_CONTINUED = regular(r"\\(?:\r\n|\n|\r)")
+_SPACE = regular(r"\s+")
+_AT_BRACKETS = regular(r"(?<=[(\[{.]) | (?=[)\]}.,])")
 # Where formatters put white space, or take it away.
-_LOOSE = re.compile(r"(?<=\W) | (?=\W)")
-_TRAILING_COMMA = re.compile(r",(?=[)\]}])")
+_LOOSE = regular(r"(?<=\W) | (?=\W)")
+_TRAILING_COMMA = regular(r",(?=[)\]}])")
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from clipcheck.findings import Failure, Finding, Report
+from clipcheck.record import dataclass
 from clipcheck.sourcefile import SourceFile, read
 from clipcheck.splice import fixable, render
 from clipcheck.write import Change, leads_out, other_names, replace_file, unified_diff

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from string import Formatter
 from typing import Any
 
 from clipcheck.naming import nearest
+from clipcheck.record import dataclass, field
 
 Form = tuple[Callable[[Any], bool], str]  # what a value must be, and how that is called
 

@@ -6,12 +6,12 @@ The command line and the function `clipcheck.check` both come through here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipcheck.config import Settings, UserError
 from clipcheck.findings import Failure, Finding, Report
+from clipcheck.record import dataclass, replace
 
 if TYPE_CHECKING:
     from clipcheck.fixing import FixOutcome, Plan, Run

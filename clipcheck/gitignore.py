@@ -6,9 +6,9 @@ import codecs
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
+from clipcheck.record import dataclass
 from clipcheck.wildmatch import FOLDER, Pattern, read_pattern
 
 

@@ -7,12 +7,12 @@ the modules on `self`. Where the movement is not plain, the answer is no.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from clipcheck import facts
 from clipcheck.facts import Expression, Function, Statement
 from clipcheck.flow.render import children, last_identifier
 from clipcheck.knowledge import Knowledge
+from clipcheck.record import dataclass
 from clipcheck.traverse import bound, expressions, inside, names, statements, targets
 
 

@@ -7,7 +7,6 @@ finds nothing that has got a comment, nor a comment without effect.
 from __future__ import annotations
 
 import ast
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from clipcheck import splice
 from clipcheck.findings import Failure, Finding, Report
 from clipcheck.fixing import Plan, Run, outsiders
 from clipcheck.notebook import NotebookError, Program, is_notebook, open_program, rewrite
+from clipcheck.regular import regular
 from clipcheck.sourcefile import Lines, SourceFile, parse, read
 from clipcheck.suppress import UNUSED, acts, find_suppressions
 from clipcheck.write import Change
@@ -24,7 +24,7 @@ from clipcheck.write import Change
 if TYPE_CHECKING:
     from clipcheck.config import Settings
 
-_LIST = re.compile(r"\[(?P<codes>[^\]]*)\]\Z")
+_LIST = regular(r"\[(?P<codes>[^\]]*)\]\Z")
 
 
 class Cut(NamedTuple):

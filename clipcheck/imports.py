@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-import re
 
+from clipcheck.regular import regular
 from clipcheck.sourcefile import Lines, parse
 from clipcheck.statements import PlacementError, Tree
 
-_CODING = re.compile(r"#.*?coding[:=]")
+_CODING = regular(r"#.*?coding[:=]")
 
 
 def has_import(module: ast.Module, text: str) -> bool:

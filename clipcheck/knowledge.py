@@ -9,25 +9,33 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from importlib import resources
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from clipcheck import catalog
 from clipcheck.config import UserError
 from clipcheck.forms import FORMS, SLOTS, FormError, Words, check_form
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from clipcheck.record import dataclass, field
+from clipcheck.regular import regular
 
 Slot = tuple[str, int]  # an argument by its keyword and its position
 
 
 class KnowledgeError(UserError):
     """A knowledge file that cannot be used; the message names the file and the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamePattern:
+    """A qualified name with `*` (any run within one segment) and `[A-Z]` sets."""
+
+    whole: re.Pattern[str]
+    head: str  # what stands before the first of them, which refuses most names without an expression
+
+    def matches(self, qualified: str) -> bool:
+        return qualified.startswith(self.head) and self.whole.fullmatch(qualified) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,14 +218,14 @@ class Knowledge:
     calls: dict[str, CallRule] = field(default_factory=dict)
     methods: dict[tuple[str, str], CallRule] = field(default_factory=dict)
     classes: dict[str, ClassRule] = field(default_factory=dict)
-    class_patterns: list[tuple[re.Pattern[str], ClassRule]] = field(default_factory=list)
+    class_patterns: list[tuple[NamePattern, ClassRule]] = field(default_factory=list)
     wrappers: dict[str, int] = field(default_factory=dict)  # argument returned; -1: all of them
     normalising: set[str] = field(default_factory=set)  # wrappers that normalise the weights of a layer
     sharding: set[str] = field(default_factory=set)  # wrappers whose parameters the plain clip gets wrong
     unsharded: dict[str, tuple[Slot, str]] = field(
         default_factory=dict
     )  # ... unless an argument matches this
-    wrapper_patterns: list[tuple[re.Pattern[str], int]] = field(default_factory=list)
+    wrapper_patterns: list[tuple[NamePattern, int]] = field(default_factory=list)
     passthrough_methods: set[str] = field(default_factory=set)
     passthrough_attributes: set[str] = field(default_factory=set)
     constructors: set[str] = field(default_factory=set)  # class methods that make an instance
@@ -248,6 +256,11 @@ class Knowledge:
     packages: set[str] = field(default_factory=set)  # top-level names the knowledge speaks of
     flags: set[str] = field(default_factory=set)  # what the flags of a command line are read from
     digest: str = ""
+    # What has been looked up: the same few names are asked for at every expression of a program.
+    _own_names: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _class_rules: dict[str, ClassRule | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def call(self, qualified: str) -> CallRule | None:
         """The event that a call of this qualified name is, if any."""
@@ -255,9 +268,15 @@ class Knowledge:
 
     def own_name(self, qualified: str) -> str:
         """A qualified name by the package's own name, where it has another one."""
+        found = self._own_names.get(qualified)
+        if found is None:
+            found = self._own_names[qualified] = self._unaliased(qualified)
+        return found
+
+    def _unaliased(self, qualified: str) -> str:
         for alias, name in self.aliases.items():
             if qualified.startswith(alias + "."):
-                return self.own_name(name + qualified[len(alias) :])
+                return self._unaliased(name + qualified[len(alias) :])
         return qualified
 
     def method(self, role: str, name: str) -> CallRule | None:
@@ -272,20 +291,23 @@ class Knowledge:
 
     def class_rule(self, qualified: str) -> ClassRule | None:
         """What is known of a class by its qualified name, exact names before patterns."""
-        qualified = self.own_name(qualified)
-        if qualified in self.classes:
-            return self.classes[qualified]
-        for pattern, rule in self.class_patterns:
-            if pattern.fullmatch(qualified):
-                return rule
-        return None
+        try:
+            return self._class_rules[qualified]
+        except KeyError:
+            found = self._class_rules[qualified] = self._class_rule(self.own_name(qualified))
+            return found
+
+    def _class_rule(self, name: str) -> ClassRule | None:
+        if name in self.classes:
+            return self.classes[name]
+        return next((rule for pattern, rule in self.class_patterns if pattern.matches(name)), None)
 
     def wrapped_argument(self, qualified: str) -> int | None:
         """Which argument a call of this name gives back (-1: all of them), or None."""
         if qualified in self.wrappers:
             return self.wrappers[qualified]
         for pattern, argument in self.wrapper_patterns:
-            if pattern.fullmatch(qualified):
+            if pattern.matches(qualified):
                 return argument
         return None
 
@@ -382,37 +404,47 @@ _ABOUT = {"shadowed": bool, "listed": bool}
 _KINDS = {str: "a text", bool: "true or false"}
 _TRIED = ("run", "read")
 # A package and its version; where it was tried in another way than the framework, how: "mmcv 1.7 (read)".
-_PACKAGE = re.compile(r"([A-Za-z][\w.-]*(?:\[[\w,-]+\])?) (\d[\w.+!-]*)(?: \((run|read)\))?")
+_PACKAGE = regular(r"([A-Za-z][\w.-]*(?:\[[\w,-]+\])?) (\d[\w.+!-]*)(?: \((run|read)\))?")
 _SECTIONS = {"framework", "engine", "named", "dialect", "aliases", "fix", "hints", *FORMS}
 
 
 def load(
-    folders: Iterable[Path] = (), clip_functions: Iterable[str] = (), step_functions: Iterable[str] = ()
+    folders: Collection[Path] = (), clip_functions: Iterable[str] = (), step_functions: Iterable[str] = ()
 ) -> Knowledge:
     """The knowledge shipped with clipcheck, that of further folders, and a project's own helpers."""
-    words = Words()
-    shipped = [
-        (item.name, item.read_text(encoding="utf-8"), words.learn)
-        for item in sorted(resources.files("clipcheck.rules").iterdir(), key=lambda item: item.name)
-        if item.name.endswith(".toml")
-    ]
-    further = ((name, text, words.check) for name, text in _texts(folders))
     knowledge = Knowledge()
-    digest = hashlib.sha256()
-    for name, text, look in (*shipped, *further):
-        digest.update(text.encode())
-        try:
-            data = tomllib.loads(text)
-            check_form(data)
-            _read(knowledge, data)
-            look(data)
-        except (KnowledgeError, FormError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-            raise KnowledgeError(f"{name}: {error}") from error
-    knowledge.digest = digest.hexdigest()
+    digest, shipped = _shipped()
+    for data in shipped:
+        _read(knowledge, data)
+    if folders:
+        words = Words()
+        for data in shipped:
+            words.learn(data)
+        for name, text in _texts(folders):
+            digest = hashlib.sha256(digest.encode() + text.encode()).hexdigest()
+            _add(knowledge, name, _parsed(name, text), words)
+    knowledge.digest = digest
     knowledge.own = {name: CallRule("clip", "library") for name in clip_functions}
     step = CallRule("step", slots=(("optimizer", ("optimizer", 0)),))
     knowledge.own |= dict.fromkeys(step_functions, step)
     return knowledge
+
+
+def _shipped() -> tuple[str, list[Mapping[str, Any]]]:
+    """What the shipped files say, and their digest.
+
+    A build parses them once, into a module (setup.py); it counts while it is of the files that are there.
+    """
+    files = sorted(catalog.folder().glob("*.toml"))
+    texts = [path.read_bytes() for path in files]
+    digest = hashlib.sha256(b"\0".join(texts)).hexdigest()
+    try:
+        built = import_module("clipcheck.rules.parsed")
+    except ModuleNotFoundError:
+        built = None
+    if built is not None and digest == built.DIGEST:
+        return digest, built.FILES
+    return digest, [_parsed(path.name, text.decode()) for path, text in zip(files, texts, strict=True)]
 
 
 def _texts(folders: Iterable[Path]) -> Iterator[tuple[str, str]]:
@@ -427,12 +459,36 @@ def _texts(folders: Iterable[Path]) -> Iterator[tuple[str, str]]:
                 raise KnowledgeError(f"{path}: cannot be read: {error}") from error
 
 
+def _parsed(name: str, text: str) -> Mapping[str, Any]:
+    """What a knowledge file says. Raises KnowledgeError where it has not the form of one."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        data: dict[str, Any] = tomllib.loads(text)
+        check_form(data)
+        for section in data:
+            if section not in _SECTIONS:
+                raise KnowledgeError(f"unknown section {section!r}")
+        _check_framework(data.get("framework"))
+    except (KnowledgeError, FormError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise KnowledgeError(f"{name}: {error}") from error
+    return data
+
+
+def _add(knowledge: Knowledge, name: str, data: Mapping[str, Any], words: Words) -> None:
+    """Add a file of a project's own. Raises KnowledgeError, which names the file."""
+    try:
+        _read(knowledge, data)
+        words.check(data)
+    except (KnowledgeError, FormError, KeyError, TypeError) as error:
+        raise KnowledgeError(f"{name}: {error}") from error
+
+
 def _read(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
     """Add one knowledge file to the tables."""
-    for section in data:
-        if section not in _SECTIONS:
-            raise KnowledgeError(f"unknown section {section!r}")
-    framework = _framework(data.get("framework"))
+    framework = Framework(**data["framework"])
     if framework.name in knowledge.frameworks:
         raise KnowledgeError(f"[framework] name = {framework.name!r} is the name of another file already")
     knowledge.frameworks[framework.name] = framework
@@ -455,7 +511,7 @@ def _read(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
     knowledge.words.update(data.get("libraries", {}).get("words", ()))
     knowledge.by_package.update(data.get("libraries", {}).get("named", ()))
     knowledge.not_finite.update(data.get("checks", {}).get("not-finite", ()))
-    knowledge.hints.update({key: re.compile(text) for key, text in data.get("hints", {}).items()})
+    knowledge.hints.update({key: regular(text) for key, text in data.get("hints", {}).items()})
     for key, text in data.get("fix", {}).items():
         knowledge.fixes.setdefault(key, text)
     if dialect := dict(data.get("dialect", {})):
@@ -470,8 +526,8 @@ def _read(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
     knowledge.parameter_methods.update(data.get("parameters", {}).get("methods", ()))
 
 
-def _framework(data: Any) -> Framework:
-    """What a file says of itself. Raises KnowledgeError, which names the key that is not as it must be."""
+def _check_framework(data: Any) -> None:
+    """Look at what a file says of itself. Raises KnowledgeError, which names the key that is not as it must be."""
     if not isinstance(data, Mapping):
         raise KnowledgeError("a [framework] section has to say what the file is about")
     listed = data.get("listed", True)
@@ -491,7 +547,6 @@ def _framework(data: Any) -> Framework:
         raise KnowledgeError(
             f'[framework] checked = {data["checked"]!r} is not of the form "package version, package version"'
         )
-    return Framework(**data)
 
 
 def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
@@ -582,8 +637,8 @@ def _clipping(data: Mapping[str, Any] | None) -> Clipping | None:
         on_by_default={"on": True, "off": False}[data["default"]],
         value=data.get("value", "{threshold}"),
         looked_at=tuple(data.get("looked-at", ())),
-        elsewhere=re.compile(data["elsewhere"]) if "elsewhere" in data else None,
-        refused=re.compile(data["refused"]) if "refused" in data else None,
+        elsewhere=regular(data["elsewhere"]) if "elsewhere" in data else None,
+        refused=regular(data["refused"]) if "refused" in data else None,
         none=data.get("none", ""),
         position=data.get("position", -1),
         zero_acts={"off": False, "acts": True}[data.get("zero", "off")],
@@ -644,6 +699,6 @@ def _is_pattern(name: str) -> bool:
     return "*" in name or "[" in name
 
 
-def _pattern(name: str) -> re.Pattern[str]:
-    """A name with `*` (any run within one segment) and `[A-Z]` sets as a regular expression."""
-    return re.compile(re.sub(r"\*", r"[^.]*", name.replace(".", r"\.")))
+def _pattern(name: str) -> NamePattern:
+    whole = name.replace(".", r"\.").replace("*", r"[^.]*")
+    return NamePattern(regular(whole), name.partition("*")[0].partition("[")[0])

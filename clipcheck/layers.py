@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from clipcheck import facts
 from clipcheck.findings import Evidence
@@ -29,6 +28,7 @@ from clipcheck.handwritten import Reader
 from clipcheck.lengths import Length, length_at
 from clipcheck.naming import words
 from clipcheck.project import Project
+from clipcheck.record import dataclass, field
 from clipcheck.traverse import inside, statements
 
 MAX_DEPTH = 24

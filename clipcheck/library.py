@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 
 from clipcheck.cache import content_hash, open_cache
 from clipcheck.config import Settings
@@ -16,14 +15,15 @@ from clipcheck.knowledge import Knowledge
 from clipcheck.notebook import NotebookError, Program, code_of, is_notebook, open_program
 from clipcheck.progress import Tell, counted, silent, told
 from clipcheck.project import Project
+from clipcheck.regular import regular
 from clipcheck.settingsfiles import MAX_BYTES
 from clipcheck.sourcefile import decode, searchable
 
 _HOPS = 3  # packages that re-export a package that re-exports a file
 POOL_FROM = 40  # files to extract before a process pool pays for itself
 _COMMENT = b"clipcheck:"
-_IMPORT = re.compile(rb"(?m)^[ \t]*(?:from|import)\b[^\n]*")
-_IMPORT_IN_JSON = re.compile(rb"(?m)(?:^|\")[ \t]*(?:from|import)\b[^\n]*")
+_IMPORT = regular(rb"(?m)^[ \t]*(?:from|import)\b[^\n]*")
+_IMPORT_IN_JSON = regular(rb"(?m)(?:^|\")[ \t]*(?:from|import)\b[^\n]*")
 
 
 class Library:
@@ -159,6 +159,8 @@ class Library:
                 waiting.append((filename, data))
         if jobs < 2 or len(waiting) < POOL_FROM:
             return
+        from concurrent.futures import ProcessPoolExecutor  # it loads a third of what a small scan does
+
         with ProcessPoolExecutor(jobs) as pool:
             names, contents = zip(*waiting, strict=True)
             read = pool.map(extract, contents, names, chunksize=8)

@@ -6,15 +6,15 @@ All of it stands in the knowledge files; the same list is shown on a terminal, a
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from clipcheck.knowledge import Framework, Knowledge
+from clipcheck.regular import regular
 
 _HEADINGS = ("framework", "recognised", "fixed", "checked with", "tried")
 _SHORT = {0, 3, 4}  # no word of these columns is cut, and the others share what is left
-_SIGNS = re.compile(r"[_*<\[\]]")
+_SIGNS = regular(r"[_*<\[\]]")
 _LEGEND = (
     "run: the tests run the fixed code with these versions; read: only the framework's own code was read.\n"
 )

@@ -6,24 +6,24 @@ of nothing else keeps a body, or an unknown value where one is assigned from it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from clipcheck.regular import regular
 from clipcheck.sourcefile import Lines, parse
 
 # Cell magics that run the cell as the Python it is; every other one hands it to somebody else.
 _RUNS_PYTHON = frozenset({"capture", "memit", "prun", "time", "timeit"})
-_CELL_MAGIC = re.compile(r"%%(\w*)")
+_CELL_MAGIC = regular(r"%%(\w*)")
 # Without a sign of these a cell is plain Python: most are.
-_SIGN = re.compile(r"(?m)^[^\S\r\n]*[%!?,;/]|\?[^\S\r\n]*(?=[\r\n]|\Z)|=[^\S\r\n]*[%!]\S")
+_SIGN = regular(r"(?m)^[^\S\r\n]*[%!?,;/]|\?[^\S\r\n]*(?=[\r\n]|\Z)|=[^\S\r\n]*[%!]\S")
 # At the start of a statement: an escape (`%magic`, `!command`, `?help`, `/call`), or help asked for at its end.
-_ESCAPE = re.compile(r"(?P<indent>[^\S\r\n]*)(?:[%!?,;/]|[\w.%*\[\]]+\?\??[^\S\r\n]*[\r\n]*\Z)")
-_ASSIGNED = re.compile(
+_ESCAPE = regular(r"(?P<indent>[^\S\r\n]*)(?:[%!?,;/]|[\w.%*\[\]]+\?\??[^\S\r\n]*[\r\n]*\Z)")
+_ASSIGNED = regular(
     r"(?P<target>[^\S\r\n]*[^\W\d][\w.]*(?:\[[^\]\r\n]*\])?(?:\s*,\s*[\w.]+)*[^\S\r\n]*=[^\S\r\n]*)(?:!\S|%[^\W\d])"
 )
-_TIMED = re.compile(r"%time[^\S\r\n]+")  # `%time statement` runs the statement here
-_PART = re.compile(r"""#|\"""|'''|"|'|[(\[{]|[)\]}]""")
-_CLOSING = {quote: re.compile(rf"(?s)(?:\\.|[^\\])*?{quote}") for quote in ("'", '"', "'''", '"""')}
+_TIMED = regular(r"%time[^\S\r\n]+")  # `%time statement` runs the statement here
+_PART = regular(r"""#|\"""|'''|"|'|[(\[{]|[)\]}]""")
+_CLOSING = {quote: regular(rf"(?s)(?:\\.|[^\\])*?{quote}") for quote in ("'", '"', "'''", '"""')}
 
 
 def plain(source: str) -> str:

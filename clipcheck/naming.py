@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
-_SEAMS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+from clipcheck.regular import regular
+
+_SEAMS = regular(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _VOWEL_LETTERS = "AEFHILMNORSX"  # letters whose names begin with a vowel: an LSTM, but a GRU
 
 

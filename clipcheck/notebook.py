@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
 
 from clipcheck.cells import Cell, Notebook, read_cells, row_offsets, write_cells
 from clipcheck.facts import LeftOut
@@ -30,11 +28,13 @@ from clipcheck.findings import (
     Replace,
 )
 from clipcheck.magics import blank, plain
+from clipcheck.record import dataclass, field, replace
+from clipcheck.regular import regular
 from clipcheck.sourcefile import Lines, parse, too_large, unparsable
 
 SUFFIX = ".ipynb"
-_LINE_END = re.compile("\r\n|\n|\r")
-_INDENTED = re.compile(r"(?:[^\S\r\n]*[\r\n])*[ \t]+(?=[^\s#])")
+_LINE_END = regular("\r\n|\n|\r")
+_INDENTED = regular(r"(?:[^\S\r\n]*[\r\n])*[ \t]+(?=[^\s#])")
 _BLOCK = "if True:"  # stands above a cell that is indented as a whole, which IPython allows
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,13 +12,14 @@ import click
 
 from clipcheck.config import Settings, UserError
 from clipcheck.findings import Failure, Finding, Report
+from clipcheck.regular import regular
 from clipcheck.report import Layout, Renderer, text
 
 if TYPE_CHECKING:
     from clipcheck.knowledge import Framework
 
 # What a runner of GitHub Actions acts on, at the start of a line and (in the old form) anywhere in it.
-_COMMAND = re.compile(r"(?m)^(?P<lead>[ \t]*)::|##\[")
+_COMMAND = regular(r"(?m)^(?P<lead>[ \t]*)::|##\[")
 
 
 def say(line: str, *, err: bool = False) -> None:

@@ -9,16 +9,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+
+from clipcheck.record import dataclass, replace
+from clipcheck.regular import regular
 
 Version = tuple[int, ...]
 
-_PLAIN = re.compile(
+_PLAIN = regular(
     r"(requirements|constraints)[\w.\-]*\.(txt|in)|pyproject\.toml|setup\.(cfg|py)|Pipfile|tox\.ini"
 )
-_CONDA = re.compile(r"(environment|conda|env)[\w.\-]*\.ya?ml")
-_LOCK = re.compile(r"(uv|poetry|pdm)\.lock")
-_CLAUSE = re.compile(r"(===?|>=|<=|!=|~=|[<>=^~])\s*v?(\d+(?:\.\d+)*)(\.\*)?")
+_CONDA = regular(r"(environment|conda|env)[\w.\-]*\.ya?ml")
+_LOCK = regular(r"(uv|poetry|pdm)\.lock")
+_CLAUSE = regular(r"(===?|>=|<=|!=|~=|[<>=^~])\s*v?(\d+(?:\.\d+)*)(\.\*)?")
 _LOCKED = r'(?m)^name = "%s"\r?\nversion = "(\d+(?:\.\d+)*)'
 MAX_FILES = 40  # in one folder
 

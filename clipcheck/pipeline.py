@@ -1,7 +1,7 @@
 """The way through, on one screen: discover, extract, link, run, judge, place.
 
 Nothing of the scanned project is imported or executed. libcst is loaded only where there is something
-to report.
+to report, and what follows programs only where a file can hold an event: most files that a hook is handed hold none.
 """
 
 from __future__ import annotations
@@ -9,28 +9,37 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clipcheck import catalog, knowledge, suppress
 from clipcheck.blocks import Block, blocks_of, enclosing
 from clipcheck.config import Settings, UserError
 from clipcheck.discover import Discovery, discover
-from clipcheck.faults import docket_of
 from clipcheck.findings import RISKS, Finding, Report, Sight, Verdict
-from clipcheck.flow.interpreter import Interpreter
-from clipcheck.flow.records import Sightings, StepContext
-from clipcheck.judges import JudgeContext, judge
-from clipcheck.judges import sight as count_sight
 from clipcheck.library import Library
 from clipcheck.notebook import in_cells, within_cells
-from clipcheck.pins import Pins
 from clipcheck.progress import Tell, silent
 from clipcheck.project import Project
-from clipcheck.risk import Assessment, Assessor
-from clipcheck.settingsfiles import SettingsFiles
+from clipcheck.record import dataclass, replace
+
+if TYPE_CHECKING:
+    from clipcheck.flow.records import Sightings, StepContext
+    from clipcheck.judges import JudgeContext
+    from clipcheck.knowledge import Knowledge
+    from clipcheck.risk import Assessment
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a run is about, before any program is followed."""
+
+    discovery: Discovery
+    known: Knowledge
+    library: Library
+    candidates: tuple[str, ...]  # the files reported on that can hold an event
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,39 +65,47 @@ def run(
 
     `tell` hears how far the scan is.
     """
-    scanned = scan(paths, settings, overlay, tell)
-    reported = {str(path) for path in scanned.discovery.report_on}
+    opened = _open(paths, settings, overlay, tell)
+    reported = {str(path) for path in opened.discovery.report_on}
+    scanned = _follow(opened, settings, tell) if opened.candidates else None
+    report = Report(files=len(reported)) if scanned is None else _report(scanned, reported, settings)
+    failures = [failure for failure in opened.library.failures if failure.filename in reported]
+    report = replace(report, failures=(*opened.discovery.failures, *failures))
+    if settings.baseline is None:
+        return report
+    from clipcheck import baseline
+
+    def everything(files: Collection[str]) -> list[Finding]:
+        return [] if scanned is None else _findings(scanned, _all_verdicts(scanned, files))
+
+    return baseline.without_known(
+        report, settings, reported - {failure.filename for failure in failures}, everything
+    )
+
+
+def _report(scanned: Scan, reported: set[str], settings: Settings) -> Report:
+    """What there is to report on some files, but for what could not be read."""
     own = [verdict for verdict in scanned.verdicts if verdict.site.filename in reported]
     kept, idle = _suppressed(scanned, own, reported)
-    failures = [failure for failure in scanned.library.failures if failure.filename in reported]
     shown = [verdict for verdict in kept if _wanted(verdict, settings)]
     verdicts = [*shown, *(verdict for verdict in idle if _wanted(verdict, settings))]
-    report = Report(
-        tuple(_findings(scanned, verdicts)),
-        (*scanned.discovery.failures, *failures),
-        _sight(scanned, reported),
-        len(reported),
-        tuple(
+    return Report(
+        findings=tuple(_findings(scanned, verdicts)),
+        sight=_sight(scanned, reported),
+        files=len(reported),
+        unfinished=tuple(
             label
             for label in scanned.sightings.exhausted
             if label.rpartition(":")[0] in reported or label in reported
         ),
         silenced=sum(_wanted(verdict, settings) for verdict in own) - len(shown),
     )
-    if settings.baseline is None:
-        return report
-    from clipcheck import baseline
-
-    return baseline.without_known(
-        report,
-        settings,
-        reported - {failure.filename for failure in failures},
-        lambda files: _findings(scanned, _all_verdicts(scanned, files)),
-    )
 
 
 def _all_verdicts(scanned: Scan, files: Collection[str]) -> list[Verdict]:
     """What is to be said of some files at any risk, and of any rule."""
+    from clipcheck.judges import judge
+
     context = replace(scanned.context, settings=replace(scanned.context.settings, min_risk="none"))
     own = [verdict for verdict in judge(scanned.sightings, context) if verdict.site.filename in files]
     kept, idle = _suppressed(scanned, own, files)
@@ -102,6 +119,7 @@ def explain(path: Path, row: int, settings: Settings, *, cell: int | None = None
     """
     from clipcheck.explain import Case
     from clipcheck.explain import explain as tell
+    from clipcheck.faults import docket_of
 
     scanned = scan([path], settings)
     for failure in (*scanned.discovery.failures, *scanned.library.failures):
@@ -152,10 +170,28 @@ def scan(
     tell: Tell = silent,
 ) -> Scan:
     """Discover, extract, link, run and judge."""
+    return _follow(_open(paths, settings, overlay, tell), settings, tell)
+
+
+def _open(paths: Sequence[Path], settings: Settings, overlay: Mapping[str, str] | None, tell: Tell) -> Opened:
+    """Discover, and search the files reported on for what can be an event."""
     discovery = discover(paths, settings)
     known = knowledge.load(settings.rules, settings.clip_functions, settings.step_functions)
     library = Library(known, settings, overlay or {}, tell)
     candidates = library.candidates(str(path) for path in discovery.report_on)
+    return Opened(discovery, known, library, tuple(candidates))
+
+
+def _follow(opened: Opened, settings: Settings, tell: Tell) -> Scan:
+    """Extract, link, run and judge."""
+    from clipcheck.flow.interpreter import Interpreter
+    from clipcheck.judges import JudgeContext, judge
+    from clipcheck.pins import Pins
+    from clipcheck.risk import Assessor
+    from clipcheck.settingsfiles import SettingsFiles
+
+    discovery, known, library = opened.discovery, opened.known, opened.library
+    candidates = opened.candidates
     files = [str(path) for path in discovery.project_files()] if candidates else []
     settings_files = SettingsFiles(str(discovery.root), library.settings_text)
     pins = Pins(str(discovery.root), library.settings_text)
@@ -253,5 +289,7 @@ def _placed(scanned: Scan, verdicts: Sequence[Verdict]) -> list[Finding]:
 
 def _sight(scanned: Scan, reported: set[str]) -> Sight:
     """What became of the steps in the files reported on."""
+    from clipcheck.judges import sight as count_sight
+
     own = {site: step for site, step in scanned.sightings.steps.items() if site.filename in reported}
     return count_sight(replace(scanned.sightings, steps=own), scanned.context)

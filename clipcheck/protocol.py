@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import Enum
 
 from clipcheck.findings import Site
+from clipcheck.record import dataclass, replace
 
 
 class Phase(Enum):

@@ -9,7 +9,6 @@ import os
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from clipcheck import write as writing
 from clipcheck.config import Settings, UserError
 from clipcheck.findings import Edit, Finding, Report
 from clipcheck.fixing import FixOutcome, Plan
+from clipcheck.record import dataclass
 from clipcheck.sourcefile import read
 from clipcheck.verify.orders import Orders
 from clipcheck.verify.rows import RowMap

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from clipcheck import blocks, clipcall, facts
 from clipcheck.blocks import locate
 from clipcheck.docket import Docket, imports
@@ -11,6 +9,7 @@ from clipcheck.faults import exhausted
 from clipcheck.findings import Applicability, Repair, Replace, Span, Wrap
 from clipcheck.flow.records import Clip
 from clipcheck.flow.render import render
+from clipcheck.record import replace
 
 
 def to_the_new_name(clip: Clip, docket: Docket) -> Repair | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from clipcheck import chained, clipcall, defaults, engines, moves, rebind, renames, tell
 from clipcheck.blocks import locate
@@ -13,6 +12,7 @@ from clipcheck.findings import AddImport, Applicability, InsertBefore, Repair, S
 from clipcheck.flow.records import Clip, Conflict, Step, StepContext
 from clipcheck.flow.render import render
 from clipcheck.protocol import Phase
+from clipcheck.record import dataclass
 
 
 def of_step(code: str, step: Step, docket: Docket) -> Repair | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 from clipcheck import facts
 from clipcheck.findings import RISKS, Evidence, Risk
@@ -14,6 +13,7 @@ from clipcheck.layers import Anatomy, Classes, Walk
 from clipcheck.lengths import Length, Lengths, longest, without_catalogues
 from clipcheck.naming import with_article
 from clipcheck.project import Project
+from clipcheck.record import dataclass, replace
 from clipcheck.traverse import statements
 
 NOT_FINITE = "NaN"  # how the message of a NaN check reads

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from clipcheck import config, facts, fixing, pipeline, traverse
@@ -18,6 +17,7 @@ from clipcheck.findings import RISKS, Site
 from clipcheck.fixing import Plan
 from clipcheck.flow.records import Step
 from clipcheck.project import Project
+from clipcheck.record import dataclass, field
 
 Line = tuple[str, int]  # file and row, from 1
 HIDDEN = frozenset({"hand-written", "library"})  # kinds of clips that a run need not show

@@ -11,21 +11,19 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import yaml
+from clipcheck.record import dataclass
+from clipcheck.regular import regular
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+if TYPE_CHECKING:
+    import yaml
 
 SUFFIXES = (".yaml", ".yml", ".json", ".toml")
 MAX_BYTES = 1_000_000  # a larger file holds data
 MAX_ENTRIES = 5_000  # what a few anchors can grow to is bounded as well
 MAX_DEPTH = 20
-_NUMBER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")  # `1e-3`: a string to YAML 1.1, a number to everybody
+_NUMBER = regular(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")  # `1e-3`: a string to YAML 1.1, a number to everybody
 
 Scalar = str | int | float | bool | None
 
@@ -96,7 +94,7 @@ def parse(text: str, suffix: str) -> Setting | None:
             return _of_toml(text)
         # JSON is YAML, but for tabs (JSON has none inside its strings) and for how its numbers are written.
         return _of_yaml(text.replace("\t", " ") if suffix == ".json" else text, as_json=suffix == ".json")
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError, TooLargeError):
+    except (ValueError, TypeError, AttributeError, RecursionError, TooLargeError):
         return None
 
 
@@ -105,12 +103,18 @@ class TooLargeError(Exception):
 
 
 def _of_yaml(text: str, *, as_json: bool) -> Setting | None:
-    loader = yaml.SafeLoader(text)
+    import yaml
+
+    loader: yaml.SafeLoader | None = None
     try:
+        loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         return None if root is None else _Reader(loader, as_json=as_json).setting(root)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 class _Reader:
@@ -126,14 +130,14 @@ class _Reader:
         if self._left < 0 or depth > MAX_DEPTH:
             raise TooLargeError
         row = node.start_mark.line + 1
-        if isinstance(node, yaml.MappingNode):
+        if node.id == "mapping":
             self._loader.flatten_mapping(node)  # `<<: *defaults`
             entries: dict[str, Setting] = {}
             for key, value in node.value:
-                if isinstance(key, yaml.ScalarNode):
+                if key.id == "scalar":
                     entries[str(key.value)] = self.setting(value, depth + 1)
             return Setting(row, entries=tuple(entries.items()))
-        if isinstance(node, yaml.SequenceNode):
+        if node.id == "sequence":
             return Setting(row, items=tuple(self.setting(item, depth + 1) for item in node.value))
         return self._scalar(node, row)
 
@@ -154,6 +158,10 @@ _SCALARS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "fl
 
 
 def _of_toml(text: str) -> Setting:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
     return _plain(tomllib.loads(text), _rows(text), ())
 
 

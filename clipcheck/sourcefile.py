@@ -7,18 +7,18 @@ its own. Rows end where Python's tokenizer ends them (`\n`, `\r\n`, `\r`), not w
 from __future__ import annotations
 
 import ast
-import re
 import warnings
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from tokenize import detect_encoding
 
 from clipcheck.findings import Position, Span
+from clipcheck.record import dataclass, field
+from clipcheck.regular import regular
 
-_LINE_END = re.compile("\r\n|\n|\r")
-_BYTE_LINE = re.compile(rb"[^\r\n]*(?:\r\n|\n|\r)?")
+_LINE_END = regular("\r\n|\n|\r")
+_BYTE_LINE = regular(rb"[^\r\n]*(?:\r\n|\n|\r)?")
 _BOM = "utf-8-sig"
 _WIDE = (b"\xff\xfe", b"\xfe\xff")  # the marks of UTF-16 and UTF-32
 LARGEST = 2_000_000  # characters of Python: past that a file holds data, and reading it takes minutes
@@ -52,14 +52,18 @@ def undecodable(error: Exception, data: bytes) -> tuple[str, int | None, int | N
     if not isinstance(error, UnicodeDecodeError):
         return f"cannot be decoded: {error}", None, None, ""
     at = error.start + len(data) - len(error.object)  # a byte order mark has been taken off
-    above = list(re.finditer(rb"\r\n|\n|\r", data[:at]))
-    start = above[-1].end() if above else 0
-    row = re.match(rb"[^\r\n]*", data[start:])
-    before, line = (
-        part.decode(error.encoding, "backslashreplace") for part in (data[start:at], row[0] if row else b"")
+    row, line = 1, b""
+    for row, found in enumerate(_BYTE_LINE.finditer(data), 1):
+        if at < found.end():
+            line = found.group()
+            at -= found.start()
+            break
+    wrong = line[at]
+    before, shown = (
+        part.decode(error.encoding, "backslashreplace") for part in (line[:at], line.rstrip(b"\r\n"))
     )
-    message = f"cannot be decoded: byte 0x{data[at]:02x} is not {error.encoding}: {error.reason}"
-    return message, len(above) + 1, len(before) + 1, line
+    message = f"cannot be decoded: byte 0x{wrong:02x} is not {error.encoding}: {error.reason}"
+    return message, row, len(before) + 1, shown
 
 
 def unparsable(error: Exception) -> str:

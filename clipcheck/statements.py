@@ -12,10 +12,10 @@ import io
 import tokenize
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 import libcst as cst
 
+from clipcheck.record import dataclass, field
 from clipcheck.sourcefile import Lines, parse
 
 # libcst's parser recurses on the C stack and dies with the process where that ends (an `elif` chain of

@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 from clipcheck.facts import Suppression
 from clipcheck.findings import RemoveComment, Repair, Replace, Site, Span, Verdict
+from clipcheck.regular import regular
 
 UNUSED = "CLP901"
-_OWN = re.compile(
+_OWN = regular(
     r"#\s*clipcheck\s*:\s*(?P<kind>ignore-file|ignore)(?![\w-])\s*(?:\[(?P<codes>[^\]#]*)\])?", re.IGNORECASE
 )
-_NOQA = re.compile(
+_NOQA = regular(
     r"#\s*noqa(?![\w-])(?P<colon>\s*:\s*(?P<codes>[A-Z][A-Z0-9]*(?:[\s,]+[A-Z]+[0-9]+)*))?", re.IGNORECASE
 )
 
@@ -75,10 +76,10 @@ def _read_comment(comment: str, row: int, before: str) -> Iterable[Suppression]:
     matches = [*_OWN.finditer(comment), *_NOQA.finditer(comment)]
     for match in sorted(matches, key=lambda match: match.start()):
         kind = "noqa"
-        if match.re is _OWN:
+        if match.re.pattern == _OWN.pattern:
             kind = "file" if match["kind"].lower() == "ignore-file" else "line"
         codes = tuple(code.upper() for code in re.split(r"[\s,]+", match["codes"] or "") if code)
-        if match.re is _OWN and match["codes"] is not None and not codes:
+        if match.re.pattern == _OWN.pattern and match["codes"] is not None and not codes:
             continue  # `ignore[]` asks for nothing
         end = comment.find("#", match.end())
         reach = comment[match.start() : end if end >= 0 else None].rstrip()

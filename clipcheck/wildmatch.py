@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 import string
 import sys
-from dataclasses import dataclass
 from itertools import pairwise
+
+from clipcheck.record import dataclass
+from clipcheck.regular import regular
 
 FOLDER = b"\0"  # stands behind the path of a folder
 _NEVER = b"(?!)"
@@ -32,8 +34,8 @@ _CLASSES = {
     "upper": string.ascii_uppercase,
     "xdigit": string.hexdigits,
 }
-_STARS = re.compile(rb"\*+")
-_SPACES = re.compile(rb"((?:\\.|[^\\])*?) *", re.DOTALL)
+_STARS = regular(rb"\*+")
+_SPACES = regular(rb"((?:\\.|[^\\])*?) *", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,25 +5,25 @@ from __future__ import annotations
 import difflib
 import errno
 import os
-import re
 import secrets
 import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from clipcheck.config import UserError
 from clipcheck.findings import Failure
 from clipcheck.notebook import is_notebook, sources
+from clipcheck.record import dataclass
+from clipcheck.regular import regular
 from clipcheck.sourcefile import SourceFile
 
 _PREFIX, _SUFFIX = ".clipcheck-", ".tmp"
 _OPEN = ("/dev/", "/proc/")
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)  # some network file systems
 # What cannot stand in the head of a diff as it is, and how git writes it: https://git-scm.com/docs/git-config, core.quotePath
-_QUOTED = re.compile(r'["\\\x00-\x1f\x7f]')
+_QUOTED = regular(r'["\\\x00-\x1f\x7f]')
 _LETTERS = dict(zip('"\\\a\b\t\n\v\f\r', '"\\abtnvfr', strict=True))
 
 

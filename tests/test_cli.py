@@ -11,10 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import click
 import pytest
 from commanding import caller
 
-from clipcheck import __version__, catalog, cli, config
+from clipcheck import __version__, catalog, checking, cli, config
 from clipcheck.findings import Edit, Failure, Finding, Fix, Position, Report, Sight
 
 CLEAN = "1 step seen: 1 clipped, 0 low-risk, 0 reported, 0 unknown\n"
@@ -365,21 +366,68 @@ def test_every_option_of_this_version_is_a_setting_of_the_file(pipeline):
     """What the command line can say, the file can say: the contract's own words."""
     from clipcheck.config import SETTINGS
 
-    options = {name for item in cli.check.params for name in (item.name,) if item.name is not None}
+    options = {name for item in checking.check.params for name in (item.name,) if item.name is not None}
     assert options - set(SETTINGS) == {"paths", "explain", "config_file"}
+
+
+@pytest.mark.parametrize("name", ["cache", "check", "config", "rule"])
+def test_the_line_of_help_is_the_commands_own(name):
+    """It stands beside the name of the module, so that --help imports no command."""
+    command = cli.clipcheck.get_command(click.Context(cli.clipcheck), name)
+    assert cli._COMMANDS[name][2] == command.help
+
+
+def loaded(arguments: list[str], folder: Path) -> set[str]:
+    """The modules that this command loads, which has to end well."""
+    code = (
+        f"import sys\nsys.argv[1:] = {arguments!r}\nbefore = {{*sys.modules}}\n"
+        "from clipcheck.__main__ import main\n"
+        "try:\n    main()\nexcept SystemExit as left:\n    assert left.code == 0\n"
+        "print(*{*sys.modules} - before)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_the_version_loads_nothing_but_what_says_it(tmp_path):
+    assert {name.partition(".")[0] for name in loaded(["--version"], tmp_path)} <= {"clipcheck", "__future__"}
+
+
+# What a scan needs in some projects alone.
+SELDOM = {
+    "dataclasses",
+    "importlib.resources",
+    "concurrent.futures",
+    "multiprocessing",
+    "tempfile",
+    "tomllib",
+    "tomli",
+    "yaml",
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "follows"),
+    [
+        ("import os\n", False),
+        ("def train(model, optimizer):\n    model().backward()\n    optimizer.zero_grad()\n", False),
+        ("from torch.nn.utils import clip_grad_norm_\n", True),
+    ],
+)
+def test_a_small_scan_loads_what_it_needs(text, follows, tmp_path):
+    (tmp_path / "a.py").write_text(text, encoding="utf-8")
+    names = loaded(["--no-cache", "a.py"], tmp_path)
+    assert "clipcheck.pipeline" in names
+    assert ("clipcheck.flow.interpreter" in names) is follows
+    # Where nothing is built, as in a checkout, the knowledge is read from TOML.
+    assert not names & (SELDOM - {"tomllib", "tomli"})
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["config"], ["--show-files", "."]])
 def test_a_quick_question_loads_nothing_heavy(arguments, tmp_path):
-    code = (
-        "import sys\nfrom clipcheck.cli import main\n"
-        f"try:\n    main({arguments!r})\nexcept SystemExit as left:\n    assert left.code == 0\n"
-        "print([name for name in ('torch', 'rich', 'libcst', 'numpy', 'tomllib') if name in sys.modules])\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.splitlines()[-1] == "[]"
+    assert not loaded(arguments, tmp_path) & {"torch", "rich", "libcst", "numpy", "tomllib"}
 
 
 def test_a_closed_pipe_is_no_traceback(tmp_path):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from clipcheck import __version__
+from clipcheck import __version__, knowledge
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -32,7 +34,7 @@ def shipped() -> set[str]:
     """Every file that an installed clipcheck needs, by its name in the wheel."""
     code = ours("clipcheck/**/*.py", "clipcheck/py.typed", "clipcheck/verify/showing/page.html")
     rules = ours("rules/*.md", "rules/*.toml", "rules/*.py")
-    return code | {f"clipcheck/{name}" for name in rules}
+    return code | {f"clipcheck/{name}" for name in rules} | {"clipcheck/rules/parsed.py"}
 
 
 def test_every_package_is_listed():
@@ -46,6 +48,28 @@ def test_the_knowledge_is_found_as_a_resource():
     from importlib.resources import files
 
     assert (files("clipcheck.rules") / "CLP101.md").is_file()
+
+
+def built() -> ModuleType:
+    """The module that the build writes."""
+    module = ModuleType("clipcheck.rules.parsed")
+    exec(runpy.run_path(str(ROOT / "setup.py"))["parsed"](), vars(module))
+    return module
+
+
+def test_what_the_build_parses_is_what_the_files_say(monkeypatch):
+    monkeypatch.setitem(sys.modules, "clipcheck.rules.parsed", None)  # as if it were not there
+    from_files = knowledge.load()
+    monkeypatch.setitem(sys.modules, "clipcheck.rules.parsed", built())
+    monkeypatch.setattr(knowledge, "_parsed", None)
+    assert knowledge.load() == from_files
+
+
+def test_what_was_built_of_other_files_does_not_count(monkeypatch):
+    old = built()
+    old.DIGEST, old.FILES = "0", []
+    monkeypatch.setitem(sys.modules, "clipcheck.rules.parsed", old)
+    assert "torch.nn.LSTM" in knowledge.load().classes
 
 
 @pytest.mark.slow
@@ -74,7 +98,7 @@ def test_wheel_and_sdist_hold_everything(tmp_path):
     assert names == shipped()
     with tarfile.open(sdist) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}
-    needed = ours("clipcheck/**/*.py", "rules/*") | {"LICENSE", "README.md", "pyproject.toml"}
+    needed = ours("clipcheck/**/*.py", "rules/*") | {"LICENSE", "README.md", "pyproject.toml", "setup.py"}
     assert needed <= packed
 
 
@@ -90,7 +114,7 @@ def test_the_readme_names_the_two_commands():
 def test_the_hooks_run_commands_that_there_are():
     hooks = (ROOT / ".pre-commit-hooks.yaml").read_text("utf-8")
     assert re.findall(r"^- id: (.+)$", hooks, re.MULTILINE) == ["clipcheck", "clipcheck-fix"]
-    from clipcheck.cli import check
+    from clipcheck.checking import check
 
     options = {option for parameter in check.params for option in parameter.opts}
     for entry in re.findall(r"^  entry: clipcheck check (.+)$", hooks, re.MULTILINE):

@@ -7,7 +7,6 @@ the call that makes the outermost transformation, since that is what clips when 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 from clipcheck import facts
 from clipcheck.findings import Site
@@ -25,6 +24,7 @@ from clipcheck.flow.values import (
 from clipcheck.flow.worlds import Guard
 from clipcheck.project import Project
 from clipcheck.protocol import Event, Gradients
+from clipcheck.record import dataclass, replace
 
 ROLE = "transformation"
 MAX_READINGS = 16  # of one chain, by the options that it is made with

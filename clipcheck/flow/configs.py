@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 from clipcheck import facts
 from clipcheck.findings import Site
@@ -16,6 +15,7 @@ from clipcheck.flow.values import Arguments, Frame, Items, Literal, Object, Tabl
 from clipcheck.flow.worlds import ANY, World
 from clipcheck.knowledge import Clipping, DictRule
 from clipcheck.protocol import Gradients, Phase
+from clipcheck.record import replace
 
 DEPTH = 4  # dicts in dicts that describe a model, and files that build upon files
 

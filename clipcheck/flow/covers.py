@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from clipcheck.flow.targets import Targets
 from clipcheck.flow.values import Elements, Items, Object, Parameters, Several, Table, Unknown, Value, choices
 from clipcheck.flow.worlds import ANY
 from clipcheck.protocol import PARTLY, Gradients, Phase
+from clipcheck.record import replace
 
 DEPTH = 5  # modules inside modules
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 
 from clipcheck import blocks, facts
 from clipcheck.findings import Evidence, Site
@@ -32,6 +31,7 @@ from clipcheck.flow.values import (
 from clipcheck.knowledge import CallRule, ClassRule
 from clipcheck.project import Project
 from clipcheck.protocol import Event, Gradients, Phase
+from clipcheck.record import replace
 
 _OPTIMIZER = "(optimizer)"  # where an engine keeps what it steps
 _NOT_KNOWN = "`{}` has a value that is not known"

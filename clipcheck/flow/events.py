@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from clipcheck import facts
 from clipcheck.findings import Evidence, Site
@@ -37,6 +36,7 @@ from clipcheck.flow.worlds import ANY, World, Worlds, merge
 from clipcheck.knowledge import CallRule
 from clipcheck.project import segments
 from clipcheck.protocol import Event, Gradients, Phase
+from clipcheck.record import replace
 
 ADDED = "#added"  # where an optimizer keeps the parameters that it was given later on
 Handler = Callable[[Frame, CallRule, "Value | None", Arguments, facts.Call], Value]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 from clipcheck import facts
@@ -42,6 +41,7 @@ from clipcheck.flow.values import (
     several,
 )
 from clipcheck.flow.worlds import Guard
+from clipcheck.record import replace
 
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,

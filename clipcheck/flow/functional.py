@@ -31,7 +31,6 @@ does code that is not known: silent.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 
 from clipcheck import facts
 from clipcheck.flow.records import Clip, ClipContext, Names, Path, Step, Told
@@ -63,6 +62,7 @@ from clipcheck.flow.values import (
 from clipcheck.flow.worlds import ANY, VALUE, World, merge
 from clipcheck.knowledge import CallRule
 from clipcheck.protocol import Event, Gradients, Phase
+from clipcheck.record import replace
 
 THEN = " > "  # between the key of a gradient and the place where another was made of it
 NOT_FOLLOWED = "where these gradients were made, or changed, was not followed"

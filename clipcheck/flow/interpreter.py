@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from clipcheck import facts
 from clipcheck.findings import Site
@@ -29,6 +28,7 @@ from clipcheck.flow.worlds import ANY, World
 from clipcheck.progress import Tell, counted, silent
 from clipcheck.project import Project
 from clipcheck.protocol import Gradients, Phase
+from clipcheck.record import replace
 
 MAX_SUBCLASSES = 4
 MAX_CLIMB = 4  # callers of callers of a step

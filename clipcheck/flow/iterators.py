@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from clipcheck.findings import Site, Span
 from clipcheck.flow.core import Core
 from clipcheck.flow.values import Arguments, Frame, Items, Object, Parameters, Table, Value, reread
 from clipcheck.flow.worlds import merge
 from clipcheck.project import Project
+from clipcheck.record import replace
 
 
 class Iterators(Core):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from types import NoneType
 
 from clipcheck import blocks, facts
@@ -31,6 +30,7 @@ from clipcheck.flow.worlds import Guard
 from clipcheck.knowledge import CallRule
 from clipcheck.project import Project
 from clipcheck.protocol import Phase
+from clipcheck.record import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from clipcheck.facts import Call, Constant, Expression
@@ -13,6 +12,7 @@ from clipcheck.flow.worlds import Guard
 from clipcheck.knowledge import Clipping
 from clipcheck.pins import Pin
 from clipcheck.protocol import Gradients
+from clipcheck.record import dataclass, field
 
 MAX_PATHS = 64  # ways and contexts kept of one step or clip
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from clipcheck import facts
@@ -32,6 +31,7 @@ from clipcheck.flow.values import (
     several,
 )
 from clipcheck.flow.worlds import Guard, Worlds, forget, guarded, merge, split, usual_outcome
+from clipcheck.record import replace
 
 MAX_ROUNDS = 5  # of a loop, until its worlds are stable
 MAX_UNROLLED = 6  # members of a known sequence that a loop is run for one by one

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from clipcheck import facts
 from clipcheck.findings import Site
 from clipcheck.flow.chains import ROLE
@@ -30,6 +28,7 @@ from clipcheck.flow.worlds import Guard
 from clipcheck.knowledge import CallRule, Slot
 from clipcheck.project import Project
 from clipcheck.protocol import Event, Gradients, Phase
+from clipcheck.record import replace
 
 Before = tuple[Gradients, frozenset[Guard]]  # gradients as a step meets them, and the guards on the way
 TRAINED = "(trained)"  # what a transformation was made ready for, or its updates were handed

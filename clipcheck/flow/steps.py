@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from clipcheck import facts
 from clipcheck.findings import Span
 from clipcheck.flow.covers import Covers
@@ -26,6 +24,7 @@ from clipcheck.flow.values import (
 from clipcheck.flow.worlds import ANY, World, merge
 from clipcheck.knowledge import CallRule
 from clipcheck.protocol import Event, Gradients
+from clipcheck.record import replace
 
 SHARDED = "sharded"  # the "framework" of a wrapper that clips its shards by a method of its own
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from clipcheck import facts
 from clipcheck.flow import paths
 from clipcheck.flow.options import Options
 from clipcheck.flow.values import Arguments, External, Frame, Items, ModuleRef, Partial, Table, Value, literal
 from clipcheck.knowledge import CallRule
+from clipcheck.record import replace
 
 MAX_NESTED = 6  # objects described inside of objects
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 
 from clipcheck import facts
 from clipcheck.flow.members import Members, complete
@@ -36,6 +35,7 @@ from clipcheck.flow.values import (
 from clipcheck.flow.worlds import ANY, World, merge, split
 from clipcheck.knowledge import CallRule, Clipping, Hooks
 from clipcheck.protocol import Event, Gradients, Phase
+from clipcheck.record import replace
 from clipcheck.settingsfiles import SUFFIXES
 
 

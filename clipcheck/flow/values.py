@@ -7,11 +7,11 @@ Identity is by key: two expressions that yield the same key name the same model 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
 
 from clipcheck import facts
 from clipcheck.findings import Evidence, Site
 from clipcheck.knowledge import CallRule, ClassRule
+from clipcheck.record import dataclass, field, replace
 
 MAX_ALTERNATIVES = 6
 

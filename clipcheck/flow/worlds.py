@@ -8,10 +8,10 @@ their number by the number of distinct states.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
 
 from clipcheck.flow.values import Written
 from clipcheck.protocol import Gradients
+from clipcheck.record import dataclass, field, replace
 
 MAX_WORLDS = 48
 ANY = "*"  # the optimizers that have not been met yet

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from clipcheck import repair
 from clipcheck.docket import Docket, JudgeContext
@@ -31,6 +30,7 @@ from clipcheck.judges import (
     clp303,
     clp304,
 )
+from clipcheck.record import replace
 
 __all__ = ["CODES", "Docket", "JudgeContext", "judge", "sight"]
 

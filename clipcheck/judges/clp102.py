@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from clipcheck import defaults
 from clipcheck.defaults import clip_options
 from clipcheck.docket import Assessed, Docket, acted_on
@@ -11,6 +9,7 @@ from clipcheck.findings import Evidence, Verdict
 from clipcheck.flow.records import Clip, Step, StepContext, Told
 from clipcheck.flow.values import Option, choices
 from clipcheck.judges import words
+from clipcheck.record import replace
 
 
 def judge(step: Step, docket: Docket) -> Verdict | None:

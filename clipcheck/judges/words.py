@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Sequence
 
 from clipcheck.docket import Assessed, Docket, bare, optimizers
@@ -13,8 +12,9 @@ from clipcheck.flow.records import Step, StepContext, Told
 from clipcheck.flow.render import render
 from clipcheck.flow.values import literal
 from clipcheck.flow.worlds import Guard
+from clipcheck.regular import regular
 
-_SCOPE = re.compile(r"[\w.<>]+")
+_SCOPE = regular(r"[\w.<>]+")
 LONG = 48  # characters of a call that a message quotes in full
 
 

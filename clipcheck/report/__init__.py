@@ -7,11 +7,11 @@ A format is a module of this package with the format's name and a function
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
 from clipcheck.findings import Report
+from clipcheck.record import dataclass, field
 from clipcheck.sourcefile import decode
 
 

@@ -6,16 +6,16 @@ by its statement and not by its row, so that a system that compares runs knows i
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from xml.etree import ElementTree as ET  # writes only; nothing is parsed
 
 from clipcheck.findings import Failure, Finding, Report
+from clipcheck.regular import regular
 from clipcheck.report import Layout
 from clipcheck.report.places import Places, details, visible, where
 from clipcheck.report.text import sight
 
-_NOT_XML = re.compile("[\ufffe\uffff]")
+_NOT_XML = regular("[\ufffe\uffff]")
 _LONGEST = 120
 
 

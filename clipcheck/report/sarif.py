@@ -17,6 +17,7 @@ from urllib.parse import quote
 from clipcheck import catalog
 from clipcheck.catalog import Rule
 from clipcheck.findings import Evidence, Failure, Finding, Position, Report
+from clipcheck.regular import regular
 from clipcheck.report import Layout
 from clipcheck.report.places import Places, level, visible
 from clipcheck.sourcefile import Lines
@@ -27,9 +28,9 @@ _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sa
 _BASE = "%SRCROOT%"
 _KINDS = {"1": "absent-clipping", "2": "misplaced-clipping", "3": "kind-of-clipping", "9": "suppression"}
 _LEVELS = {"error": "error", "warning": "warning", "notice": "note"}
-_WHAT = re.compile(r"^## What it does\n+(.+?)(?=\n+## |\Z)", re.MULTILINE | re.DOTALL)
+_WHAT = regular(r"^## What it does\n+(.+?)(?=\n+## |\Z)", re.MULTILINE | re.DOTALL)
 _SHORT, _LONGEST = 80, 1000  # letters: what is no description yet, and what is too long for GitHub
-_LINK = re.compile(r"\[(?=[^\]]*\]\()")
+_LINK = regular(r"\[(?=[^\]]*\]\()")
 
 
 def render(report: Report, layout: Layout) -> str:

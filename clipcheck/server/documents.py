@@ -6,7 +6,6 @@ import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from lsprotocol import types
@@ -16,6 +15,7 @@ from pygls.workspace import PositionCodec, ServerTextPosition, TextDocument, Wor
 from clipcheck.findings import Position
 from clipcheck.notebook import SUFFIX as NOTEBOOK
 from clipcheck.notebook import is_notebook
+from clipcheck.record import dataclass, field
 
 PYTHON = "python"
 _SUFFIXES = (".py", ".pyw")

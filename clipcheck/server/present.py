@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 
 from lsprotocol import types
 
 from clipcheck import catalog, naming
 from clipcheck.findings import Evidence, Failure, Finding, Position, Risk
+from clipcheck.record import dataclass
 from clipcheck.report.text import clean
 from clipcheck.server.documents import Document, Places, overlaps
 from clipcheck.server.scans import Outcome

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from clipcheck import catalog, config, fixing, pipeline
 from clipcheck.config import Settings, UserError
 from clipcheck.discover import STDIN
 from clipcheck.findings import Failure, Finding
+from clipcheck.record import dataclass
 from clipcheck.server.documents import Document
 from clipcheck.splice import fixable
 
