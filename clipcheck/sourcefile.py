@@ -52,12 +52,9 @@ def undecodable(error: Exception, data: bytes) -> tuple[str, int | None, int | N
     if not isinstance(error, UnicodeDecodeError):
         return f"cannot be decoded: {error}", None, None, ""
     at = error.start + len(data) - len(error.object)  # a byte order mark has been taken off
-    row, line = 1, b""
-    for row, found in enumerate(_BYTE_LINE.finditer(data), 1):
-        if at < found.end():
-            line = found.group()
-            at -= found.start()
-            break
+    lines = enumerate(_BYTE_LINE.finditer(data), 1)
+    row, found = next((row, found) for row, found in lines if at < found.end())
+    line, at = found.group(), at - found.start()
     wrong = line[at]
     before, shown = (
         part.decode(error.encoding, "backslashreplace") for part in (line[:at], line.rstrip(b"\r\n"))
@@ -68,9 +65,7 @@ def undecodable(error: Exception, data: bytes) -> tuple[str, int | None, int | N
 
 def unparsable(error: Exception) -> str:
     """Return why a text cannot be parsed, in words."""
-    if isinstance(
-        error, (RecursionError, MemoryError)
-    ):  # CPython's parser gives the one as well as the other
+    if isinstance(error, (RecursionError, MemoryError)):  # CPython's parser gives either
         return "nested too deep"
     return str(error) or type(error).__name__
 
