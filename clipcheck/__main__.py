@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from clipcheck.version import __version__
@@ -22,4 +23,7 @@ def main() -> NoReturn:
 
 
 if __name__ == "__main__":
+    # Python looks for modules in the current folder first, which may be somebody else's project with a `click.py`.
+    if sys.path and sys.path[0] in ("", os.getcwd()) and not getattr(sys.flags, "safe_path", False):
+        del sys.path[0]
     main()

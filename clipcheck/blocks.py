@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 
 from clipcheck import facts
@@ -51,7 +52,11 @@ def _find(
     *,
     exact: bool,
 ) -> Located | None:
-    for index, statement in enumerate(block):
+    # Statements stand in the order of their rows: what ends above the span is passed over.
+    first = bisect_left(block, span[:2], key=lambda statement: statement.span[2:])
+    for index, statement in enumerate(block[first:], first):
+        if statement.span[:2] > span[2:]:
+            break
         here = (*chain, (block, index))
         if exact and statement.span == span:
             return Located(here, function)
@@ -127,6 +132,16 @@ def _targets(statement: Statement) -> Iterator[str]:
 
 def imports(body: Block) -> tuple[facts.Import, ...]:
     """The imports at the top level of a module, those inside `try` included."""
+    global _last_imports
+    if _last_imports[0] is not body:  # one file is asked about for each of its findings
+        _last_imports = body, _imports(body)
+    return _last_imports[1]
+
+
+_last_imports: tuple[Block, tuple[facts.Import, ...]] = ((), ())
+
+
+def _imports(body: Block) -> tuple[facts.Import, ...]:
     found: list[facts.Import] = []
     for statement in body:
         if isinstance(statement, facts.Import):

@@ -128,6 +128,7 @@ def check(paths: tuple[Path, ...], explain: str | None, config_file: Path | None
         report, fixed = outcome.report, outcome.fixed
         output.hint_at_unsafe(outcome.report, settings)
         output.name_failures(outcome.refused)  # findings of these files remain, which is what counts
+        output.name_parted(outcome.parted)
     else:
         from clipcheck import pipeline
 
@@ -136,6 +137,7 @@ def check(paths: tuple[Path, ...], explain: str | None, config_file: Path | None
         report = checked.report
         output.name_silenced(checked.silenced, settings)
         output.name_failures(checked.refused)
+        output.name_parted(checked.parted)
     output.write(report, fixed, settings, render, overlay)
     sys.exit(_status(report, fixed, settings))
 
@@ -243,7 +245,7 @@ def _diff(places: list[Path], settings: Settings) -> NoReturn:
         plan = proof.plan
         _name_trials(proof, settings)
     text = fixing.diff(plan)
-    click.echo(text.encode("utf-8", "surrogateescape"), nl=False)
+    output.patch(text)
     output.name_failures((*plan.report.failures, *plan.refused))
     output.name_unfinished(plan.report, settings)
     output.hint_at_unsafe(plan.report, settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from clipcheck import blocks, facts
 from clipcheck.blocks import Block, Located, enclosing
@@ -181,9 +182,21 @@ def _unread_option(body: Block, here: Located | None, knowledge: Knowledge) -> s
         if here and here.function
         else frozenset()
     )
-    namespace = next((name for name in _namespaces(body, knowledge) if name not in local), None)
+    if _last_options[0] is not body:  # one file is asked about for each of its findings
+        _last_options[:] = body, _namespaces(body, knowledge), None
+    namespace = next((name for name in _last_options[1] if name not in local), None)
     if namespace is None:
         return ""
+    if _last_options[2] is None:
+        _last_options[2] = _option(body, knowledge)
+    return f"{namespace}.{_last_options[2]}" if _last_options[2] else ""
+
+
+_last_options: list[Any] = [None, [], None]
+
+
+def _option(body: Block, knowledge: Knowledge) -> str:
+    """The first option meant for a threshold that is declared with one and never read, or nothing."""
     nodes = list(blocks.walk(body))
     read = {node.attr for node in nodes if isinstance(node, facts.Attribute)}
     for node in nodes:
@@ -194,7 +207,7 @@ def _unread_option(body: Block, here: Located | None, knowledge: Knowledge) -> s
                 for key, value in node.keywords
             )
             if fit and name not in read and knowledge.hinted("clip-option", name):
-                return f"{namespace}.{name}"
+                return name
     return ""
 
 

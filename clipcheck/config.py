@@ -46,6 +46,11 @@ DEFAULT_EXCLUDE = (
 )
 # Settings of the contract that this version does not act on: naming one is an error, not a silent no-op.
 NOT_YET = frozenset({"shard"})
+# What a run writes to. A project that somebody else wrote must not have a scan of it write anywhere else. (A cache may
+# be anywhere: its files are named by hashes, and no others are touched.)
+_WRITTEN = ("output_file", "write_baseline")
+_LARGEST = 5_000_000  # bytes of a configuration file
+_LONGEST = 20  # files that extend each other
 _CODE = regular(r"CLP\d{0,3}\Z")
 
 
@@ -156,6 +161,8 @@ def load(start: Path, config: Path | None = None, overrides: Mapping[str, Any] |
     if found is not None:
         found = Path(os.path.abspath(found))
         _read_chain(found, values, sources, seen=())
+        if config is None:
+            _keep_inside(found, values, sources)
     for name, value in (overrides or {}).items():
         if value is None:
             continue
@@ -179,10 +186,10 @@ def find_config(folder: Path) -> Path | None:
     """Return the nearest clipcheck.toml, or pyproject.toml with a `[tool.clipcheck]` table, upwards."""
     for candidate in (folder, *folder.parents):
         own = candidate / "clipcheck.toml"
-        if own.is_file():
+        if os.path.isfile(own):  # not `is_file`, which raises below a folder that is closed to us
             return own
         shared = candidate / "pyproject.toml"
-        if shared.is_file() and _table(shared) is not None:
+        if os.path.isfile(shared) and _table(shared) is not None:
             return shared
     return None
 
@@ -203,9 +210,11 @@ def describe(settings: Settings, name: str) -> str | None:
 def _table(path: Path) -> dict[str, Any] | None:
     """Return the clipcheck table of a TOML file; None for a pyproject.toml without one."""
     try:
-        data = path.read_bytes()
+        data = path.read_bytes() if path.stat().st_size <= _LARGEST else None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if data is None:
+        raise ConfigError(f"{path}: larger than {_LARGEST:,} bytes, which no configuration is")
     if path.name == "pyproject.toml" and b"clipcheck" not in data:
         return None  # spares most projects the TOML parser
     if sys.version_info >= (3, 11):
@@ -217,6 +226,8 @@ def _table(path: Path) -> dict[str, Any] | None:
         document: dict[str, Any] = tomllib.loads(data.decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deep") from None
     if path.name != "pyproject.toml":
         return document
     tools = document.get("tool", {})
@@ -230,6 +241,8 @@ def _read_chain(path: Path, values: dict[str, Any], sources: dict[str, str], see
     """Fill `values` from `path`, after the file that it extends."""
     if path in seen:
         raise ConfigError(f"{path}: `extend` leads back to this file")
+    if len(seen) > _LONGEST:
+        raise ConfigError(f"{seen[0]}: `extend` leads from file to file more than {_LONGEST} times")
     table = _table(path) or {}
     where = str(path)
     converted: dict[str, Any] = {}
@@ -239,7 +252,7 @@ def _read_chain(path: Path, values: dict[str, Any], sources: dict[str, str], see
             raise ConfigError(f"{where}: `verify` runs a command, so only the command line may give it")
         converted[name] = _convert(name, raw, path.parent, where)
     if "extend" in converted:
-        if not converted["extend"].is_file():
+        if not os.path.isfile(converted["extend"]):
             raise ConfigError(f"{where}: `extend`: {converted['extend']}: no such file")
         _read_chain(converted["extend"], values, sources, (*seen, path))
     for name, value in converted.items():
@@ -248,6 +261,18 @@ def _read_chain(path: Path, values: dict[str, Any], sources: dict[str, str], see
             values[name], sources[name] = values[name] + value, f"{sources[name]}, {where}"
         else:
             values[name], sources[name] = value, where
+
+
+def _keep_inside(found: Path, values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
+    """Refuse to write outside of the project because of a file that nobody named. Raises ConfigError."""
+    top = os.path.realpath(find_root(found.parent) or found.parent)
+    for name in _WRITTEN:
+        if name in values and not os.path.realpath(values[name]).startswith(os.path.join(top, "")):
+            key = name.replace("_", "-")
+            raise ConfigError(
+                f"{sources[name]}: `{key}` leads out of the project, to {values[name]}; "
+                f"give it as --{key} on the command line"
+            )
 
 
 def _check_name(key: str, where: str, separator: str) -> str:

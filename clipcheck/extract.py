@@ -17,7 +17,7 @@ from clipcheck import facts
 from clipcheck.facts import Expression, Function, ModuleFacts, Statement
 from clipcheck.findings import Failure, Span
 from clipcheck.notebook import NotebookError, open_program
-from clipcheck.sourcefile import Lines, decode, parse
+from clipcheck.sourcefile import Lines, decode, parse, too_large, undecodable, unparsable
 
 _HEADROOM = 1000  # calls that a function's tree may be deep
 _OPERATORS: dict[type[ast.AST], str] = {
@@ -35,7 +35,7 @@ def extract(data: bytes, filename: str) -> ModuleFacts | Failure:
     try:
         text, _ = decode(data)
     except (SyntaxError, UnicodeError, LookupError) as error:
-        return Failure(filename, f"cannot be decoded: {error}")
+        return Failure(filename, *undecodable(error, data))
     return extract_text(text, filename)
 
 
@@ -44,6 +44,8 @@ def extract_text(text: str, filename: str) -> ModuleFacts | Failure:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     try:
         program = open_program(text, filename)
+        if failure := _refused(program.text, filename, version):
+            return failure
         tree = program.tree or parse(program.text)
         source = Text(program.text)
         walk = _Walk(source)
@@ -54,9 +56,7 @@ def extract_text(text: str, filename: str) -> ModuleFacts | Failure:
         message = f"cannot be parsed by Python {version}: {error.msg}"
         return Failure(filename, message, error.lineno, error.offset, (error.text or "").rstrip("\n"))
     except (ValueError, RecursionError, MemoryError) as error:
-        return Failure(
-            filename, f"cannot be parsed by Python {version}: {str(error) or type(error).__name__}"
-        )
+        return Failure(filename, f"cannot be parsed by Python {version}: {unparsable(error)}")
     return ModuleFacts(body, frozenset(walk.calls), program.left_out, source)
 
 
@@ -65,7 +65,7 @@ class Text:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.damage = ""  # why a function could not be read, though the file was
+        self.tell: Callable[[str, int], None] | None = None  # hears why a function could not be read
         self.filled = 0  # functions read so far
         self.outline: Any = None  # what `leading` has made of it
 
@@ -89,7 +89,8 @@ class Text:
             parameters = walk.parameters(node.args)
             body = walk.block(node.body)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            self.damage = f"`{function.name}` cannot be read: {str(error) or type(error).__name__}"
+            if self.tell is not None:
+                self.tell(f"`{function.name}` cannot be read: {unparsable(error)}", function.span.row)
             parameters, body, walk.calls = (), (), set()
         finally:
             sys.setrecursionlimit(limit)
@@ -106,6 +107,21 @@ class Text:
             node = parse("\n" * (span.row - 1) + rows).body[0]
         assert isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         return node
+
+
+def _refused(text: str, filename: str, version: str) -> Failure | None:
+    """Why a text is not parsed at all."""
+    if reason := too_large(text):
+        return Failure(filename, reason)
+    at = text.find("\0")
+    if at < 0:
+        return None
+    lines = Lines(text)
+    place = lines.position(at)
+    line = text[lines.start(place.row) : lines.content_end(place.row)]
+    return Failure(
+        filename, f"cannot be parsed by Python {version}: null byte", place.row, place.column, line
+    )
 
 
 def _span(node: ast.expr | ast.stmt) -> Span:
@@ -159,7 +175,7 @@ class _Walk:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             try:
                 inner = ast.parse(node.value, mode="eval").body
-            except (SyntaxError, ValueError):
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
                 return self.expression(node)
             for child in ast.walk(inner):
                 ast.copy_location(child, node)

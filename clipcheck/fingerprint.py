@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -128,8 +129,9 @@ class _Source:
 
     def scope(self, offset: int) -> str:
         """Return the qualified name of the innermost function or class around a place."""
-        names = [name for start, end, name in self.definitions if start <= offset < end]
-        return names[-1] if names else ""
+        above = bisect_right(self.definitions, offset, key=lambda definition: definition[0])
+        around = (name for _, end, name in reversed(self.definitions[:above]) if offset < end)
+        return next(around, "")
 
     def number(self, start: int, end: int, scope: str) -> int:
         """Return how many equal statements stand above in the same scope, reported or not."""

@@ -7,7 +7,7 @@ have come, and fixing it again changes nothing. `write` puts the outcome on disk
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,7 +15,7 @@ from clipcheck.findings import Failure, Finding, Report
 from clipcheck.record import dataclass
 from clipcheck.sourcefile import SourceFile, read
 from clipcheck.splice import fixable, render
-from clipcheck.write import Change, replace_file, unified_diff
+from clipcheck.write import Change, leads_out, other_names, replace_file, unified_diff
 
 if TYPE_CHECKING:
     from clipcheck.config import Settings
@@ -56,6 +56,7 @@ class FixOutcome:
     written: tuple[str, ...]
     refused: tuple[Failure, ...]
     report: Report  # of what remains
+    parted: tuple[str, ...] = ()  # files written whose other names (hard links) keep the old text
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,10 @@ def plan(
         return fixable(finding, settings.unsafe_fixes) and (wanted is None or wanted(finding))
 
     before = scan({})
-    sources, refused = _sources({one.filename for one in before.findings if eligible(one)}, unsaved)
+    wished = {one.filename for one in before.findings if eligible(one)}
+    outside = [] if texts is not None else outsiders(wished, paths, settings)
+    sources, refused = _sources(wished - {failure.filename for failure in outside}, unsaved)
+    refused += outside
     while True:
         draft = _draft(scan, before, sources, eligible)
         objections = _objections(scan, before, draft, sources)
@@ -117,16 +121,34 @@ def write(planned: Plan, scan_again: Callable[[], Report]) -> FixOutcome:
     """
     written: list[str] = []
     refused: list[Failure] = []
+    parted: list[str] = []
     done: dict[str, bytes] = {}
     for change in planned.changes:
+        others = other_names(change.filename)
         failure = replace_file(change, done)
         if failure is None:
             written.append(change.filename)
+            parted += [change.filename] if others else []
         else:
             refused.append(failure)
     fixed = tuple(finding for finding in planned.fixed if finding.filename in written)
     report = scan_again() if refused else planned.report
-    return FixOutcome(fixed, tuple(written), planned.refused + tuple(refused), report)
+    return FixOutcome(fixed, tuple(written), planned.refused + tuple(refused), report, tuple(parted))
+
+
+def outsiders(filenames: Iterable[str], paths: Sequence[Path], settings: Settings) -> list[Failure]:
+    """Return which files are not to be written, since they are links out of the project and of what was asked for.
+
+    A link in somebody's repository may point anywhere, and a scan of the repository must not write there.
+    """
+    tops = [settings.project_root, *(path for path in paths if path.is_dir() or not path.is_symlink())]
+    return [
+        Failure(
+            name, f"not written: it is a link to {target}, outside of the project; name that file instead"
+        )
+        for name in sorted(filenames)
+        if (target := leads_out(name, tops))
+    ]
 
 
 def diff(planned: Plan, root: Path | None = None) -> str:

@@ -24,6 +24,7 @@ class Outcome:
     report: Report  # of what remains
     silenced: tuple[Finding, ...] = ()  # findings that have got a comment
     refused: tuple[Failure, ...] = ()  # findings and files that could not have one
+    parted: tuple[str, ...] = ()  # files written whose other names (hard links) keep the old text
 
 
 def agree(settings: Settings) -> None:
@@ -50,7 +51,7 @@ def check(
         from clipcheck import fixing, ignores
 
         written = fixing.write(ignores.plan(paths, settings, run), lambda: run(paths, settings, overlay={}))
-        return Outcome(written.report, written.fixed, written.refused)
+        return Outcome(written.report, written.fixed, written.refused, written.parted)
     return Outcome(keep(run(paths, settings, overlay=overlay or {}), settings))
 
 

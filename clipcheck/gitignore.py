@@ -55,6 +55,8 @@ def is_out(chain: tuple[Patterns, ...], path: str, is_folder: bool) -> bool:
 def read_patterns(file: str, base: str) -> Patterns | None:
     """Return the patterns of one ignore file, or None where it is absent, empty or unreadable."""
     try:
+        if not os.path.isfile(file):
+            return None  # a pipe would keep us waiting
         with open(file, "rb") as stream:
             data = stream.read()
     except OSError:
@@ -93,15 +95,15 @@ def _repository(folder: str) -> str | None:
 def _info_exclude(top: str) -> str | None:
     """Return the path of the repository's own exclude file; a worktree's `.git` is a file that points there."""
     git = Path(top, ".git")
-    if git.is_dir():
+    if os.path.isdir(git):
         return str(git / "info" / "exclude")
     try:
-        text = git.read_text("utf-8", "surrogateescape")
+        text = git.read_text("utf-8", "surrogateescape") if os.path.isfile(git) else ""
         if not text.startswith("gitdir:"):
             return None
         target = git.parent / text.removeprefix("gitdir:").strip()
         common = target / "commondir"
-        if common.is_file():
+        if os.path.isfile(common):
             target = target / common.read_text("utf-8", "surrogateescape").strip()
     except OSError:
         return None

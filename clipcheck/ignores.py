@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from clipcheck import splice
 from clipcheck.findings import Failure, Finding, Report
-from clipcheck.fixing import Plan, Run
+from clipcheck.fixing import Plan, Run, outsiders
 from clipcheck.notebook import NotebookError, Program, is_notebook, open_program, rewrite
 from clipcheck.regular import regular
 from clipcheck.sourcefile import Lines, SourceFile, parse, read
@@ -53,7 +53,9 @@ def plan(paths: Sequence[Path], settings: Settings, run: Run) -> Plan:
         if finding.code != UNUSED:  # a comment to silence a comment: the fix takes it away
             by_file[finding.filename].append(finding)
     drafts: dict[str, _Draft] = {}
-    refused: list[Failure] = []
+    refused = outsiders(by_file, paths, settings)
+    for failure in refused:
+        del by_file[failure.filename]
     for name, findings in sorted(by_file.items()):
         try:
             drafts[name] = _Draft.of(read(Path(name)), name, findings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from clipcheck import notebook
 from clipcheck.blocks import Block
@@ -19,7 +20,7 @@ from clipcheck.programs import Imports, Program, programs
 from clipcheck.progress import Tell, counted, silent
 from clipcheck.project import Project
 from clipcheck.settingsfiles import MAX_BYTES
-from clipcheck.sourcefile import decode
+from clipcheck.sourcefile import decode, searchable
 from clipcheck.suppress import find_suppressions
 from clipcheck.survey import COMMENT, Hope, Survey, statements
 
@@ -138,8 +139,14 @@ class Library:
         if isinstance(found, Failure):
             self._fail(found)
             return
+        if isinstance(found.source, Text):
+            found.source.tell = partial(self._damaged, filename)
         for cell in found.left_out:
             self._fail(Failure(filename, cell.message, cell.row, cell.column, cell.line, cell.cell))
+
+    def _damaged(self, filename: str, message: str, row: int) -> None:
+        """Note that a function could not be read in a file that could."""
+        self._fail(Failure(filename, message, row))
 
     def _fail(self, failure: Failure) -> None:
         """Note a failure, once for each file or cell."""
@@ -159,7 +166,7 @@ class Library:
         data = self.bytes_of(filename)
         if data is None:
             return
-        searched = _unescaped(data) if is_notebook(filename) else data
+        searched = _unescaped(data) if is_notebook(filename) else searchable(data)
         imports = list(statements(searched))
         numbers = [self._statements.setdefault(one, len(self._statements)) for one in imports]
         self._imports.of[filename] = array("I", numbers)
@@ -193,7 +200,7 @@ class Library:
 
     def _searched(self, filename: str) -> bytes:
         data = self.bytes_of(filename) or b""
-        return _unescaped(data) if is_notebook(filename) else data
+        return _unescaped(data) if is_notebook(filename) else searchable(data)
 
 
 def _key(filename: str, data: bytes) -> str:

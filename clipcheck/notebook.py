@@ -30,7 +30,7 @@ from clipcheck.findings import (
 from clipcheck.magics import blank, plain
 from clipcheck.record import dataclass, field, replace
 from clipcheck.regular import regular
-from clipcheck.sourcefile import Lines, parse
+from clipcheck.sourcefile import Lines, parse, too_large, unparsable
 
 SUFFIX = ".ipynb"
 _LINE_END = regular("\r\n|\n|\r")
@@ -97,6 +97,8 @@ def open_program(text: str, filename: str) -> Program:
         return Program(text)
     cells = _code(text)
     whole = _joined(cells)
+    if reason := too_large(whole.text):
+        raise NotebookError(reason)
     try:
         tree = parse(whole.text)
         if _cells_apart(tree, whole):
@@ -201,8 +203,7 @@ def _damage(cell: Cell) -> LeftOut | None:
             return LeftOut(cell.index, message, last, None, "")
         return LeftOut(cell.index, message, row, error.offset, (error.text or "").rstrip("\r\n"))
     except (ValueError, RecursionError, MemoryError) as error:
-        reason = str(error) or type(error).__name__
-        return LeftOut(cell.index, f"cannot be parsed by Python {version}: {reason}", 1, None, "")
+        return LeftOut(cell.index, f"cannot be parsed by Python {version}: {unparsable(error)}", 1, None, "")
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -55,6 +56,24 @@ def name_failures(failures: Sequence[Failure]) -> None:
     """Print on standard error what could not be read, parsed or written, with line and caret where known."""
     shown = text.failures(failures, _layout(None, sys.stderr.encoding))
     click.echo(for_log(shown), err=True, nl=False)
+
+
+def name_parted(filenames: Sequence[str]) -> None:
+    """Name on standard error the files written whose other names (hard links) keep the old text."""
+    layout = _layout(None, sys.stderr.encoding)
+    for filename in filenames:
+        shown = text.display(filename, layout)
+        say(f"{shown}: written; its other names (hard links) keep the text from before", err=True)
+
+
+def patch(shown: str) -> None:
+    """Print a diff: for people with controls made visible, and byte for byte for what applies it."""
+    if sys.stdout.isatty():
+        for line in shown.removesuffix("\n").split("\n") if shown else ():
+            say(line.removesuffix("\r"))
+        return
+    raw = os.environ.get("GITHUB_ACTIONS") != "true" or stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+    click.echo((shown if raw else for_log(shown)).encode("utf-8", "surrogateescape"), nl=False)
 
 
 def name_silenced(silenced: Sequence[Finding], settings: Settings) -> None:

@@ -20,6 +20,8 @@ from clipcheck.regular import regular
 _LINE_END = regular("\r\n|\n|\r")
 _BYTE_LINE = regular(rb"[^\r\n]*(?:\r\n|\n|\r)?")
 _BOM = "utf-8-sig"
+_WIDE = (b"\xff\xfe", b"\xfe\xff")  # the marks of UTF-16 and UTF-32
+LARGEST = 2_000_000  # characters of Python: past that a file holds data, and reading it takes minutes
 
 
 def decode(data: bytes) -> tuple[str, str]:
@@ -36,6 +38,43 @@ def decode(data: bytes) -> tuple[str, str]:
         # As in CPython: UTF-16 and its like would turn the source into other, perhaps valid, text.
         raise LookupError(f"{encoding!r} cannot be the encoding of Python source")
     return data.decode(encoding), encoding
+
+
+def searchable(data: bytes) -> bytes:
+    """Return bytes in which words of ASCII can be searched, in what is no Python for its encoding as well."""
+    return data.replace(b"\0", b"") if data.startswith(_WIDE) else data
+
+
+def undecodable(error: Exception, data: bytes) -> tuple[str, int | None, int | None, str]:
+    """Return why `decode` raised `error` on `data`: a message, and row, column and line where there is such a place."""
+    if data.startswith(_WIDE):
+        return "cannot be decoded: UTF-16 and UTF-32 are no encodings of Python source", None, None, ""
+    if not isinstance(error, UnicodeDecodeError):
+        return f"cannot be decoded: {error}", None, None, ""
+    at = error.start + len(data) - len(error.object)  # a byte order mark has been taken off
+    lines = enumerate(_BYTE_LINE.finditer(data), 1)
+    row, found = next((row, found) for row, found in lines if at < found.end())
+    line, at = found.group(), at - found.start()
+    wrong = line[at]
+    before, shown = (
+        part.decode(error.encoding, "backslashreplace") for part in (line[:at], line.rstrip(b"\r\n"))
+    )
+    message = f"cannot be decoded: byte 0x{wrong:02x} is not {error.encoding}: {error.reason}"
+    return message, row, len(before) + 1, shown
+
+
+def unparsable(error: Exception) -> str:
+    """Return why a text cannot be parsed, in words."""
+    if isinstance(error, (RecursionError, MemoryError)):  # CPython's parser gives either
+        return "nested too deep"
+    return str(error) or type(error).__name__
+
+
+def too_large(text: str) -> str:
+    """Return why a text is not read for its size, or nothing."""
+    if len(text) <= LARGEST:
+        return ""
+    return f"too large to read: {len(text):,} characters of Python, {LARGEST:,} at most; exclude it if it is generated"
 
 
 def encode(text: str, encoding: str) -> bytes:

@@ -21,6 +21,8 @@ from clipcheck.sourcefile import Lines, parse
 # libcst's parser recurses on the C stack and dies with the process where that ends (an `elif` chain of
 # 10,000 is enough on Linux); its time grows with the square of the depth. Real code stays far below.
 DEPTH = 300
+EFFORT = 10_000_000  # depths of all nodes, added up: what many deep statements cost; about 20 seconds
+SIZE = 1_000_000  # characters: about 15 seconds of a table of data
 
 
 class PlacementError(Exception):
@@ -96,11 +98,11 @@ class Tree:
 
 def parse_statements(text: str) -> Tree:
     """Return the statements of `text`; raises PlacementError where libcst or this module cannot follow it."""
+    if len(text) > SIZE:
+        raise PlacementError(f"larger than {SIZE:,} characters")
     try:
         module = parse(text)
-        nodes, depth = _ast_statements(module)
-        if depth > DEPTH:
-            raise PlacementError(f"nested deeper than {DEPTH}")
+        nodes = _ast_statements(module)
         statements = _walk(cst.parse_module(text))
     except (SyntaxError, ValueError, RecursionError, MemoryError, cst.ParserSyntaxError) as error:
         raise PlacementError(str(error)) from error
@@ -112,17 +114,34 @@ def parse_statements(text: str) -> Tree:
     return Tree(lines, module, statements)
 
 
-def _ast_statements(module: ast.Module) -> tuple[list[ast.stmt], int]:
-    """Return all statements of `module` in the order of the source, and how deep its nodes nest."""
+def _ast_statements(module: ast.Module) -> list[ast.stmt]:
+    """Return all statements of `module` in the order of the source; raises PlacementError where libcst nests too deep."""
     found: list[ast.stmt] = []
-    deepest = 0
-    level: list[ast.AST] = [module]
-    while level:
-        deepest += 1
-        below = [child for node in level for child in ast.iter_child_nodes(node)]
-        found.extend(node for node in below if isinstance(node, ast.stmt))
-        level = below
-    return sorted(found, key=lambda node: (node.lineno, node.col_offset)), deepest
+    effort = 0
+    waiting: list[tuple[ast.AST, int]] = [(module, 1)]
+    while waiting:
+        node, depth = waiting.pop()
+        effort += depth
+        depth += _further(node)
+        if depth > DEPTH:
+            raise PlacementError(f"nested deeper than {DEPTH}")
+        if effort > EFFORT:
+            raise PlacementError("too much that is nested deep")
+        below = list(ast.iter_child_nodes(node))
+        found.extend(child for child in below if isinstance(child, ast.stmt))
+        waiting.extend((child, depth + 1) for child in below)
+    return sorted(found, key=lambda node: (node.lineno, node.col_offset))
+
+
+def _further(node: ast.AST) -> int:
+    """Return how much deeper libcst nests what is one node to `ast`: `a and b and c`, `import a.b.c`."""
+    if isinstance(node, ast.BoolOp):
+        return len(node.values) - 2
+    if isinstance(node, ast.ImportFrom):
+        return (node.module or "").count(".")
+    if isinstance(node, ast.Import):
+        return max(name.name.count(".") for name in node.names)
+    return 0
 
 
 def _locate(statement: Statement, node: ast.stmt, lines: Lines) -> None:

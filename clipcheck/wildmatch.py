@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import re
 import string
+import sys
+from itertools import pairwise
 
 from clipcheck.record import dataclass
 from clipcheck.regular import regular
 
 FOLDER = b"\0"  # stands behind the path of a folder
 _NEVER = b"(?!)"
+_STAR, _FOLDERS = b"[^/\0]*", b"(?:.*/)?"
+_PATIENT = sys.version_info[:2] >= (3, 11)
+_MOST = 4  # of each in a pattern, where more could take for ever
 _CLASSES = {
     "alnum": string.ascii_letters + string.digits,
     "alpha": string.ascii_letters,
@@ -79,7 +84,37 @@ def _translate(text: bytes) -> bytes:
         else:
             part = re.escape(letter)
         parts.append(part)
-    return b"".join(parts)
+    return _resolute(parts)
+
+
+def _resolute(parts: list[bytes]) -> bytes:
+    """Return the parts as one expression that takes no time without end on a name made for it (`*a*a*a*a*b`).
+
+    Of several stars, all but the last can take the first place where what follows them matches: the next star takes
+    whatever is left. So they need not go back, which Python can say from 3.11 on.
+    """
+    if not _PATIENT:
+        many = parts.count(_STAR) > _MOST or parts.count(_FOLDERS) > _MOST
+        return _NEVER if many else b"".join(parts)
+    sections: list[list[bytes]] = [[]]
+    for part in parts:
+        if part == _FOLDERS:
+            sections.append([])
+        else:
+            sections[-1].append(part)
+    first, *rest = map(_section, sections)
+    inner = b"".join(b"(?>(?:.*?/)??%s)" % section for section in rest[:-1])
+    return first + inner + b"".join(_FOLDERS + section for section in rest[-1:])
+
+
+def _section(parts: list[bytes]) -> bytes:
+    """Return what stands between two `**/`; see `_resolute`."""
+    stars = [index for index, part in enumerate(parts) if part == _STAR]
+    if len(stars) < 2:
+        return b"".join(parts)
+    runs = [b"".join(parts[start + 1 : end]) for start, end in pairwise(stars)]
+    head, tail = b"".join(parts[: stars[0]]), b"".join(parts[stars[-1] :])
+    return head + b"".join(b"(?>[^/\0]*?%s)" % run for run in runs) + tail
 
 
 def _stars(text: bytes, at: int) -> tuple[int, bytes]:
@@ -91,8 +126,8 @@ def _stars(text: bytes, at: int) -> tuple[int, bytes]:
         if end == len(text):
             return end, b"[^\0]*"
         if text[end : end + 1] == b"/":
-            return end + 1, b"(?:.*/)?"
-    return end, b"[^/\0]*"
+            return end + 1, _FOLDERS
+    return end, _STAR
 
 
 def _bracket(text: bytes, at: int) -> tuple[int, set[int]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
+import secrets
 import stat
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,10 +16,15 @@ from clipcheck.config import UserError
 from clipcheck.findings import Failure
 from clipcheck.notebook import is_notebook, sources
 from clipcheck.record import dataclass
+from clipcheck.regular import regular
 from clipcheck.sourcefile import SourceFile
 
 _PREFIX, _SUFFIX = ".clipcheck-", ".tmp"
 _OPEN = ("/dev/", "/proc/")
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)  # some network file systems
+# What cannot stand in the head of a diff as it is, and how git writes it: https://git-scm.com/docs/git-config, core.quotePath
+_QUOTED = regular(r'["\\\x00-\x1f\x7f]')
+_LETTERS = dict(zip('"\\\a\b\t\n\v\f\r', '"\\abtnvfr', strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,24 @@ def replace_file(change: Change, done: dict[str, bytes]) -> Failure | None:
     return None
 
 
+def leads_out(filename: str, tops: Iterable[Path]) -> str:
+    """Return what a link points to where that is outside of all `tops` (files or folders), else nothing."""
+    if not os.path.islink(filename):
+        return ""
+    target = os.path.realpath(filename)
+    real = {os.path.realpath(top) for top in tops}
+    inside = target in real or any(target.startswith(os.path.join(top, "")) for top in real)
+    return "" if inside else target
+
+
+def other_names(filename: str) -> int:
+    """Return how many more names (hard links) a file has; they keep the old text when it is replaced."""
+    try:
+        return os.stat(filename).st_nlink - 1
+    except OSError:
+        return 0
+
+
 def put_file(path: Path, data: bytes) -> None:
     """Write `data` as the file at `path`, whole or not at all; into a device or a pipe, straight.
 
@@ -76,10 +100,11 @@ def put_file(path: Path, data: bytes) -> None:
 def _replace(target: str, status: os.stat_result | None, new: bytes, old: bytes | None = None) -> bool:
     """Swap `new` in for `target`, where `old` is given only if that still holds it; leave no temporary file behind."""
     sweep([os.path.dirname(target)])
-    handle, temporary = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX, dir=os.path.dirname(target))
+    # Named before it is made, so that an interrupt at any moment after that takes it away.
+    temporary = os.path.join(os.path.dirname(target), f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
     try:
-        with os.fdopen(handle, "wb") as stream:
-            _lock(stream.fileno())  # until it is in place: a file that nobody holds is swept away
+        with open(temporary, "xb", opener=_private) as stream:
+            _hold(stream.fileno())  # until it is in place: a file that nobody holds is swept away
             stream.write(new)
             stream.flush()
             os.fsync(stream.fileno())
@@ -95,6 +120,11 @@ def _replace(target: str, status: os.stat_result | None, new: bytes, old: bytes 
             os.unlink(temporary)
 
 
+def _private(path: str, flags: int) -> int:
+    """Open a file that nobody else may read as long as it is not known who may."""
+    return os.open(path, flags, 0o600)
+
+
 def sweep(folders: Iterable[str]) -> None:
     """Remove the temporary files that runs which were killed have left in these folders."""
     if sys.platform == "win32":
@@ -108,6 +138,15 @@ def sweep(folders: Iterable[str]) -> None:
                     os.unlink(path)
                 finally:
                     os.close(handle)
+
+
+def _hold(handle: int) -> None:
+    """Lock a new file where the file system has locks; where it has none, nothing is swept away either."""
+    try:
+        _lock(handle)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
 
 
 def _lock(handle: int) -> None:
@@ -145,17 +184,25 @@ def unified_diff(changes: Iterable[Change], root: Path | None = None) -> str:
 
 def _diff(change: Change, root: Path) -> Iterator[str]:
     path = os.path.relpath(change.filename, root).replace(os.sep, "/")
-    mark = "\t" if any(letter.isspace() for letter in path) else ""  # as git does: the name ends here
     if is_notebook(change.filename):
         before, after = sources(change.source.text), sources(change.text)
         for cell in before:
             # A cell rarely ends in a line end, and means nothing by it.
             old, new = (_lines(f"{texts[cell]}\n") for texts in (before, after))
-            yield from difflib.unified_diff(old, new, f"a/{path}:cell {cell}", f"b/{path}:cell {cell}")
+            yield from difflib.unified_diff(old, new, *_heads(f"{path}:cell {cell}", mark=""))
         return
     old, new = _bytes_lines(change.source.data), _bytes_lines(change.source.encode(change.text))
-    for line in difflib.unified_diff(old, new, f"a/{path}{mark}", f"b/{path}{mark}"):
+    mark = "\t" if any(letter.isspace() for letter in path) else ""  # as git does: the name ends here
+    for line in difflib.unified_diff(old, new, *_heads(path, mark)):
         yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+
+
+def _heads(path: str, mark: str) -> tuple[str, str]:
+    """Return the names before and after, quoted as git does where a name would end its line or close its quotes."""
+    if not _QUOTED.search(path):
+        return f"a/{path}{mark}", f"b/{path}{mark}"
+    quoted = _QUOTED.sub(lambda found: "\\" + _LETTERS.get(found[0], f"{ord(found[0]):03o}"), path)
+    return f'"a/{quoted}"', f'"b/{quoted}"'
 
 
 def _bytes_lines(data: bytes) -> list[str]:
