@@ -170,9 +170,11 @@ class Library:
         imports = list(statements(searched))
         numbers = [self._statements.setdefault(one, len(self._statements)) for one in imports]
         self._imports.of[filename] = array("I", numbers)
-        hope = self._survey.look(searched, imports) if judge else Hope.NONE
-        if hope is not Hope.NONE and is_notebook(filename):
-            hope = self._hope_of_notebook(filename)
+        hope = Hope.NONE
+        if judge and is_notebook(filename):
+            hope = self._hope_of_notebook(filename) if self._survey.glimpse(data) else Hope.NONE
+        elif judge:
+            hope = self._survey.look(searched, imports)
         if hope is not Hope.NONE:
             self.hopes[filename] = hope
 

@@ -100,9 +100,13 @@ class Project:
         return self._closure.names
 
     def holds_event(self, filename: str) -> bool:
-        """Whether a file calls, or hands on, something that is reported on, in a function or outside of one."""
+        """Whether a file calls something that is reported on, or makes a class upon one that is told how to clip."""
         outline = self._outlines.get(filename) if self.facts(filename) is not None else None
-        return outline is not None and outline.calls(self._reported(outline))
+        if outline is None:
+            return False
+        # A class that has to be told how to clip may be made in another file.
+        extends = any(not self._told.isdisjoint(above) for _, above in outline.bases)
+        return extends or outline.calls(self._reported(outline))
 
     def leading(self, filename: str) -> frozenset[str]:
         """What a file defines that leads to an event: the names by which other files bring that in."""

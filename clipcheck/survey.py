@@ -22,6 +22,7 @@ _CLIP = b"clip_"  # what begins the names that people give to functions which cl
 _COMMENTED = regular(rb"#[^\n]*")
 _ASKED = regular(rb"\bgetattr\(\s*([\w.]+)\s*,\s*['\"]\Z")
 _LAST = regular(rb"\w+\Z")
+_BLANK = b" \t\r\n\f\\"
 _BEFORE = 80  # bytes before a method's name that say whose it is
 _WORD_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 
@@ -60,6 +61,9 @@ class Survey:
         self._functions = {name.encode() for name in known.decisive_functions}
         self._backward = [name.encode() + b"(" for name in known.backward_methods]
         self._keys = [name.encode() for rule in known.dicts for name in rule.names]
+        # `tf.keras.Model`: a package that is found in another one without being imported itself
+        inner = [alias.rpartition(".")[2] for alias in known.aliases if "." in alias]
+        self._keys += [b"." + name.encode() for name in inner if name in known.by_import]
         self._told = {name.encode() for name in known.told_here}
         self._told_packages = {name.encode() for name in known.told_packages}
         self._packages = {name.encode() for name in known.by_import}
@@ -69,6 +73,9 @@ class Survey:
         }
         self._clips = regular(_CLIP + rb"\w*\s*\(")
         self._made = _made(self._told)
+        self._declared = regular(
+            rb":\s*['\"]?(?:[\w.]+\.)?(?:" + b"|".join(sorted(map(re.escape, self._told))) + rb")['\"]?\s*="
+        )
         self._weights: dict[bytes, Hope] = {}  # of import statements, which are much the same in all files
 
     def look(self, data: bytes, imports: Iterable[bytes]) -> Hope:
@@ -76,6 +83,8 @@ class Survey:
         if any(key in data for key in self._keys):
             return Hope.SURE
         heaviest = max(map(self._weight, imports), default=Hope.NONE)
+        if heaviest is Hope.SOME and self._declared.search(data) is not None:
+            heaviest = Hope.SURE  # `trainer: Trainer = instantiate(settings)`: something else makes it
         if heaviest is Hope.SURE:
             return Hope.SURE
         for needle, mentions in self._needles.items():
@@ -87,6 +96,11 @@ class Survey:
             return Hope.SOME
         return Hope.COMMENT if COMMENT in data else Hope.NONE
 
+    def glimpse(self, data: bytes) -> bool:
+        """Whether a notebook's bytes hold a word that its code would have to, however its JSON is written."""
+        words = (*self._needles, *self._keys, *self._told, *self._packages, _CLIP, COMMENT)
+        return any(word in data for word in words)
+
     def _is_event(self, data: bytes, mention: re.Pattern[bytes]) -> bool:
         """Whether a word stands where a call of a method or of a function has its name."""
         for match in mention.finditer(data):
@@ -94,13 +108,13 @@ class Survey:
             before = data[max(0, match.start() - _BEFORE) : match.start()]
             if before and before[-1] in _WORD_BYTES:
                 continue
-            before = before.rstrip(b" \t")
+            before = before.rstrip(_BLANK)
             called = after == b"("
             if word in self._functions and called and not before.endswith((b"def", b"class")):
                 return True
             if word not in self._methods:
                 continue
-            if before.endswith(b".") and self._acts(data, word, before[:-1].rstrip(), called=called):
+            if before.endswith(b".") and self._acts(data, word, before[:-1].rstrip(_BLANK), called=called):
                 return True
             asked = _ASKED.search(before) if after in (b"'", b'"') else None
             if asked is not None and self._acts(data, word, asked.group(1), called=True):

@@ -27,7 +27,7 @@ def each(scanned: Scan, files: Collection[str], tell: Tell) -> Iterator[Outcome]
 
     batches = list(_batches(scanned))
     jobs = min(scanned.settings.jobs or os.cpu_count() or 1, len(batches))
-    size = sum(os.path.getsize(name) for program in scanned.programs for name in program.files)
+    size = sum(_size(name) for program in scanned.programs for name in program.files)
     if jobs < 2 or size < _POOL_FROM or not _forks():
         for program in told("following programs", scanned.programs, len(scanned.programs), tell):
             yield outcome(scanned, program, files)
@@ -49,13 +49,20 @@ def _forks() -> bool:
     return hasattr(os, "fork") and sys.platform != "win32"
 
 
+def _size(filename: str) -> int:
+    try:
+        return os.path.getsize(filename)
+    except OSError:
+        return 0  # its text is on standard input, or in an editor
+
+
 def _batches(scanned: Scan) -> Iterator[list[int]]:
     """The numbers of the programs, as many together as are worth a process."""
     batch: list[int] = []
     size = 0
     for number, program in enumerate(scanned.programs):
         batch.append(number)
-        size += sum(os.path.getsize(name) for name in program.all)
+        size += sum(map(_size, program.all))
         if size >= _AT_A_TIME:
             yield batch
             batch, size = [], 0
