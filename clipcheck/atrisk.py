@@ -13,6 +13,8 @@ from typing import Literal
 
 from clipcheck import config, pipeline
 from clipcheck.findings import Finding
+from clipcheck.following import parts
+from clipcheck.scanning import scan
 
 Word = Literal["reported", "not reported", "not scanned"]
 
@@ -39,8 +41,7 @@ def _scanned(filename: str) -> tuple[tuple[Finding, ...], frozenset[int]]:
     try:
         settings = config.load(path.parent)
         report = pipeline.run([path], settings)
-        parts = pipeline.scan([path], settings).parts()
-        steps = [item for part in parts for item in part.sightings.steps.items()]
+        steps = [item for part in parts(scan([path], settings)) for item in part.sightings.steps.items()]
     except (
         Exception
     ):  # bad settings, or a fault of the scan's own: the step stays one that nobody vouches for

@@ -8,23 +8,19 @@ other name, so that a file somebody else put there cannot run code.
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import pickle
 import sys
 import time
-from functools import cache
 from pathlib import Path
 
-from clipcheck import facts
+from clipcheck import packing
 from clipcheck.config import Settings
 from clipcheck.facts import ModuleFacts
-from clipcheck.findings import Span
-from clipcheck.record import field_names
 from clipcheck.regular import regular
 from clipcheck.version import __version__
 
-FORMAT = 3  # raise it when the meaning of facts changes without a change of their classes
+FORMAT = 4  # raise it when the meaning of facts changes without a change of their classes
 LIMIT = 256 * 1024 * 1024  # bytes on disk
 _SHARD = regular(r"[0-9a-f]{2}\Z")
 _ENTRY = regular(r"[0-9a-f]{62}\Z|tmp[a-z0-9_]{8}\Z")
@@ -66,7 +62,7 @@ class FactsCache:
         self.limit = limit
         parts = (
             FORMAT,
-            _shape(),
+            packing.shape(),
             __version__,
             sys.version_info[:3],
             sys.implementation.name,
@@ -99,7 +95,7 @@ class FactsCache:
             return
         path = self._path(content_hash)
         try:
-            payload = pickle.dumps(found, protocol=4)
+            payload = packing.pack(found)
             self._prepare(path)
             _replace(path, hashlib.sha256(payload).digest() + payload)
             if content_hash.startswith("00"):  # one write in 256 pays for the rest
@@ -203,32 +199,7 @@ def _load(data: bytes) -> ModuleFacts | None:
     if hashlib.sha256(payload).digest() != digest:
         return None
     try:
-        found = _Unpickler(io.BytesIO(payload)).load()
+        found = packing.unpack(payload)
     except Exception:  # a pickle can fail in any way
         return None
     return found if isinstance(found, ModuleFacts) else None
-
-
-class _Unpickler(pickle.Unpickler):
-    """An unpickler for which the classes of facts are the only names there are."""
-
-    def find_class(self, module: str, name: str) -> type:
-        found = _classes().get((module, name))
-        if found is None:
-            raise pickle.UnpicklingError(f"{module}.{name} is no part of facts")
-        return found
-
-
-@cache
-def _classes() -> dict[tuple[str, str], type]:
-    own = [item for item in vars(facts).values() if isinstance(item, type) and field_names(item)]
-    return {(item.__module__, item.__qualname__): item for item in (*own, Span)}
-
-
-@cache
-def _shape() -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """The names of the classes and their fields: a cache written by another shape of facts is another cache."""
-    return tuple(
-        (f"{module}.{name}", field_names(item) or Span._fields)
-        for (module, name), item in sorted(_classes().items())
-    )

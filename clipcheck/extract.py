@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from clipcheck import facts
+from clipcheck import facts, packing
 from clipcheck.facts import Expression, Function, ModuleFacts, Statement
 from clipcheck.findings import Failure, Span
 from clipcheck.notebook import NotebookError, open_program
@@ -60,13 +60,15 @@ def extract_text(text: str, filename: str) -> ModuleFacts | Failure:
     return ModuleFacts(body, frozenset(walk.calls), program.left_out, source)
 
 
+@packing.allow
 class Text:
     """The text of a file, from which its functions are read one by one."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.tell: Callable[[str, int], None] | None = None  # hears why a function could not be read
-        self.filled = 0  # functions read so far
+        self.filled = 0  # functions parsed so far
+        self.kept = -1  # how many of them the cache has; none, nor the file
         self.outline: Any = None  # what `leading` has made of it
 
     @cached_property
@@ -78,8 +80,19 @@ class Text:
         """The rows of a function."""
         return self.text[self.lines.start(function.span.row) : self.lines.end(function.span.end_row)]
 
+    def __reduce__(self) -> tuple[type[Text], tuple[str]]:
+        return Text, (self.text,)
+
+    def pack(self, function: Function) -> bytes:
+        """The inside of a function that was read, for a pickle."""
+        return packing.pack((function.parameters, function.body, function.calls))
+
     def fill(self, function: Function) -> None:
-        """Parse a function alone and give it its inside."""
+        """Give a function its inside: as the cache has it, else from its rows, parsed alone."""
+        packed = getattr(function, "packed", None)
+        if packed is not None:
+            facts.read_into(function, *packing.unpack(packed))
+            return
         self.filled += 1
         walk = _Walk()
         limit = sys.getrecursionlimit()

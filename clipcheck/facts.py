@@ -7,6 +7,7 @@ frozen dataclasses of plain values, so that it crosses process boundaries and li
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from clipcheck.findings import Span
@@ -294,15 +295,22 @@ class Source(Protocol):
     def fill(self, function: Function) -> None:
         """Set `parameters`, `body` and `calls` of the function."""
 
+    def pack(self, function: Function) -> bytes:
+        """The inside of a function that was read, for a pickle."""
+
+
+_INSIDE = ("parameters", "body", "calls")
+
 
 class _Unread:
     """Fields that are read on demand: what a class does not find among its slots, it asks the source for."""
 
-    __slots__ = ("source",)
+    __slots__ = ("packed", "source")
     source: Source
+    packed: bytes  # the inside as it came from the cache, for the source to unpack
 
     def __getattr__(self, name: str) -> object:
-        if name not in ("parameters", "body", "calls"):
+        if name not in _INSIDE:
             raise AttributeError(name)
         self.source.fill(self)  # type: ignore[arg-type]
         return getattr(self, name)
@@ -324,12 +332,31 @@ class Function(_Unread):
     def row(self) -> int:
         return self.span.row
 
+    def __reduce__(self) -> tuple[Callable[..., Function], tuple[object, ...]]:
+        source = getattr(self, "source", None)
+        if source is None:
+            return Function, (
+                self.name, self.parameters, self.body, self.decorators, self.span, self.calls
+            )  # fmt: skip
+        inside = source.pack(self) if is_read(self) else getattr(self, "packed", None)
+        return restored, (self.name, self.decorators, self.span, source, inside)
+
 
 def unread(name: str, decorators: tuple[Expression, ...], span: Span, source: Source) -> Function:
     """A function of which no more is known than where it stands."""
     function: Function = object.__new__(Function)
     for field_name, value in (("name", name), ("decorators", decorators), ("span", span), ("source", source)):
         object.__setattr__(function, field_name, value)
+    return function
+
+
+def restored(
+    name: str, decorators: tuple[Expression, ...], span: Span, source: Source, inside: bytes | None
+) -> Function:
+    """A function from a pickle: what was read of it is unpacked when somebody asks."""
+    function = unread(name, decorators, span, source)
+    if inside is not None:
+        object.__setattr__(function, "packed", inside)
     return function
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterator
 
 from clipcheck.blocks import Block
 from clipcheck.findings import Finding, Verdict
@@ -16,9 +15,7 @@ from clipcheck.programs import Program
 from clipcheck.project import Project
 from clipcheck.record import dataclass, replace
 from clipcheck.risk import Assessment, Assessor
-
-if TYPE_CHECKING:
-    from clipcheck.pipeline import Scan
+from clipcheck.scanning import Scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +46,11 @@ def follow(scanned: Scan, program: Program) -> Part:
     return Part(program, project, sightings, context, tuple(judge(sightings, context)))
 
 
+def parts(scanned: Scan) -> Iterator[Part]:
+    """Follow and judge the programs of a scan, one after the other."""
+    return (follow(scanned, program) for program in scanned.programs)
+
+
 def nothing(scanned: Scan) -> Part:
     """A program of no file."""
     return follow(scanned, Program((), ()))
@@ -65,6 +67,7 @@ def outcome(scanned: Scan, program: Program, files: Collection[str]) -> Outcome:
     own = {name for name in program.all if is_told(name)} | {one.site.filename for one in verdicts}
     findings, silenced = findings_of(scanned.library, scanned.settings, verdicts, own)
     steps = {site: step for site, step in part.sightings.steps.items() if is_told(site.filename)}
+    scanned.library.flush()
     return Outcome(
         findings,
         silenced,

@@ -44,6 +44,7 @@ class Library:
         self._overlay = overlay
         self._facts: dict[str, ModuleFacts | Failure] = {}
         self._characters = 0
+        self._keys: dict[str, str] = {}  # of the files that were read from disk, their names in the cache
         self._programs: dict[str, notebook.Program] = {}
         self._cache = open_cache(settings, known.digest)
 
@@ -114,7 +115,9 @@ class Library:
         if isinstance(found, ModuleFacts) and isinstance(found.source, Text):
             self._characters += len(found.source.text)
         while self._characters > _KEPT and len(self._facts) > 1:
-            oldest = self._facts.pop(next(iter(self._facts)))
+            name = next(iter(self._facts))
+            oldest = self._facts.pop(name)
+            self._flush(name, oldest)
             if isinstance(oldest, ModuleFacts) and isinstance(oldest.source, Text):
                 self._characters -= len(oldest.source.text)
 
@@ -125,13 +128,27 @@ class Library:
         if data is None:
             return Failure(filename, "cannot be read")
         key = _key(filename, data)
+        self._keys[filename] = key
         cached = self._cache.get(key)
         if cached is not None:
+            if isinstance(cached.source, Text):
+                cached.source.kept = 0
             return cached
-        found = extract(data, filename)
-        if isinstance(found, ModuleFacts):
-            self._cache.put(key, found)
-        return found
+        return extract(data, filename)
+
+    def flush(self) -> None:
+        """Keep in the cache what was read since: files, and functions of files that are in there already."""
+        for filename, found in self._facts.items():
+            self._flush(filename, found)
+
+    def _flush(self, filename: str, found: ModuleFacts | Failure) -> None:
+        key = self._keys.get(filename)
+        source = found.source if isinstance(found, ModuleFacts) else None
+        if key is None or not isinstance(source, Text) or source.filled == source.kept:
+            return
+        assert isinstance(found, ModuleFacts)
+        self._cache.put(key, found)
+        source.kept = source.filled
 
     def _keep(self, filename: str, found: ModuleFacts | Failure) -> None:
         self._facts[filename] = found

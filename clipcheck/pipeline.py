@@ -11,88 +11,14 @@ import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from clipcheck import knowledge, suppress, workers
+from clipcheck import suppress, workers
 from clipcheck.config import Settings, UserError
-from clipcheck.discover import Discovery, discover
-from clipcheck.findings import Failure, Finding, Report, Sight
-from clipcheck.library import Library
-from clipcheck.modules import Modules
-from clipcheck.outcome import Outcome, everything_asked, findings_of, marked
-from clipcheck.pins import Pins
-from clipcheck.programs import Program
+from clipcheck.findings import Finding, Report, Sight
+from clipcheck.outcome import Outcome, marked
 from clipcheck.progress import Tell, silent
-from clipcheck.project import Project
-from clipcheck.record import dataclass, field, field_names, replace
-from clipcheck.settingsfiles import SettingsFiles
-
-if TYPE_CHECKING:
-    from clipcheck.following import Part
-
-
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """What a run is about: the files, and the programs among them that are to be followed."""
-
-    discovery: Discovery
-    settings: Settings
-    library: Library
-    modules: Modules
-    settings_files: SettingsFiles
-    pins: Pins
-    programs: tuple[Program, ...] = ()
-    owners: Mapping[str, Program] = field(default_factory=dict)
-
-    def project(self) -> Project:
-        """A project of these files, of which nothing is read yet."""
-        return Project(
-            self.modules, self.library.read, self.library.known_names, self.settings_files, self.pins
-        )
-
-    def parts(self) -> Iterator[Part]:
-        """Follow and judge the programs, one after the other."""
-        from clipcheck.following import follow
-
-        return (follow(self, program) for program in self.programs)
-
-    def outside(self, files: Collection[str]) -> Outcome:
-        """What there is to tell of the files that belong to no program: comments that silence nothing, and failures."""
-        rest = {name for name in self.library.hopes if name in files and name not in self.owners}
-        for name in rest:
-            self.library.read(name)
-        findings, _ = findings_of(self.library, self.settings, (), rest)
-        everything, _ = findings_of(self.library, everything_asked(self.settings), (), rest)
-        return Outcome(findings, failures=self.failures(files), everything=everything)
-
-    def failures(self, files: Collection[str]) -> tuple[Failure, ...]:
-        """What could not be read among some files."""
-        return tuple(failure for failure in self.library.failures if failure.filename in files)
-
-
-def scan(
-    paths: Sequence[Path],
-    settings: Settings,
-    overlay: Mapping[str, str] | None = None,
-    tell: Tell = silent,
-) -> Scan:
-    """Discover the files, look through their bytes, and find the programs that hold events."""
-    discovery = discover(paths, settings)
-    known = knowledge.load(settings.rules, settings.clip_functions, settings.step_functions)
-    library = Library(known, settings, overlay or {}, tell)
-    candidates = library.candidates(str(path) for path in discovery.report_on)
-    files = [str(path) for path in discovery.project_files()] if candidates else []
-    root = str(discovery.root)
-    scanned = Scan(
-        discovery,
-        settings,
-        library,
-        Modules([*files, *candidates]),
-        SettingsFiles(root, library.settings_text),
-        Pins(root, library.settings_text),
-    )
-    found = tuple(library.programs(scanned.project(), files))
-    return replace(scanned, programs=found, owners={name: one for one in found for name in one.all})
+from clipcheck.record import field_names
+from clipcheck.scanning import Scan, scan
 
 
 def run(
@@ -110,6 +36,7 @@ def run(
         scanned = scan(paths, settings, overlay, tell)
         files = {str(path) for path in scanned.discovery.report_on}
         outcomes = [scanned.outside(files), *workers.each(scanned, files, tell)]
+        scanned.library.flush()
         report = _merged(scanned, outcomes, files)
     if settings.baseline is None:
         return report
@@ -144,17 +71,17 @@ def explain(path: Path, row: int, settings: Settings, *, cell: int | None = None
     from clipcheck.explain import Case
     from clipcheck.explain import explain as tell
     from clipcheck.faults import docket_of
-    from clipcheck.following import nothing
+    from clipcheck.following import nothing, parts
 
     scanned = scan([path], settings)
-    parts = list(scanned.parts())
+    followed = list(parts(scanned))
     for failure in (*scanned.discovery.failures, *scanned.library.failures):
         if os.path.realpath(failure.filename) == os.path.realpath(path) and failure.cell in (None, cell):
             raise UserError(f"{path}: {failure.message}")
     if not scanned.discovery.report_on:
         raise UserError(f"{path}: excluded, or not Python")
     filename = str(scanned.discovery.report_on[0])
-    part = next((one for one in parts if filename in one.program.all), nothing(scanned))
+    part = next((one for one in followed if filename in one.program.all), nothing(scanned))
     own = [verdict for verdict in part.verdicts if verdict.site.filename == filename]
     findings = marked(scanned.library, own, settings.pattern_base)
     silenced = {finding: why for finding in findings if (why := _silence(scanned, finding, settings))}

@@ -16,9 +16,10 @@ from clipcheck.discover import common_folder
 from clipcheck.findings import RISKS, Site
 from clipcheck.fixing import Plan
 from clipcheck.flow.records import Step
-from clipcheck.following import Part
+from clipcheck.following import Part, parts
 from clipcheck.project import Project
 from clipcheck.record import dataclass, field
+from clipcheck.scanning import Scan, scan
 
 Line = tuple[str, int]  # file and row, from 1
 HIDDEN = frozenset({"hand-written", "library"})  # kinds of clips that a run need not show
@@ -39,7 +40,7 @@ def known_steps(command: Sequence[str], folder: Path | None = None) -> Known:
     script = script_of(command, folder or Path.cwd())
     if script is None:
         return Known()
-    scanned = pipeline.scan([script], config.load(common_folder([script])))
+    scanned = scan([script], config.load(common_folder([script])))
     files = set(_imported(scanned.project(), os.path.abspath(script)))
     lines: set[Line] = set()
     families: dict[Line, str] = {}
@@ -71,12 +72,12 @@ def fixes_for(
     wishes = {"unsafe_fixes": unsafe or None, "max_norm": max_norm}
     paths = [folder]
     if script is not None:
-        scanned = pipeline.scan([script], config.load(common_folder([script]), None, wishes))
+        scanned = scan([script], config.load(common_folder([script]), None, wishes))
         paths = [Path(name) for name in _imported(scanned.project(), os.path.abspath(script))]
     return fixing.plan(paths, config.load(common_folder(paths), None, wishes), pipeline.run)
 
 
-def steps_by_statement(scanned: pipeline.Scan) -> Steps:
+def steps_by_statement(scanned: Scan) -> Steps:
     """Return, for each row of a statement that steps (or makes a trainer), the lines at which a run steps."""
     steps: Steps = {}
     for _, site, step in _steps(scanned):
@@ -86,9 +87,9 @@ def steps_by_statement(scanned: pipeline.Scan) -> Steps:
     return steps
 
 
-def _steps(scanned: pipeline.Scan) -> Iterator[tuple[Part, Site, Step]]:
+def _steps(scanned: Scan) -> Iterator[tuple[Part, Site, Step]]:
     """Yield every step that the programs have, with its place."""
-    for part in scanned.parts():
+    for part in parts(scanned):
         for site, step in part.sightings.steps.items():
             yield part, site, step
 

@@ -12,7 +12,7 @@ from clipcheck.progress import Tell, told
 
 if TYPE_CHECKING:
     from clipcheck.outcome import Outcome
-    from clipcheck.pipeline import Scan
+    from clipcheck.scanning import Scan
 
 _POOL_FROM = 1_000_000  # bytes of source to follow before other processes pay for themselves
 _AT_A_TIME = 400_000  # bytes of source that a process follows before it makes room for another

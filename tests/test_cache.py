@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from clipcheck import cache
+from clipcheck import cache, packing
 from clipcheck.cache import FactsCache, content_hash, default_directory, open_cache
 from clipcheck.config import Settings
 from clipcheck.extract import extract
@@ -65,10 +65,11 @@ def test_other_knowledge_is_another_cache(store, facts):
     assert FactsCache(store.directory, "other").get("ab") is None
 
 
-@pytest.mark.parametrize("name", ["__version__", "FORMAT", "_shape"])
+@pytest.mark.parametrize("name", ["__version__", "FORMAT", "shape"])
 def test_another_version_is_another_cache(store, facts, monkeypatch, name):
     store.put("ab", facts)
-    monkeypatch.setattr(cache, name, (lambda: ()) if name == "_shape" else "other")
+    module, value = (packing, lambda: ()) if name == "shape" else (cache, "other")
+    monkeypatch.setattr(module, name, value)
     assert FactsCache(store.directory, "digest").get("ab") is None
 
 

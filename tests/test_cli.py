@@ -413,7 +413,8 @@ SELDOM = {
     [
         ("import os\n", False),
         ("def train(model, optimizer):\n    model().backward()\n    optimizer.zero_grad()\n", False),
-        ("from torch.nn.utils import clip_grad_norm_\n", True),
+        ("from torch.nn.utils import clip_grad_norm_\n", False),
+        ("def train(optimizer):\n    optimizer.step()\n", True),
     ],
 )
 def test_a_small_scan_loads_what_it_needs(text, follows, tmp_path):

@@ -283,8 +283,10 @@ def test_what_is_called():
     found = module("def a():\n    def b():\n        c.d()\n    e(lambda: g())\nh()\n")
     (outer, _) = found.body
     assert isinstance(outer, f.Function)
+    assert not f.is_read(outer)
     assert outer.calls == {"d", "e", "g"}
-    assert found.calls == {"d", "e", "g", "h"}
+    assert f.is_read(outer)
+    assert found.calls == {"h"}
     inner = outer.body[0]
     assert isinstance(inner, f.Function)
     assert inner.calls == {"d"}
@@ -302,8 +304,28 @@ def test_what_a_decorator_calls_is_not_called_by_the_function():
     assert found.calls == {"step"}
 
 
-def test_suppressions_come_with_the_facts():
-    assert [one.codes for one in module("a()  # clipcheck: ignore[CLP101]\n").suppressions] == [("CLP101",)]
+def test_a_function_is_read_with_its_rows_and_columns():
+    text = "class A:\n\n    @b\n    async def f(self, x: int = 1):\n        return [\n            x]\n\n\nif c:\n\tdef g(): h()\n"
+    whole, cut = module(text), module(text.replace("\n", "\r\n"))
+    for found in (whole, cut):
+        (cls, branch) = found.body
+        (method,), (inner,) = cls.body, branch.body
+        assert [one.row for one in (method, method.body[0].value)] == [4, 5]
+        assert (inner.row, inner.body[0].value.name_span) == (10, f.Span(10, 10, 10, 11))
+    assert whole.body == cut.body
+
+
+def test_a_function_that_cannot_be_read_is_told_and_empty(monkeypatch):
+    found, heard = module("def f():\n    return x\n"), []
+    found.source.tell = lambda *said: heard.append(said)
+
+    def parse(_):
+        raise MemoryError
+
+    monkeypatch.setattr("clipcheck.extract.parse", parse)
+    (function,) = found.body
+    assert function.body == ()
+    assert [(message.startswith("`f` cannot be read"), row) for message, row in heard] == [(True, 1)]
 
 
 def test_facts_survive_a_pickle():

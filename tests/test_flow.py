@@ -10,7 +10,9 @@ import pytest
 from clipcheck import config, pipeline
 from clipcheck.flow import core
 from clipcheck.flow.records import Sightings
+from clipcheck.following import parts
 from clipcheck.protocol import Phase
+from clipcheck.scanning import scan
 
 HEAD = """
 import torch
@@ -24,7 +26,12 @@ def sight(folder: Path, **files: str) -> Sightings:
     (folder / "clipcheck.toml").touch()
     for name, text in files.items():
         (folder / f"{name}.py").write_text(HEAD + textwrap.dedent(text), encoding="utf-8")
-    return pipeline.scan([folder], config.load(folder)).sightings
+    seen = Sightings()
+    for part in parts(scan([folder], config.load(folder))):
+        seen.steps |= part.sightings.steps
+        seen.clips |= part.sightings.clips
+        seen.exhausted += part.sightings.exhausted
+    return seen
 
 
 def codes(sightings: Sightings) -> set[str]:

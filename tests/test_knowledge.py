@@ -337,7 +337,8 @@ def test_a_class_says_how_it_is_told_to_clip():
 
 
 def test_what_is_told_to_clip_is_looked_for():
-    assert "Trainer" in SHIPPED.probes
+    assert "Trainer" in SHIPPED.told_here
+    assert "transformers" in SHIPPED.told_packages
 
 
 @pytest.mark.parametrize(
@@ -354,5 +355,6 @@ def test_a_package_by_another_name_is_known():
 
 def test_common_names_are_not_searched_for():
     assert "compile" in SHIPPED.decisive
-    assert not SHIPPED.probes & {"compile", "Model", "fit"}
-    assert "keras" in SHIPPED.probes
+    searched = SHIPPED.decisive_methods | SHIPPED.decisive_functions | SHIPPED.told_here
+    assert not searched & {"compile", "Model", "fit"}
+    assert "keras" in SHIPPED.by_import

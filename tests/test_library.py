@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from clipcheck import knowledge, library
+from clipcheck import extract, knowledge, library
 from clipcheck.cache import FactsCache
 from clipcheck.config import Settings
 from clipcheck.facts import ModuleFacts
@@ -44,6 +44,14 @@ def write(folder, **files):
         b"stepping()\nmy_step()\n",
         b"loss.backward()\n",
         b"eclipse_grad()\n",
+        b"clip_anything(p)\n",
+        b"(((not python, but step\n",
+        b"\xff\xfe step\n",
+        b"scheduler.step()\n",
+        b"observation = env.step(action)\n",
+        b"class A:\n    def step(self):\n        loss.backward()\n\n    def run(self):\n        self.step()\n",
+        b"from transformers import Trainer  # a name in an import alone\n",
+        b"import clip_grad_norm_\n",
     ],
 )
 def test_files_that_can_hold_no_event(make, tmp_path, data):
@@ -56,11 +64,21 @@ def test_files_that_can_hold_no_event(make, tmp_path, data):
         b"optimizer.step()\n",
         b"scaler . step(optimizer)\n",
         b"getattr(optimizer, 'step')()\n",
+        b"optimizer.\\\nstep()\n",
+        b"(optimizer\n    .step())\n",
+        b"each = [one.step for one in optimizers], optimizer.step\n",
+        b"loss.backward()\nthing.step()\n",
         b"clip_grad_norm_(p, 1.0)\n",
-        b"clip_anything(p)\n",
+        b"clip_norm_of_gradients(p)\n",
+        b"from transformers import Trainer\nTrainer(model)\n",
+        b"from x import Trainer\nclass Mine(Trainer): pass\n",
+        b"from lightning import Trainer\ntrainer: Trainer = make(settings)\n",
+        b"import optax\n",
+        b"tf.keras.Model().fit(x)\n",
+        b"optim_wrapper = dict()\n",
         b"x = 1  # clipcheck: ignore\n",
-        b"(((not python, but step\n",
-        b"\xff\xfe step\n",
+        b"(((not python, but optimizer.step()\n",
+        b"\xff\xfe optimizer.step()\n",
     ],
 )
 def test_files_that_can(make, tmp_path, data):
@@ -95,10 +113,9 @@ def test_a_file_that_is_gone_is_no_candidate_but_a_failure(make, tmp_path):
 def test_facts_are_read_once(make, tmp_path):
     (name,) = write(tmp_path, a=STEP)
     looked = make()
-    assert looked.known(name) is None
     first = looked.read(name)
     write(tmp_path, a=b"other()\n")
-    assert looked.read(name) is first is looked.known(name)
+    assert looked.read(name) is first
 
 
 def test_a_file_without_facts_is_named_once(make, tmp_path):
@@ -107,7 +124,7 @@ def test_a_file_without_facts_is_named_once(make, tmp_path):
     first = looked.read(name)
     assert looked.read(name) is first
     assert [failure.row for failure in looked.failures] == [1]
-    assert looked.known(name) is None
+    assert looked.body(name) == ()
 
 
 def test_a_file_that_cannot_be_read(make, tmp_path):
@@ -140,7 +157,9 @@ def test_the_overlay_is_read_in_place_of_the_file(make, tmp_path):
 def test_what_is_in_the_cache_is_not_extracted_again(make, tmp_path, monkeypatch):
     (name,) = write(tmp_path, a=STEP)
     settings = {"no_cache": False, "cache_dir": tmp_path / "cache"}
-    first = make(**settings).read(name)
+    before = make(**settings)
+    first = before.read(name)
+    before.flush()
 
     def never(*_):
         raise AssertionError("extracted again")
@@ -148,15 +167,32 @@ def test_what_is_in_the_cache_is_not_extracted_again(make, tmp_path, monkeypatch
     monkeypatch.setattr(library, "extract", never)
     again = make(**settings)
     assert again.read(name) == first
-    prefetched = make(**settings)
-    prefetched.prefetch([name])
-    assert prefetched.known(name) == first
+
+
+def test_functions_that_were_read_are_in_the_cache_and_are_not_parsed_again(make, tmp_path, monkeypatch):
+    (name,) = write(tmp_path, a=b"def f():\n    optimizer.step()\n\n\ndef g():\n    h()\n")
+    settings = {"no_cache": False, "cache_dir": tmp_path / "cache"}
+    before = make(**settings)
+    (f, _) = before.read(name).body
+    expected = f.body
+    before.flush()
+    after = make(**settings)
+    (f, g) = after.read(name).body
+    with monkeypatch.context() as patched:
+        patched.setattr(extract, "parse", None)
+        assert f.body == expected
+    assert g.calls == {"h"}  # nobody had asked for it
+    after.flush()
+    monkeypatch.setattr(extract, "parse", None)
+    (f, g) = make(**settings).read(name).body
+    assert (f.body, g.calls) == (expected, {"h"})
 
 
 def test_equal_files_share_an_entry(make, tmp_path):
     names = write(tmp_path, a=STEP, b=STEP)
     looked = make(no_cache=False, cache_dir=tmp_path / "cache")
     assert looked.read(names[0]) == looked.read(names[1])
+    looked.flush()
     assert len(list(FactsCache(tmp_path / "cache", "")._entries())) == 1
 
 
@@ -165,64 +201,31 @@ def test_failures_and_overlays_are_not_kept(make, tmp_path):
     looked = make({two: "other.step()\n"}, no_cache=False, cache_dir=tmp_path / "cache")
     looked.read(one)
     looked.read(two)
+    looked.flush()
     assert list(FactsCache(tmp_path / "cache", "")._entries()) == []
 
 
 def test_without_a_cache_nothing_is_written(make, tmp_path):
     (name,) = write(tmp_path, a=STEP)
-    make(no_cache=True, cache_dir=tmp_path / "cache").read(name)
+    looked = make(no_cache=True, cache_dir=tmp_path / "cache")
+    looked.read(name)
+    looked.flush()
     assert not (tmp_path / "cache").exists()
 
 
-# -- the pool ----------------------------------------------------------------------------------------
+# -- programs ----------------------------------------------------------------------------------------
+
+ENGINE = b"def train(optimizer):\n    optimizer.step()\n\n\ndef show():\n    pass\n"
 
 
-def many(folder):
-    good = {
-        f"m{number}": b"class A:\n    def f(self, x=%d):\n        optimizer.step()\n" % number
-        for number in range(6)
-    }
-    return write(folder, **good, bad=b"(step\n")
-
-
-def test_a_pool_gives_the_same_facts(make, tmp_path, monkeypatch):
-    names = many(tmp_path)
-    alone = make()
-    expected = [alone.read(name) for name in names]
-    monkeypatch.setattr(library, "POOL_FROM", 2)
-    pooled = make(jobs=2, no_cache=False, cache_dir=tmp_path / "cache")
-    pooled.prefetch([*names, str(tmp_path / "gone.py")])
-    monkeypatch.setattr(library, "extract", None)
-    assert [pooled.read(name) for name in names] == expected
-    assert {os.path.basename(one.filename) for one in pooled.failures} == {"bad.py", "gone.py"}
-    assert len(list(FactsCache(tmp_path / "cache", "")._entries())) == 6
-
-
-@pytest.mark.parametrize(("jobs", "bound"), [(1, 2), (2, 40)], ids=["one process", "few files"])
-def test_a_pool_is_not_started_for_little(make, tmp_path, monkeypatch, jobs, bound):
-    def never(*_):
-        raise AssertionError("a pool was started")
-
-    monkeypatch.setattr(library, "ProcessPoolExecutor", never)
-    monkeypatch.setattr(library, "POOL_FROM", bound)
-    make(jobs=jobs).prefetch(many(tmp_path))
-
-
-def test_what_the_overlay_holds_is_not_prefetched(make, tmp_path):
-    (name,) = write(tmp_path, a=STEP)
-    looked = make({name: "other()\n"})
-    looked.prefetch([name])
-    assert looked.known(name) is None
-
-
-# -- callers -----------------------------------------------------------------------------------------
-
-
-def callers(make, tmp_path, importing, candidate="engine"):
-    names = write(tmp_path, **{candidate: STEP, "main": importing})
+def programs(make, folder, **files):
+    """The programs of some modules, by their names: those that hold events, and who calls them."""
+    names = write(folder, **files)
     looked = make()
-    project = Project(names, looked.read, KNOWN)
-    return [os.path.basename(name) for name in looked.callers(project, names[:1], names)]
+    looked.candidates(names)
+    found = looked.programs(Project(names, looked.read, KNOWN), names)
+    stem = {name: os.path.basename(name)[:-3] for name in names}
+    return [([stem[one] for one in each.files], [stem[one] for one in each.callers]) for each in found]
 
 
 @pytest.mark.parametrize(
@@ -234,46 +237,65 @@ def callers(make, tmp_path, importing, candidate="engine"):
         b"engine = 3\n",
         b"",
         b"print('from engine')\n",
+        b"import engine\nengine.show()\n",
+        b"from engine import show\n",
     ],
 )
 def test_files_that_import_nothing_that_matters(make, tmp_path, importing):
-    assert callers(make, tmp_path, importing) == []
+    assert programs(make, tmp_path, engine=ENGINE, main=importing) == [(["engine"], [])]
 
 
 @pytest.mark.parametrize(
     "importing",
     [
-        b"import engine\n",
+        b"import engine\nengine.train()\n",
         b"from engine import train\n",
+        b"from engine import (\n    show,\n    train,  # both\n)\n",
+        b"from engine import show, \\\n    train\n",
+        b"from engine import *\ntrain()\n",
         b"from pkg.engine import train\n",
-        b"from . import engine\n",
-        b"import os, engine as e\n",
-        b"def f():\n    from engine import g\n",
+        b"from . import engine\nengine.train()\n",
+        b"import os, engine as e\ne.train()\n",
+        b"def f():\n    from engine import train\n",
     ],
 )
 def test_files_that_import_what_does(make, tmp_path, importing):
-    assert callers(make, tmp_path, importing) == ["main.py"]
+    (tmp_path / "pkg").mkdir()
+    folder = tmp_path / "pkg"
+    assert programs(make, folder, engine=ENGINE, main=importing) == [(["engine"], ["main"])]
 
 
-def test_a_file_that_is_a_candidate_itself_is_no_caller(make, tmp_path):
-    names = write(tmp_path, engine=STEP, main=b"import engine\n")
+def test_files_with_events_that_call_each_other_are_one_program(make, tmp_path):
+    main = b"from engine import train\ntrain()\noptimizer.step()\n"
+    assert programs(make, tmp_path, engine=ENGINE, main=main) == [(["engine", "main"], [])]
+
+
+def test_files_with_events_that_do_not_are_two_with_the_caller_of_both(make, tmp_path):
+    both = b"import engine, motor\nengine.train()\nmotor.train()\n"
+    found = programs(make, tmp_path, engine=ENGINE, motor=ENGINE, both=both)
+    assert found == [(["engine"], ["both"]), (["motor"], ["both"])]
+
+
+def test_what_a_package_hands_on_is_called_through_it(make, tmp_path):
+    (tmp_path / "engines").mkdir()
+    (package, engine) = write(tmp_path / "engines", __init__=b"from .engine import train\n", engine=ENGINE)
+    (main,) = write(tmp_path, main=b"from engines import train\ntrain()\n")
+    names = [package, engine, main]
     looked = make()
-    assert looked.callers(Project(names, looked.read, KNOWN), names, names) == []
+    looked.candidates(names)
+    (found,) = looked.programs(Project(names, looked.read, KNOWN), names)
+    assert (found.files, found.callers) == ((engine,), (main,))
 
 
-def test_nobody_calls_a_package_or_a_program_by_those_names(make, tmp_path):
-    assert callers(make, tmp_path, b"import __main__\n", candidate="__main__") == []
+def test_what_cannot_be_parsed_has_no_program(make, tmp_path):
+    assert programs(make, tmp_path, engine=b"(optimizer.step\n", main=b"import engine\n") == []
 
 
-def test_a_package_is_called_by_its_folders_name(make, tmp_path):
-    (tmp_path / "engine").mkdir()
-    (package,) = write(tmp_path / "engine", __init__=STEP)
-    (main,) = write(tmp_path, main=b"import engine\n")
-    looked = make()
-    assert looked.callers(Project([package, main], looked.read, KNOWN), [package], [package, main]) == [main]
+def test_what_holds_no_event_after_all_has_no_program(make, tmp_path):
+    assert programs(make, tmp_path, engine=b"# the optimizer.step() of a comment\n") == []
 
 
-def test_what_cannot_be_parsed_has_no_callers(make, tmp_path):
-    names = write(tmp_path, engine=b"(step\n", main=b"import engine\n")
-    looked = make()
-    assert looked.callers(Project(names, looked.read, KNOWN), names[:1], names) == []
+def test_a_class_made_upon_one_that_is_told_to_clip_leads_to_who_makes_it(make, tmp_path):
+    mine = b"from transformers import Trainer\nclass Mine(Trainer):\n    pass\n"
+    made = b"from mine import Mine\nMine(model).train()\n"
+    assert programs(make, tmp_path, mine=mine, main=made) == [(["mine"], ["main"])]

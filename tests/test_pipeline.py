@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from clipcheck import config, library, pipeline
+from clipcheck import config, library, pipeline, workers
 from clipcheck.config import UserError
 from clipcheck.findings import Failure
 
@@ -265,7 +265,7 @@ def test_a_helper_is_judged_in_its_callers_context(project):
 
 
 def test_failures_elsewhere_are_not_reported(project):
-    write(project, train="import broken\n" + BARE, broken="(step\n")
+    write(project, train="import broken\n" + BARE, broken="(optimizer.step\n")
     assert run(project, project / "train.py").failures == ()
     assert [os.path.basename(one.filename) for one in run(project).failures] == ["broken.py"]
 
@@ -343,7 +343,8 @@ def many(project):
 
 def test_the_same_with_one_process_and_two(many, monkeypatch):
     expected = run(many, jobs=1)
-    monkeypatch.setattr(library, "POOL_FROM", 2)
+    monkeypatch.setattr(workers, "_POOL_FROM", 1)
+    monkeypatch.setattr(workers, "_AT_A_TIME", 1)
     assert run(many, jobs=2) == expected
     assert len(expected.findings) == 7
 

@@ -71,10 +71,7 @@ class World(HashedOnce):
     @property
     def unusual(self) -> bool:
         """Whether some option must differ from its default for this path to be taken."""
-        for guard in self.guards:
-            if guard.usual is not None and guard.usual is not guard.taken:
-                return True
-        return False
+        return any(guard.usual is not None and guard.usual is not guard.taken for guard in self.guards)
 
 
 Worlds = tuple[World, ...]

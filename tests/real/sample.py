@@ -17,6 +17,8 @@ from pathlib import Path
 
 from clipcheck import config, pipeline
 from clipcheck.faults import docket_of
+from clipcheck.following import parts
+from clipcheck.scanning import scan
 
 SETS = {
     "first": ("pytorch__examples", "karpathy__nanoGPT", "salesforce__awd-lstm-lm", "spro__char-rnn.pytorch"),
@@ -47,8 +49,8 @@ def main(folder: Path, chosen: str = "second") -> None:
         for finding in report.findings:
             place = named(finding.filename, finding.cell, root)
             print("finding", repository, place, finding.start.row, finding.code, finding.risk, sep="\t")
-        scanned = pipeline.scan([root], settings)
-        for site in sorted(scanned.sightings.steps):
+        scanned = scan([root], settings)
+        for site in sorted({site for part in parts(scanned) for site in part.sightings.steps}):
             cell, row = scanned.library.program(site.filename).locate(site.span.row)
             if (site.filename, cell, row) not in reported:
                 silent.append((repository, named(site.filename, cell, root), row))
@@ -68,13 +70,18 @@ def of_examples(folder: Path) -> None:
     for framework, repository, path in files:
         root = (folder / repository.replace("/", "__")).resolve()
         settings = config.load(root, None, {"min_risk": "none"})
-        scanned = pipeline.scan([root / path], settings)
-        docket = docket_of(scanned.sightings, scanned.context)
+        scanned = scan([root / path], settings)
+        steps = {
+            site: (step, docket_of(part.sightings, part.context))
+            for part in parts(scanned)
+            for site, step in part.sightings.steps.items()
+        }
         reported = {
             (finding.cell, finding.start.row): f"{finding.code} {finding.risk}"
             for finding in pipeline.run([root / path], settings).findings
         }
-        for site, step in sorted(scanned.sightings.steps.items()):
+        for site in sorted(steps):
+            step, docket = steps[site]
             if site.filename == str(root / path):
                 cell, row = scanned.library.program(site.filename).locate(site.span.row)
                 said = reported.get((cell, row), f"silent: {docket.outcome(step)}")

@@ -1,0 +1,59 @@
+"""Facts as bytes, and bytes as facts: a pickle in which the classes of facts are the only names there are.
+
+What is read may have been written by somebody else, and must not run code.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from functools import cache
+from typing import Any, TypeVar
+
+from clipcheck import facts
+from clipcheck.findings import Span
+from clipcheck.record import field_names
+
+Made = TypeVar("Made")
+_further: dict[tuple[str, str], Any] = {}  # what later modules have that facts are made of
+
+
+def allow(made: type[Made]) -> type[Made]:
+    """Let a class be named in what is unpacked."""
+    _further[made.__module__, made.__qualname__] = made
+    return made
+
+
+def pack(value: object) -> bytes:
+    """The bytes of facts. Raises PicklingError, and RecursionError for what is nested too deep."""
+    return pickle.dumps(value, protocol=4)
+
+
+def unpack(data: bytes) -> Any:
+    """The facts that `pack` made bytes of. Raises whatever damage makes a pickle raise."""
+    return _Unpickler(io.BytesIO(data)).load()
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        found = classes().get((module, name)) or _further.get((module, name))
+        if found is None:
+            raise pickle.UnpicklingError(f"{module}.{name} is no part of facts")
+        return found
+
+
+@cache
+def classes() -> dict[tuple[str, str], Any]:
+    """The classes of facts by module and name."""
+    own = [item for item in vars(facts).values() if isinstance(item, type) and field_names(item)]
+    named = {(item.__module__, item.__qualname__): item for item in (*own, Span)}
+    return {**named, (facts.__name__, facts.restored.__name__): facts.restored}
+
+
+@cache
+def shape() -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The names of the classes and their fields: a cache written by another shape of facts is another cache."""
+    return tuple(
+        (f"{module}.{name}", field_names(item) or getattr(item, "_fields", ()))
+        for (module, name), item in sorted(classes().items(), key=lambda entry: entry[0])
+    )

@@ -1,0 +1,78 @@
+"""What a scan is about: the files, what may be found in them, and the programs that are to be followed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from clipcheck import knowledge
+from clipcheck.config import Settings
+from clipcheck.discover import Discovery, discover
+from clipcheck.findings import Failure
+from clipcheck.library import Library
+from clipcheck.modules import Modules
+from clipcheck.outcome import Outcome, everything_asked, findings_of
+from clipcheck.pins import Pins
+from clipcheck.programs import Program
+from clipcheck.progress import Tell, silent
+from clipcheck.project import Project
+from clipcheck.record import dataclass, field, replace
+from clipcheck.settingsfiles import SettingsFiles
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a run is about: the files, and the programs among them that are to be followed."""
+
+    discovery: Discovery
+    settings: Settings
+    library: Library
+    modules: Modules
+    settings_files: SettingsFiles
+    pins: Pins
+    programs: tuple[Program, ...] = ()
+    owners: Mapping[str, Program] = field(default_factory=dict)
+
+    def project(self) -> Project:
+        """A project of these files, of which nothing is read yet."""
+        return Project(
+            self.modules, self.library.read, self.library.known_names, self.settings_files, self.pins
+        )
+
+    def outside(self, files: Collection[str]) -> Outcome:
+        """What there is to tell of the files that belong to no program: comments that silence nothing, and failures."""
+        rest = {name for name in self.library.hopes if name in files and name not in self.owners}
+        for name in rest:
+            self.library.read(name)
+        findings, _ = findings_of(self.library, self.settings, (), rest)
+        everything, _ = findings_of(self.library, everything_asked(self.settings), (), rest)
+        return Outcome(findings, failures=self.failures(files), everything=everything)
+
+    def failures(self, files: Collection[str]) -> tuple[Failure, ...]:
+        """What could not be read among some files."""
+        return tuple(failure for failure in self.library.failures if failure.filename in files)
+
+
+def scan(
+    paths: Sequence[Path],
+    settings: Settings,
+    overlay: Mapping[str, str] | None = None,
+    tell: Tell = silent,
+) -> Scan:
+    """Discover the files, look through their bytes, and find the programs that hold events."""
+    discovery = discover(paths, settings)
+    known = knowledge.load(settings.rules, settings.clip_functions, settings.step_functions)
+    library = Library(known, settings, overlay or {}, tell)
+    candidates = library.candidates(str(path) for path in discovery.report_on)
+    files = [str(path) for path in discovery.project_files()] if candidates else []
+    root = str(discovery.root)
+    scanned = Scan(
+        discovery,
+        settings,
+        library,
+        Modules([*files, *candidates]),
+        SettingsFiles(root, library.settings_text),
+        Pins(root, library.settings_text),
+    )
+    found = tuple(library.programs(scanned.project(), files))
+    return replace(scanned, programs=found, owners={name: one for one in found for name in one.all})
