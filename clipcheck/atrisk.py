@@ -14,7 +14,7 @@ from typing import Literal
 from clipcheck import config, pipeline
 from clipcheck.findings import Finding
 from clipcheck.following import parts
-from clipcheck.scanning import scan
+from clipcheck.scanning import scan_paths
 
 Word = Literal["reported", "not reported", "not scanned"]
 
@@ -41,7 +41,9 @@ def _scanned(filename: str) -> tuple[tuple[Finding, ...], frozenset[int]]:
     try:
         settings = config.load(path.parent)
         report = pipeline.run([path], settings)
-        steps = [item for part in parts(scan([path], settings)) for item in part.sightings.steps.items()]
+        steps = [
+            item for part in parts(scan_paths([path], settings)) for item in part.sightings.steps.items()
+        ]
     except (
         Exception
     ):  # bad settings, or a fault of the scan's own: the step stays one that nobody vouches for

@@ -13,6 +13,7 @@ import pickle
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from clipcheck import packing
 from clipcheck.config import Settings
@@ -72,9 +73,14 @@ class FactsCache:
 
     def get(self, content_hash: str) -> ModuleFacts | None:
         """Return the facts kept for a file with this `content_hash`, or None."""
+        found = self.get_value(content_hash)
+        return found if isinstance(found, ModuleFacts) else None
+
+    def get_value(self, name: str) -> Any:
+        """Return what is kept under a name, or None."""
         if self.directory is None:
             return None
-        path = self._path(content_hash)
+        path = self._path(name)
         try:
             with open(path, "rb") as stream:
                 data = stream.read()
@@ -91,14 +97,20 @@ class FactsCache:
 
     def put(self, content_hash: str, found: ModuleFacts) -> None:
         """Keep the facts; where the disk does not take them, go on without."""
+        self.put_value(content_hash, found)
+
+    def put_value(self, name: str, value: object) -> None:
+        """Keep plain values, facts or findings under a name; where the disk does not take them, go on without."""
         if self.directory is None:
             return
-        path = self._path(content_hash)
+        path = self._path(name)
         try:
-            payload = packing.pack(found)
+            payload = packing.pack(value)
             self._prepare(path)
             _replace(path, hashlib.sha256(payload).digest() + payload)
-            if content_hash.startswith("00"):  # one write in 256 pays for the rest
+            if path.name.startswith("0") and path.parent.name.startswith(
+                "0"
+            ):  # one write in 256 pays for the rest
                 self.prune()
         except (OSError, pickle.PicklingError, RecursionError):
             self.directory = None
@@ -194,12 +206,11 @@ def _remove_folder(path: Path) -> None:
         pass  # something that is not ours is in it
 
 
-def _load(data: bytes) -> ModuleFacts | None:
+def _load(data: bytes) -> Any:
     digest, payload = data[:32], data[32:]
     if hashlib.sha256(payload).digest() != digest:
         return None
     try:
-        found = packing.unpack(payload)
+        return packing.unpack(payload)
     except Exception:  # a pickle can fail in any way
         return None
-    return found if isinstance(found, ModuleFacts) else None

@@ -40,13 +40,18 @@ class Discovery:
     _walked: tuple[Path, ...] = ()
     _settings: Settings = field(default_factory=Settings)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the files reported on are all that is read of the project."""
+        return self.root in self._walked
+
     def project_files(self) -> tuple[Path, ...]:
         """Walk the project and return every file of it that may be read, those reported on included.
 
         Where nothing marks a project, the folders given are the project, and what stands beside and a little
         below each file given: `model.py` belongs to `train.py`. Below / and a home folder nothing is looked for.
         """
-        if self.root in self._walked:
+        if self.is_whole:
             return self.report_on
         if find_root(self.root) != self.root:
             walk = _Walk(self._settings)

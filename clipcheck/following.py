@@ -74,6 +74,7 @@ def outcome(scanned: Scan, program: Program, files: Collection[str]) -> Outcome:
         count_sight(replace(part.sightings, steps=steps), part.context),
         tuple(label for label in part.sightings.exhausted if {label, label.rpartition(":")[0]} & own),
         scanned.failures(files),
+        tuple(scanned.library.consulted.items()),
         _everything(scanned, part, own),
     )
 

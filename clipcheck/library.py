@@ -27,6 +27,18 @@ from clipcheck.survey import COMMENT, Hope, Survey, statements
 _KEPT = 24_000_000  # characters of source whose facts are kept while nobody uses them
 
 
+State = tuple[int, int, int, int]
+
+
+def state_of(path: str) -> State | None:
+    """When a file or a folder was changed (nanoseconds, as written and as the system says), its size and number."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
+
+
 class Library:
     """Reads files for a run: bytes for the probes, facts for the analysis, text for placing findings."""
 
@@ -36,6 +48,9 @@ class Library:
         self.failures: list[Failure] = []
         self.known_names = known
         self.hopes: dict[str, Hope] = {}  # of the files that may hold something
+        self.consulted: dict[
+            str, State | None
+        ] = {}  # files and folders that were looked for, beside those of Python
         self._tell = tell
         self._survey = Survey(known)
         self._imports = Imports([], {})
@@ -71,6 +86,8 @@ class Library:
         """The text of a settings file; None where there is none, or none of a reasonable size: no failure."""
         if filename in self._overlay:
             return self._overlay[filename]
+        for looked_at in (filename, os.path.dirname(filename)):  # what is not there may come
+            self.consulted.setdefault(looked_at, state_of(looked_at))
         try:
             if not os.path.isfile(filename) or os.path.getsize(filename) > MAX_BYTES:
                 return None

@@ -12,7 +12,7 @@ from clipcheck import catalog, suppress
 from clipcheck.blocks import Block, blocks_of, enclosing
 from clipcheck.config import Settings
 from clipcheck.findings import RISKS, Failure, Finding, Sight, Verdict
-from clipcheck.library import Library
+from clipcheck.library import Library, State
 from clipcheck.notebook import in_cells, within_cells
 from clipcheck.record import dataclass, replace
 
@@ -26,6 +26,7 @@ class Outcome:
     sight: Sight = Sight()
     unfinished: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
+    consulted: tuple[tuple[str, State | None], ...] = ()  # settings files that were looked for
     everything: tuple[Finding, ...] = ()  # at any risk, of any rule: only where there is a baseline
 
 

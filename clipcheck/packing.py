@@ -1,4 +1,4 @@
-"""Facts as bytes, and bytes as facts: a pickle in which the classes of facts are the only names there are.
+"""Facts and findings as bytes, and back: a pickle in which their classes are the only names there are.
 
 What is read may have been written by somebody else, and must not run code.
 """
@@ -10,8 +10,7 @@ import pickle
 from functools import cache
 from typing import Any, TypeVar
 
-from clipcheck import facts
-from clipcheck.findings import Span
+from clipcheck import facts, findings
 from clipcheck.record import field_names
 
 Made = TypeVar("Made")
@@ -44,9 +43,12 @@ class _Unpickler(pickle.Unpickler):
 
 @cache
 def classes() -> dict[tuple[str, str], Any]:
-    """The classes of facts by module and name."""
-    own = [item for item in vars(facts).values() if isinstance(item, type) and field_names(item)]
-    named = {(item.__module__, item.__qualname__): item for item in (*own, Span)}
+    """The classes of facts and findings by module and name."""
+    every = (*vars(facts).values(), *vars(findings).values())
+    own = [
+        item for item in every if isinstance(item, type) and (field_names(item) or hasattr(item, "_fields"))
+    ]
+    named = {(item.__module__, item.__qualname__): item for item in own}
     return {**named, (facts.__name__, facts.restored.__name__): facts.restored}
 
 

@@ -12,9 +12,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from clipcheck import suppress, workers
+from clipcheck import knowledge, suppress, workers
+from clipcheck.cache import open_cache
 from clipcheck.config import Settings, UserError
+from clipcheck.discover import discover
 from clipcheck.findings import Finding, Report, Sight
+from clipcheck.memory import Memory
 from clipcheck.outcome import Outcome, marked
 from clipcheck.progress import Tell, silent
 from clipcheck.record import field_names
@@ -33,11 +36,19 @@ def run(
     `tell` hears how far the scan is.
     """
     with gc_at_rest():
-        scanned = scan(paths, settings, overlay, tell)
-        files = {str(path) for path in scanned.discovery.report_on}
+        discovery = discover(paths, settings)
+        plain = not overlay and settings.baseline is None and discovery.is_whole
+        cache = open_cache(settings, knowledge.digest_of(settings.rules)) if plain else None
+        memory = Memory(cache, discovery, settings) if cache is not None and cache.directory else None
+        if memory is not None and (remembered := memory.recall()) is not None:
+            return remembered
+        scanned = scan(discovery, settings, overlay, tell)
+        files = {str(path) for path in discovery.report_on}
         outcomes = [scanned.outside(files), *workers.each(scanned, files, tell)]
         scanned.library.flush()
         report = _merged(scanned, outcomes, files)
+        if memory is not None:
+            memory.keep(report, {name: state for one in outcomes for name, state in one.consulted})
     if settings.baseline is None:
         return report
     from clipcheck import baseline
@@ -73,7 +84,7 @@ def explain(path: Path, row: int, settings: Settings, *, cell: int | None = None
     from clipcheck.faults import docket_of
     from clipcheck.following import nothing, parts
 
-    scanned = scan([path], settings)
+    scanned = scan(discover([path], settings), settings)
     followed = list(parts(scanned))
     for failure in (*scanned.discovery.failures, *scanned.library.failures):
         if os.path.realpath(failure.filename) == os.path.realpath(path) and failure.cell in (None, cell):

@@ -18,7 +18,7 @@ from clipcheck.config import Settings, UserError
 from clipcheck.findings import Edit, Finding, Report
 from clipcheck.fixing import FixOutcome, Plan
 from clipcheck.record import dataclass
-from clipcheck.scanning import scan
+from clipcheck.scanning import scan_paths
 from clipcheck.sourcefile import read
 from clipcheck.verify.orders import Orders
 from clipcheck.verify.rows import RowMap
@@ -67,7 +67,7 @@ def prove(paths: Sequence[Path], settings: Settings) -> Proof:
             return Proof(planned, tuple(rejected))
         if steps is None:
             writing.sweep({os.path.dirname(os.path.realpath(one.filename)) for one in planned.fixed})
-            steps = scripts.steps_by_statement(scan(paths, settings))
+            steps = scripts.steps_by_statement(scan_paths(paths, settings))
         verification = _run(command, planned, quiet=settings.quiet)
         trials = _trials(planned, verification, steps)
         failed = [trial for trial in trials if trial.word != "confirmed"]

@@ -53,14 +53,18 @@ class Scan:
         return tuple(failure for failure in self.library.failures if failure.filename in files)
 
 
+def scan_paths(paths: Sequence[Path], settings: Settings) -> Scan:
+    """As `scan`, of the files that the paths stand for."""
+    return scan(discover(paths, settings), settings)
+
+
 def scan(
-    paths: Sequence[Path],
+    discovery: Discovery,
     settings: Settings,
     overlay: Mapping[str, str] | None = None,
     tell: Tell = silent,
 ) -> Scan:
-    """Discover the files, look through their bytes, and find the programs that hold events."""
-    discovery = discover(paths, settings)
+    """Look through the bytes of the files, and find the programs that hold events."""
     known = knowledge.load(settings.rules, settings.clip_functions, settings.step_functions)
     library = Library(known, settings, overlay or {}, tell)
     candidates = library.candidates(str(path) for path in discovery.report_on)

@@ -19,7 +19,7 @@ from clipcheck.flow.records import Step
 from clipcheck.following import Part, parts
 from clipcheck.project import Project
 from clipcheck.record import dataclass, field
-from clipcheck.scanning import Scan, scan
+from clipcheck.scanning import Scan, scan_paths
 
 Line = tuple[str, int]  # file and row, from 1
 HIDDEN = frozenset({"hand-written", "library"})  # kinds of clips that a run need not show
@@ -40,7 +40,7 @@ def known_steps(command: Sequence[str], folder: Path | None = None) -> Known:
     script = script_of(command, folder or Path.cwd())
     if script is None:
         return Known()
-    scanned = scan([script], config.load(common_folder([script])))
+    scanned = scan_paths([script], config.load(common_folder([script])))
     files = set(_imported(scanned.project(), os.path.abspath(script)))
     lines: set[Line] = set()
     families: dict[Line, str] = {}
@@ -72,7 +72,7 @@ def fixes_for(
     wishes = {"unsafe_fixes": unsafe or None, "max_norm": max_norm}
     paths = [folder]
     if script is not None:
-        scanned = scan([script], config.load(common_folder([script]), None, wishes))
+        scanned = scan_paths([script], config.load(common_folder([script]), None, wishes))
         paths = [Path(name) for name in _imported(scanned.project(), os.path.abspath(script))]
     return fixing.plan(paths, config.load(common_folder(paths), None, wishes), pipeline.run)
 

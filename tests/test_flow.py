@@ -12,7 +12,7 @@ from clipcheck.flow import core
 from clipcheck.flow.records import Sightings
 from clipcheck.following import parts
 from clipcheck.protocol import Phase
-from clipcheck.scanning import scan
+from clipcheck.scanning import scan_paths
 
 HEAD = """
 import torch
@@ -27,7 +27,7 @@ def sight(folder: Path, **files: str) -> Sightings:
     for name, text in files.items():
         (folder / f"{name}.py").write_text(HEAD + textwrap.dedent(text), encoding="utf-8")
     seen = Sightings()
-    for part in parts(scan([folder], config.load(folder))):
+    for part in parts(scan_paths([folder], config.load(folder))):
         seen.steps |= part.sightings.steps
         seen.clips |= part.sightings.clips
         seen.exhausted += part.sightings.exhausted

@@ -18,7 +18,7 @@ from pathlib import Path
 from clipcheck import config, pipeline
 from clipcheck.faults import docket_of
 from clipcheck.following import parts
-from clipcheck.scanning import scan
+from clipcheck.scanning import scan_paths
 
 SETS = {
     "first": ("pytorch__examples", "karpathy__nanoGPT", "salesforce__awd-lstm-lm", "spro__char-rnn.pytorch"),
@@ -49,7 +49,7 @@ def main(folder: Path, chosen: str = "second") -> None:
         for finding in report.findings:
             place = named(finding.filename, finding.cell, root)
             print("finding", repository, place, finding.start.row, finding.code, finding.risk, sep="\t")
-        scanned = scan([root], settings)
+        scanned = scan_paths([root], settings)
         for site in sorted({site for part in parts(scanned) for site in part.sightings.steps}):
             cell, row = scanned.library.program(site.filename).locate(site.span.row)
             if (site.filename, cell, row) not in reported:
@@ -70,7 +70,7 @@ def of_examples(folder: Path) -> None:
     for framework, repository, path in files:
         root = (folder / repository.replace("/", "__")).resolve()
         settings = config.load(root, None, {"min_risk": "none"})
-        scanned = scan([root / path], settings)
+        scanned = scan_paths([root / path], settings)
         steps = {
             site: (step, docket_of(part.sightings, part.context))
             for part in parts(scanned)
