@@ -15,6 +15,7 @@ from clipcheck.flow.values import Literal, Object, Unknown, Value
 from clipcheck.flow.worlds import Guard
 from clipcheck.knowledge import ClassRule
 from clipcheck.protocol import Event, Gradients, Phase
+from clipcheck.record import replace
 
 FILE = "/project/train.py"
 KNOWLEDGE = knowledge.load()
@@ -39,12 +40,7 @@ def gradients(*events: str, step: Site | None = None, **changes: object) -> Grad
     for name in events:
         site = step if name == "step" and step else Site(FILE, Span(1, 0, 1, 1))
         state, _ = state.after(Event[name.upper()], site)
-    return state if not changes else _changed(state, changes)
-
-
-def _changed(state: Gradients, changes: dict[str, object]) -> Gradients:
-    values = {name: getattr(state, name) for name in Gradients.__slots__}
-    return Gradients(**{**values, **changes})  # type: ignore[arg-type]
+    return replace(state, **changes)  # type: ignore[arg-type]
 
 
 BACKWARD = ("zero_grad", "backward")
