@@ -69,8 +69,6 @@ def show_config(config_file: Path | None) -> None:
     catalog.check_codes(settings)
     output.say(f"# project root: {settings.project_root}")
     for name in config.SETTINGS:
-        if name in config.NOT_YET:
-            continue
         value = config.describe(settings, name)
         key = name.replace("_", "-")
         output.say(f"# {key} is not set" if value is None else f"{key} = {value}  # {settings.source(name)}")

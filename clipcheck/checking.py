@@ -99,6 +99,7 @@ def _codes(name: str, *, text: str) -> Callable[[Command], Command]:
     "--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help="Settings to use."
 )
 @_flag("--force-exclude", text="Apply exclusions to files named outright, too.")
+@click.option("--shard", metavar="K/N", help="Report on one part of N of the files, as one of N jobs.")
 @click.option("--jobs", type=int, metavar="N", help="Processes to read files with.")
 @_flag("--no-cache", text="Neither read nor write the cache.")
 @click.option("--cache-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where to keep the cache.")
@@ -132,13 +133,16 @@ def check(paths: tuple[Path, ...], explain: str | None, config_file: Path | None
     else:
         from clipcheck import pipeline
 
+        hear = output.as_known(settings)
         with progress.bar(quiet=settings.quiet) as tell:
-            checked = gate.check(places, settings, partial(pipeline.run, tell=tell), overlay=overlay)
+            checked = gate.check(
+                places, settings, partial(pipeline.run, tell=tell, hear=hear), overlay=overlay
+            )
         report = checked.report
         output.name_silenced(checked.silenced, settings)
         output.name_failures(checked.refused)
         output.name_parted(checked.parted)
-    output.write(report, fixed, settings, render, overlay)
+    output.write(report, fixed, settings, render if settings.fix or hear is None else None, overlay)
     sys.exit(_status(report, fixed, settings))
 
 

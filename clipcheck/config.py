@@ -44,13 +44,12 @@ DEFAULT_EXCLUDE = (
     "node_modules",
     "site-packages",
 )
-# Settings of the contract that this version does not act on: naming one is an error, not a silent no-op.
-NOT_YET = frozenset({"shard"})
 # What a run writes to. A project that somebody else wrote must not have a scan of it write anywhere else. (A cache may
 # be anywhere: its files are named by hashes, and no others are touched.)
 _WRITTEN = ("output_file", "write_baseline")
 _LARGEST = 5_000_000  # bytes of a configuration file
 _LONGEST = 20  # files that extend each other
+_SHARD = regular(r"(\d{1,6})/(\d{1,6})")
 _CODE = regular(r"CLP\d{0,3}\Z")
 
 
@@ -204,6 +203,8 @@ def describe(settings: Settings, name: str) -> str | None:
     if name == "per_file_ignores":
         rows = (f"{json.dumps(key, ensure_ascii=False)} = {json.dumps(codes)}" for key, codes in value)
         return f"{{ {', '.join(rows)} }}" if value else "{}"
+    if name == "shard":
+        return json.dumps("/".join(map(str, value)))
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
@@ -287,8 +288,6 @@ def _check_name(key: str, where: str, separator: str) -> str:
         near = nearest(key, known)
         hint = f"; did you mean `{near}`?" if near else f"; known settings: {', '.join(sorted(known))}"
         raise ConfigError(f"{where}: unknown setting `{key}`{hint}")
-    if name in NOT_YET:
-        raise ConfigError(f"{where}: `{key}` is not supported by this version of clipcheck")
     return name
 
 
@@ -383,6 +382,14 @@ def _pair(value: Any, _base: Path) -> tuple[int, int]:
     return (value[0], value[1])
 
 
+def _shard(value: Any, _base: Path) -> tuple[int, int]:
+    found = _SHARD.fullmatch(value) if isinstance(value, str) else None
+    number, of = (int(found[1]), int(found[2])) if found is not None else (0, 0)
+    if not 0 < number <= of:
+        raise ValueError('a number and how many there are, such as "2/8"')
+    return number, of
+
+
 _KINDS: dict[str, Callable[[Any, Path], Any]] = {
     **dict.fromkeys(
         ("fix", "diff", "unsafe_fixes", "show_fixes", "exit_zero", "exit_non_zero_on_fix", "statistics"),
@@ -398,7 +405,7 @@ _KINDS: dict[str, Callable[[Any, Path], Any]] = {
     "max_norm": _threshold,
     "min_risk": _choice(*RISKS),
     "output_format": _choice(*FORMATS),
-    "shard": _pair,
+    "shard": _shard,
     "deep": _pair,
     "per_file_ignores": _file_ignores,
     "rules": _paths,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +18,7 @@ from clipcheck.report import Layout, Renderer, text
 if TYPE_CHECKING:
     from clipcheck.knowledge import Framework
 
+Hear = Callable[[Sequence[Finding]], None]
 # What a runner of GitHub Actions acts on, at the start of a line and (in the old form) anywhere in it.
 _COMMAND = regular(r"(?m)^(?P<lead>[ \t]*)::|##\[")
 
@@ -112,16 +113,17 @@ def write(
     report: Report,
     fixed: Sequence[Finding],
     settings: Settings,
-    render: Renderer,
+    render: Renderer | None,
     sources: Mapping[str, str] | None = None,
 ) -> None:
     """Write the report, what was fixed, and what failed. Raises UserError where the file cannot be written.
 
-    `sources` has the text of files that are not on disk.
+    `sources` has the text of files that are not on disk. Without `render` the findings are written already.
     """
     to_file = settings.output_file is not None
     layout = _layout(settings, "utf-8" if to_file else sys.stdout.encoding, sources)
-    _deliver(render(report, layout), settings)
+    if render is not None:
+        _deliver(render(report, layout), settings)
     name_failures(report.failures)
     name_unfinished(report, settings)
     name_stale(report, settings)
@@ -139,6 +141,23 @@ def write(
         click.echo(told, err=aside)
     if aside:
         click.echo(text.sight(report), err=True)
+
+
+def as_known(settings: Settings) -> Hear | None:
+    """What writes findings as soon as they are known: where each stands on a line of its own, and all are wanted."""
+    held = settings.baseline is not None or settings.write_baseline is not None or settings.add_ignores
+    if settings.output_format != "jsonl" or settings.output_file is not None or held:
+        return None
+    from clipcheck.report import renderer
+
+    render, layout = renderer("jsonl"), _layout(settings, sys.stdout.encoding)
+
+    def hear(findings: Sequence[Finding]) -> None:
+        if findings:
+            _deliver(render(Report(findings=tuple(findings)), layout), settings)
+            sys.stdout.flush()
+
+    return hear
 
 
 def check_places(settings: Settings) -> None:

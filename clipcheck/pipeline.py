@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 from clipcheck import knowledge, suppress, workers
@@ -30,10 +31,12 @@ def run(
     *,
     overlay: Mapping[str, str] | None = None,
     tell: Tell = silent,
+    hear: Callable[[Sequence[Finding]], None] | None = None,
 ) -> Report:
     """Scan the paths and return what there is to report; `overlay` holds text in place of files on disk.
 
-    `tell` hears how far the scan is.
+    `tell` hears how far the scan is, and `hear` the findings of each program when they are known, those of one
+    file together.
     """
     with gc_at_rest():
         discovery = discover(paths, settings)
@@ -41,10 +44,15 @@ def run(
         cache = open_cache(settings, knowledge.digest_of(settings.rules)) if plain else None
         memory = Memory(cache, discovery, settings) if cache is not None and cache.directory else None
         if memory is not None and (remembered := memory.recall()) is not None:
+            if hear is not None:
+                hear(remembered.findings)
             return remembered
-        scanned = scan(discovery, settings, overlay, tell)
-        files = {str(path) for path in discovery.report_on}
-        outcomes = [scanned.outside(files), *workers.each(scanned, files, tell)]
+        scanned, files = scan(discovery, settings, overlay, tell).shard()
+        outcomes: list[Outcome] = []
+        for outcome in chain((scanned.outside(files),), workers.each(scanned, files, tell)):
+            outcomes.append(outcome)
+            if hear is not None:
+                hear(outcome.findings)
         scanned.library.flush()
         report = _merged(scanned, outcomes, files)
         if memory is not None:
@@ -66,7 +74,7 @@ def _merged(scanned: Scan, outcomes: Sequence[Outcome], files: Collection[str]) 
     sights = [outcome.sight for outcome in outcomes]
     return Report(
         tuple(sorted({one for outcome in outcomes for one in outcome.findings}, key=_place)),
-        (*scanned.discovery.failures, *(failures[key] for key in sorted(failures, key=repr))),
+        (*scanned.discovery_failures(), *(failures[key] for key in sorted(failures, key=repr))),
         Sight(*(sum(getattr(sight, name) for sight in sights) for name in _SIGHT)),
         len(files),
         tuple(sorted(label for outcome in outcomes for label in outcome.unfinished)),

@@ -39,6 +39,25 @@ class Scan:
             self.modules, self.library.read, self.library.known_names, self.settings_files, self.pins
         )
 
+    def shard(self) -> tuple[Scan, frozenset[str]]:
+        """The scan of the part that the settings ask for, and its files: every file is in one of the parts.
+
+        A program is followed by one of them, with all its files; all programs were found by each.
+        """
+        files = [str(path) for path in self.discovery.report_on]
+        if self.settings.shard is None:
+            return self, frozenset(files)
+        number, of = self.settings.shard
+        mine = self.programs[number - 1 :: of]
+        rest = [name for name in files if name not in self.owners]
+        own = {name for name in files if self.owners.get(name) in mine}
+        return replace(self, programs=mine), frozenset(own | set(rest[number - 1 :: of]))
+
+    def discovery_failures(self) -> tuple[Failure, ...]:
+        """What could not be listed: for the first part to tell."""
+        shard = self.settings.shard
+        return self.discovery.failures if shard is None or shard[0] == 1 else ()
+
     def outside(self, files: Collection[str]) -> Outcome:
         """What there is to tell of the files that belong to no program: comments that silence nothing, and failures."""
         rest = {name for name in self.library.hopes if name in files and name not in self.owners}

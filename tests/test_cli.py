@@ -30,7 +30,7 @@ class Pipeline:
         self.failures = ()
         self.unfinished = ()
 
-    def run(self, paths, settings, *, overlay=None, tell=None):
+    def run(self, paths, settings, *, overlay=None, tell=None, hear=None):
         from clipcheck.discover import discover
 
         self.calls.append((tuple(paths), settings, overlay))
@@ -139,7 +139,8 @@ def test_failures_end_with_two_whatever_else(run, train, pipeline):
         pytest.param(["-", "train.py"], "cannot be mixed", id="stdin-mixed"),
         pytest.param(["-", "--fix"], "need a file", id="stdin-fix"),
         pytest.param(["--output-file", "."], "it is a folder; name a file", id="output-folder"),
-        pytest.param(["--shard", "1/2"], "No such option", id="later-option"),
+        pytest.param(["--shard", "3/2"], "`shard` must be a number and how many", id="shard"),
+        pytest.param(["--shard", "half"], "`shard` must be a number and how many", id="shard-word"),
         pytest.param(["--add-ignores", "--fix"], "run --fix first", id="ignores-and-fix"),
         pytest.param(["--add-ignores", "--write-baseline", "b"], "take one", id="ignores-and-baseline"),
         pytest.param(["--diff", "--write-baseline", "b"], "--diff writes nothing", id="diff-and-baseline"),
@@ -326,7 +327,7 @@ def test_config_says_what_is_in_force_and_from_where(run, tmp_path):
     assert f'min-risk = "low"  # {tmp_path / "clipcheck.toml"}\n' in out
     assert "max-norm = 1.0  # default\n" in out
     assert "# baseline is not set\n" in out
-    assert "shard" not in out
+    assert "# shard is not set\n" in out
 
 
 def test_cache_clear(run, tmp_path):

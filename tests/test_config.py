@@ -154,7 +154,7 @@ def test_a_circle_of_extend_is_named(tmp_path):
         pytest.param(
             "per-file-ignores = {a = ['E5']}", ["per-file-ignores", '{ "lab/**" = ["CLP1"] }'], id="row"
         ),
-        pytest.param("shard = '1/2'", ["shard", "not supported by this version"], id="later"),
+        pytest.param("shard = '0/2'", ["`shard` must be", 'such as "2/8"'], id="shard"),
         pytest.param("a = ", ["not valid TOML"], id="toml"),
     ],
 )

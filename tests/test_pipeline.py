@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -423,3 +424,113 @@ def test_what_is_imported(project, text, expected):
         [sys.executable, "-c", PROBE, str(project)], capture_output=True, text=True, check=True, cwd=project
     )
     assert json.loads(done.stdout) == expected
+
+
+# -- parts, and what is known early --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("of", [1, 2, 3, 40])
+def test_the_parts_are_the_whole_without_overlap(many, of):
+    whole = run(many)
+    parts = [run(many, shard=f"{number}/{of}") for number in range(1, of + 1)]
+    assert sorted((one for part in parts for one in part.findings), key=repr) == sorted(
+        whole.findings, key=repr
+    )
+    assert sorted((one for part in parts for one in part.failures), key=repr) == sorted(
+        whole.failures, key=repr
+    )
+    for name in ("steps", "clipped", "low_risk", "reported", "unknown"):
+        assert sum(getattr(part.sight, name) for part in parts) == getattr(whole.sight, name)
+    assert sum(part.files for part in parts) == whole.files
+
+
+def test_findings_are_heard_by_the_file_before_the_end(many):
+    heard = []
+    settings = config.load(many, None, {"no_cache": True, "jobs": 1})
+    report = pipeline.run(
+        [many], settings, hear=lambda findings: heard.append([one.filename for one in findings])
+    )
+    files = [name for names in heard for name in dict.fromkeys(names)]
+    assert len(files) == len(set(files)) == 7
+    assert sum(map(len, heard)) == len(report.findings)
+
+
+# -- what is remembered --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def aged(many, monkeypatch, tmp_path_factory):
+    """The project, unchanged for a minute, with a cache; and a count of the files parsed in a run."""
+    moment = time.time_ns
+    monkeypatch.setattr("clipcheck.memory.time.time_ns", lambda: moment() + 60 * 10**9)
+    parsed = []
+    real = library.extract
+    monkeypatch.setattr(library, "extract", lambda data, name: parsed.append(name) or real(data, name))
+    kept = {"no_cache": False, "cache_dir": tmp_path_factory.mktemp("cache")}
+
+    def again(**settings):
+        parsed.clear()
+        report = run(many, **kept, **settings)
+        return report, [os.path.basename(name) for name in parsed]
+
+    return again
+
+
+def test_a_warm_scan_parses_no_file_and_follows_nothing(aged, monkeypatch):
+    first, parsed = aged()
+    assert len(parsed) == 15
+    monkeypatch.setattr(pipeline, "scan", None)
+    assert aged() == (first, [])
+
+
+def test_one_edited_file_is_read_again_and_no_other(many, aged):
+    aged()
+    write(many, bare3=loop(comment="  # edited"))
+    report, parsed = aged()
+    assert parsed == ["bad.py", "bare3.py"]  # what cannot be parsed is not kept
+    assert len(report.findings) == 7
+
+
+def test_a_touched_file_is_not_parsed_again(many, aged):
+    first, _ = aged()
+    os.utime(many / "bare3.py", ns=(1, 1))
+    assert aged() == (first, ["bad.py"])
+
+
+@pytest.mark.parametrize("changed", [{"select": ("CLP2",)}, {"max_norm": 2.0}])
+def test_other_settings_are_another_report(aged, changed):
+    first, _ = aged()
+    assert aged(**changed)[0] != first
+    assert aged()[0] == first
+
+
+def test_a_new_file_and_one_that_is_gone_are_seen(many, aged):
+    first, _ = aged()
+    write(many, new=loop())
+    assert len(aged()[0].findings) == len(first.findings) + 1
+    os.unlink(many / "new.py")
+    assert aged()[0] == first
+
+
+def test_a_settings_file_that_comes_or_changes_is_seen(project, monkeypatch, tmp_path_factory):
+    moment = time.time_ns
+    monkeypatch.setattr("clipcheck.memory.time.time_ns", lambda: moment() + 60 * 10**9)
+    kept = {"no_cache": False, "cache_dir": tmp_path_factory.mktemp("cache")}
+    guarded = "import yaml\ncfg = yaml.safe_load(open('conf.yaml'))\n" + CLIPPED.replace(
+        CLIP, f"if cfg['clip'] > 0:\n            {CLIP}"
+    )
+    write(project, train=guarded)
+    seen = []
+    for text in (None, "clip: 1.0\n", "clip: 0.0\n", "clip: 1.0\n"):
+        if text is not None:
+            (project / "conf.yaml").write_text(text)
+        seen.append([one.code for one in run(project, **kept).findings])
+        assert run(project, **kept).findings == run(project).findings
+    assert seen[1] == seen[3] != seen[2]
+
+
+def test_a_file_changed_while_it_is_read_is_not_remembered(many, tmp_path_factory):
+    kept = {"no_cache": False, "cache_dir": tmp_path_factory.mktemp("cache")}
+    first = run(many, **kept)
+    write(many, bare0=CLIPPED)  # within the tick of a clock, as far as a file system may tell
+    assert len(run(many, **kept).findings) == len(first.findings) - 1
