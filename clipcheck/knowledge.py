@@ -256,6 +256,7 @@ class Knowledge:
     packages: set[str] = field(default_factory=set)  # top-level names the knowledge speaks of
     flags: set[str] = field(default_factory=set)  # what the flags of a command line are read from
     digest: str = ""
+    _hinted: dict[tuple[str, str], bool] = field(default_factory=dict)
     _by_event: dict[str, frozenset[str]] = field(default_factory=dict)  # what was asked for before
     _by_name: dict[str, tuple[tuple[str, CallRule], ...]] = field(default_factory=dict)
     # What has been looked up: the same few names are asked for at every expression of a program.
@@ -341,8 +342,12 @@ class Knowledge:
 
     def hinted(self, hint: str, identifier: str) -> bool:
         """Whether an identifier reads like what `hint` names; underscores in front only say that it is private."""
-        pattern = self.hints.get(hint)
-        return pattern is not None and pattern.search(identifier.lower().lstrip("_")) is not None
+        known = self._hinted.get((hint, identifier))
+        if known is None:
+            pattern = self.hints.get(hint)
+            known = pattern is not None and pattern.search(identifier.lower().lstrip("_")) is not None
+            self._hinted[hint, identifier] = known
+        return known
 
     @property
     def decisive(self) -> frozenset[str]:

@@ -59,7 +59,7 @@ class Project:
             if isinstance(known, ModuleFacts):
                 self._fresh.append(filename)
                 self._outlines[filename] = outline_of(known)
-                self._imported |= {name for name in self.knowledge.common if _imports(known.body, name)}
+                self._imported |= self.knowledge.common.keys() & _imported(known.body)
         return known if isinstance(known, ModuleFacts) else None
 
     def failures(self) -> list[Failure]:
@@ -117,7 +117,7 @@ class Project:
         """The names of what is reported on in a file, as far as names can tell."""
         clips = {name for name in outline.words if self._clips(name)}
         made = with_subclasses(self._told, outline.bases)
-        imported = (name for name in self.knowledge.common if _imports(outline.module.body, name))
+        imported = self.knowledge.common.keys() & _imported(outline.module.body)
         everyday = set[str]().union(*(self.knowledge.common[package] for package in imported))
         return frozenset(self._decisive - self._fits | made | clips | everyday)
 
@@ -162,10 +162,12 @@ def _defines(module: ModuleFacts | None, name: str) -> bool:
     return any(isinstance(one, (facts.Class, facts.Function)) and one.name == name for one in body)
 
 
-def _imports(body: tuple[facts.Statement, ...], package: str) -> bool:
-    """Whether a module imports a package, or something of it, at its top level."""
-    return any(
-        (isinstance(one, facts.Import) and not one.level and one.module.partition(".")[0] == package)
-        or (isinstance(one, (facts.Try, facts.Branch)) and _imports(one.body, package))
-        for one in body
-    )
+def _imported(body: tuple[facts.Statement, ...]) -> set[str]:
+    """The packages that a module imports, or something of them, at its top level."""
+    found: set[str] = set()
+    for one in body:
+        if isinstance(one, facts.Import) and not one.level:
+            found.add(one.module.partition(".")[0])
+        elif isinstance(one, (facts.Try, facts.Branch)):
+            found |= _imported(one.body)
+    return found
