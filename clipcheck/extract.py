@@ -267,6 +267,9 @@ class _Walk:
     def function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, out: list[Statement]) -> None:
         if self._source is not None:
             decorators = tuple(self.expression(decorator) for decorator in node.decorator_list)
+            for decorator in node.decorator_list:  # it is called, with what it decorates
+                if isinstance(decorator, (ast.Attribute, ast.Name)):
+                    self.calls.add(decorator.attr if isinstance(decorator, ast.Attribute) else decorator.id)
             out.append(facts.unread(node.name, decorators, _span(node), self._source))
             return
         outer, self.calls = self.calls, set()

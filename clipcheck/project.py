@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from clipcheck import facts
+from clipcheck.extract import Text
 from clipcheck.facts import Function, ModuleFacts
 from clipcheck.findings import Failure
 from clipcheck.knowledge import Knowledge
@@ -98,6 +99,23 @@ class Project:
             self._made = with_subclasses(self._told, self._bases)
             self._closure.grow(outlines, {*self._events, *self._made, *clips, *self._everyday()})
         return self._closure.names
+
+    def runs_into_events(self, filename: str) -> bool:
+        """Whether what a file does when it is run may bring in an event, or is a configuration that does."""
+        module = self.facts(filename)
+        if module is None:
+            return False
+        source = module.source
+        keys = (key for rule in self.knowledge.dicts for key in rule.names)
+        return not self._names_that_matter().isdisjoint(module.calls) or (
+            isinstance(source, Text) and any(key in source.text for key in keys)
+        )
+
+    def has_functions_that_matter(self, filename: str) -> bool:
+        """Whether some function of a file may bring in an event."""
+        names = self._names_that_matter()
+        outline = self._outlines.get(filename) if self.facts(filename) is not None else None
+        return outline is not None and any(reads(one.function, names) for one in outline.functions)
 
     def holds_event(self, filename: str) -> bool:
         """Whether a file calls something that is reported on, or makes a class upon one that is told how to clip."""

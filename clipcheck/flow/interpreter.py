@@ -55,10 +55,12 @@ class Interpreter(Configs):
         """Follow every script among the files, then every function that no script led to."""
         wanted = counted("reading files", list(filenames), tell)
         names = [name for name in wanted if self.project.facts(name) is not None]
-        for filename in counted("following scripts", names, tell):
+        scripts = [name for name in names if self.project.runs_into_events(name)]
+        for filename in counted("following scripts", scripts, tell):
             self.entry_file = filename
             self._enter(filename, lambda name=filename: self._run_script(name))
-        functions = [entry for filename in names for entry in self._functions(filename)]
+        useful = (name for name in names if self.project.has_functions_that_matter(name))
+        functions = [entry for filename in useful for entry in self._functions(filename)]
         callers = Callers(functions)
         targets = [one for one in functions if self.project.decides(one.definition)]
         ways = [(target, callers.roots(target), callers.nearest(target)) for target in targets]
