@@ -17,8 +17,9 @@ from pathlib import Path
 import fixturelib
 import pytest
 
-from clipcheck import pipeline
 from clipcheck.faults import docket_of
+from clipcheck.following import parts
+from clipcheck.scanning import scan_paths
 from clipcheck.scripts import HIDDEN
 from clipcheck.verify import verify
 from clipcheck.verify.verdicts import SiteVerdict
@@ -126,13 +127,17 @@ def test_what_the_scan_takes_for_clipped_is_not_bare(
         sites = ran.get((fixture.slug, "before"), {})
         if not sites or fixture.markers:
             continue
-        scanned = pipeline.scan([fixture.before], fixturelib.settings(fixture.before, fixture))
-        docket = docket_of(scanned.sightings, scanned.context)
-        for site, step in scanned.sightings.steps.items():
+        scanned = scan_paths([fixture.before], fixturelib.settings(fixture.before, fixture))
+        steps = [
+            (part, docket_of(part.sightings, part.context), site, step)
+            for part in parts(scanned)
+            for site, step in part.sightings.steps.items()
+        ]
+        for part, docket, site, step in steps:
             place = os.path.relpath(site.filename, fixture.before), step.call.name_span.row
             if place not in sites or docket.outcome(step) != "clipped":
                 continue
-            if any(clip.kind in HIDDEN for clip in scanned.sightings.acting(scanned.sightings.paths(step))):
+            if any(clip.kind in HIDDEN for clip in part.sightings.acting(part.sightings.paths(step))):
                 continue
             count += 1
             if (sites[place].word == "refuted") is not ((fixture.slug, place[1]) in BARE):
