@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ..totals import total
 
-_BLOCK = 16384  # elements; torch's fp32 sum over so many is good to 1e-7
-_SMALL = 65536  # elements; below this one call for many tensors costs less than it loses
+_BLOCK = 1024  # elements; torch's fp32 sum over so many is good to 1e-7, with narrow vector units as well
+_SMALL = 4096  # elements; below this one call for many tensors costs less than it loses
 
 
 def local(gradient: Tensor) -> Tensor:
