@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from clipcheck import blocks, clipcall
-from clipcheck.blocks import Block
 from clipcheck.clipcall import Spelling
 from clipcheck.docket import Docket
+from clipcheck.facts import Block
 from clipcheck.findings import AddImport, AddMember, Applicability, InsertBefore, Repair, Site
 from clipcheck.flow.records import Told
 from clipcheck.flow.render import is_reference, render

@@ -6,11 +6,9 @@ from bisect import bisect_left
 from collections.abc import Iterator
 
 from clipcheck import facts
-from clipcheck.facts import Statement
+from clipcheck.facts import Block, Statement, blocks_of
 from clipcheck.findings import Span
 from clipcheck.record import dataclass, field_names
-
-Block = tuple[Statement, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +75,6 @@ def _find(
 
 def _within(outer: Span, inner: Span) -> bool:
     return outer[:2] <= inner[:2] and inner[2:] <= outer[2:]
-
-
-def blocks_of(statement: Statement) -> Iterator[Block]:
-    """The blocks directly inside a statement."""
-    if isinstance(statement, (facts.Branch, facts.For, facts.While)):
-        yield statement.body
-        yield statement.orelse
-    elif isinstance(statement, (facts.With, facts.Function, facts.Class)):
-        yield statement.body
-    elif isinstance(statement, facts.Try):
-        yield from (statement.body, *statement.handlers, statement.orelse, statement.final)
-    elif isinstance(statement, facts.Match):
-        yield from statement.cases
 
 
 def walk(node: object) -> Iterator[object]:

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from clipcheck import blocks, facts
-from clipcheck.blocks import Block, Located, enclosing
+from clipcheck.blocks import Located, enclosing
 from clipcheck.docket import Docket
+from clipcheck.facts import Block
 from clipcheck.findings import AddImport, Site
 from clipcheck.flow.records import Clip
 from clipcheck.flow.render import argument_at, last_identifier, render

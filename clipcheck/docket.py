@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, Protocol
 
 from clipcheck import blocks, facts
-from clipcheck.blocks import Block
 from clipcheck.config import Settings
+from clipcheck.facts import Block
 from clipcheck.findings import RISKS, Evidence, Risk, Site
 from clipcheck.flow.records import Clip, ClipContext, Names, Owned, Path, Sightings, Step, StepContext
 from clipcheck.flow.values import Object, Unknown, Value, choices

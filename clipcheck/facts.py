@@ -412,6 +412,20 @@ Statement = (
 )
 
 
+Block = tuple[Statement, ...]
+
+
+def blocks_of(statement: Statement) -> tuple[Block, ...]:
+    """The blocks directly inside a statement, in the order of the source."""
+    if isinstance(statement, (Branch, For, While)):
+        return (statement.body, statement.orelse)
+    if isinstance(statement, (With, Function, Class)):
+        return (statement.body,)
+    if isinstance(statement, Try):
+        return (statement.body, *statement.handlers, statement.orelse, statement.final)
+    return statement.cases if isinstance(statement, Match) else ()
+
+
 @dataclass(frozen=True, slots=True)
 class Suppression:
     """One request for silence: where it stands, and the codes it names (none: every rule).

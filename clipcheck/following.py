@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from clipcheck.blocks import Block
+from clipcheck.facts import Block
 from clipcheck.findings import Finding, Verdict
 from clipcheck.flow.interpreter import Interpreter
 from clipcheck.flow.records import Sightings, StepContext

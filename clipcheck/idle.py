@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from clipcheck import blocks, facts
-from clipcheck.blocks import Block
+from clipcheck.facts import Block
 from clipcheck.findings import Span
 
 Hinted = Callable[[str, str], bool]
@@ -51,7 +51,7 @@ def _calls(node: object, hinted: Hinted, *, silent: bool = False) -> Iterator[tu
         off = silent or any(hinted("no-gradient", _identifier(mark)) for mark in marks)
         yield from _calls(node.body, hinted, silent=off)
     elif isinstance(node, (facts.Branch, facts.For, facts.While, facts.Try, facts.Match, facts.Class)):
-        inside = node.body if isinstance(node, facts.Class) else tuple(blocks.blocks_of(node))
+        inside = node.body if isinstance(node, facts.Class) else facts.blocks_of(node)
         yield from _calls(inside, hinted, silent=silent)
     else:
         for inner in blocks.walk(node):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from clipcheck import facts
 from clipcheck.extract import Text
-from clipcheck.facts import HANDED, Function, ModuleFacts, is_read
+from clipcheck.facts import HANDED, Function, ModuleFacts, blocks_of, is_read
 from clipcheck.regular import regular
 from clipcheck.survey import words_of
 
@@ -199,8 +199,9 @@ def _functions(
                 yield from _functions(statement.body, nested=True)
         elif isinstance(statement, facts.Class):
             yield from _functions(statement.body, statement.name, nested=nested)
-        elif isinstance(statement, (facts.Branch, facts.Try, facts.With)):
-            yield from _functions(statement.body, owner, nested=nested)
+        else:
+            for block in blocks_of(statement):
+                yield from _functions(block, owner, nested=nested)
 
 
 def with_subclasses(names: frozenset[str], bases: list[tuple[str, frozenset[str]]]) -> frozenset[str]:
@@ -218,10 +219,9 @@ def _bases(
     for statement in body:
         if isinstance(statement, facts.Class):
             yield statement.name, frozenset(map(_last_name, statement.bases))
-        elif isinstance(statement, (facts.Branch, facts.Try, facts.With)):
-            yield from _bases(statement.body, nested=nested)
-        elif isinstance(statement, Function) and nested:
-            yield from _bases(statement.body, nested=True)
+        if nested or not isinstance(statement, (facts.Class, Function)):
+            for block in blocks_of(statement):
+                yield from _bases(block, nested=nested)
 
 
 def _last_name(base: facts.Expression) -> str:

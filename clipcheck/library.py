@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from clipcheck import notebook
-from clipcheck.blocks import Block
 from clipcheck.cache import content_hash, open_cache
 from clipcheck.config import Settings
 from clipcheck.extract import Text, extract, extract_text
-from clipcheck.facts import ModuleFacts, Suppression
+from clipcheck.facts import Block, ModuleFacts, Suppression
 from clipcheck.findings import Failure
 from clipcheck.knowledge import Knowledge
 from clipcheck.notebook import NotebookError, code_of, is_notebook, open_program

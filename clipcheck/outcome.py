@@ -9,8 +9,9 @@ from itertools import groupby
 from pathlib import Path
 
 from clipcheck import catalog, suppress
-from clipcheck.blocks import Block, blocks_of, enclosing
+from clipcheck.blocks import enclosing
 from clipcheck.config import Settings
+from clipcheck.facts import Block, blocks_of
 from clipcheck.findings import RISKS, Failure, Finding, Sight, Verdict
 from clipcheck.library import Library, State
 from clipcheck.notebook import in_cells, within_cells
@@ -81,7 +82,7 @@ def _rows(body: Block, verdict: Verdict) -> range:
     """The rows of the statement that a verdict is about; of one that holds others, those of the verdict alone."""
     span = verdict.site.span
     around = enclosing(body, span)
-    if around is not None and next(blocks_of(around.statement), None) is None:
+    if around is not None and not blocks_of(around.statement):
         span = around.statement.span
     return range(span.row, span.end_row + 1)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from clipcheck import facts
 from clipcheck.extract import Text
-from clipcheck.facts import Function, ModuleFacts
+from clipcheck.facts import Function, ModuleFacts, blocks_of
 from clipcheck.findings import Failure
 from clipcheck.knowledge import Knowledge
 from clipcheck.leading import Closure, Outline, defining, outline_of, reads, with_subclasses
@@ -186,6 +186,7 @@ def _imported(body: tuple[facts.Statement, ...]) -> set[str]:
     for one in body:
         if isinstance(one, facts.Import) and not one.level:
             found.add(one.module.partition(".")[0])
-        elif isinstance(one, (facts.Try, facts.Branch)):
-            found |= _imported(one.body)
+        elif not isinstance(one, (facts.Class, facts.Function)):
+            for block in blocks_of(one):
+                found |= _imported(block)
     return found

@@ -5,19 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from clipcheck import facts
-from clipcheck.facts import Expression, Statement
+from clipcheck.facts import Expression, Statement, blocks_of
 from clipcheck.flow.render import children
-
-
-def blocks(statement: Statement) -> tuple[tuple[Statement, ...], ...]:
-    """The blocks directly inside a statement, in the order of the source."""
-    if isinstance(statement, (facts.Branch, facts.For, facts.While)):
-        return (statement.body, statement.orelse)
-    if isinstance(statement, (facts.With, facts.Function, facts.Class)):
-        return (statement.body,)
-    if isinstance(statement, facts.Try):
-        return (statement.body, *statement.handlers, statement.orelse, statement.final)
-    return statement.cases if isinstance(statement, facts.Match) else ()
 
 
 def statements(body: Iterable[Statement], nested: bool = True) -> Iterator[Statement]:
@@ -25,7 +14,7 @@ def statements(body: Iterable[Statement], nested: bool = True) -> Iterator[State
     for statement in body:
         yield statement
         if nested or not isinstance(statement, (facts.Function, facts.Class)):
-            for block in blocks(statement):
+            for block in blocks_of(statement):
                 yield from statements(block, nested)
 
 

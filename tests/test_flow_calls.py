@@ -357,6 +357,26 @@ def test_closures():
     assert bare.closure.row == 4 + 2 + 1 + 5  # its return: imports, set-up, the empty line, the fifth row
 
 
+PLACES = {
+    "for": "for _ in batches:\n    {}\n    {}",
+    "while": "while more():\n    {}\n    {}",
+    "else of a loop": "for _ in batches:\n    pass\nelse:\n    {}\n    {}",
+    "else": "if quick():\n    pass\nelse:\n    {}\n    {}",
+    "handler": "try:\n    fast()\nexcept ImportError:\n    {}\n    {}",
+    "finally": "try:\n    fast()\nfinally:\n    {}\n    {}",
+    "case": "match kind():\n    case 1:\n        {}\n        {}",
+}
+
+
+@pytest.mark.parametrize("called", ["optimizer.step(work)", "work()\noptimizer.step()"])
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_functions_are_found_wherever_they_are_defined(place, called):
+    indent = " " * (8 if "case" in place else 4)
+    work = f"def work():\n{indent}    loss_of(model(x)).backward()"
+    seen = trained(place.format(work, called.replace("\n", "\n" + indent)))
+    assert seen.codes() == {"CLP101"}
+
+
 def test_where_a_lambda_closure_would_be_clipped_is_not_said():
     context = trained(SILENT["a lambda closure"]).steps()[0].contexts[0]
     assert (context.has_closure, context.closure) == (True, None)

@@ -252,7 +252,7 @@ class Engines(Trainers):
         return f"`{path}` {constant}" if known and re.fullmatch(pattern, str(constant)) else ""
 
 
-def _speaks(body: blocks.Block, name: str) -> bool:
+def _speaks(body: facts.Block, name: str) -> bool:
     return any(
         (isinstance(node, facts.Constant) and node.value == name)
         or (isinstance(node, facts.Attribute) and node.attr == name)
