@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from clipcheck.facts import Expression, Function, ModuleFacts, Statement
 from clipcheck.findings import Failure, Span
 from clipcheck.notebook import NotebookError, open_program
 from clipcheck.sourcefile import Lines, decode, parse, too_large, undecodable, unparsable
+from clipcheck.stubs import stubs
 
 _HEADROOM = 1000  # calls that a function's tree may be deep
 _OPERATORS: dict[type[ast.AST], str] = {
@@ -30,13 +31,32 @@ _OPERATORS: dict[type[ast.AST], str] = {
 }  # fmt: skip
 
 
-def extract(data: bytes, filename: str) -> ModuleFacts | Failure:
-    """The facts of a file, or the reason it has none (named with row, column and Python version)."""
+def extract(data: bytes, filename: str, *, whole: bool = True) -> ModuleFacts | Failure:
+    """The facts of a file, or the reason it has none (named with row, column and Python version).
+
+    If it need not be read as a `whole`, what is wrong in a function is found when somebody asks for that function.
+    """
     try:
         text, _ = decode(data)
     except (SyntaxError, UnicodeError, LookupError) as error:
         return Failure(filename, *undecodable(error, data))
+    if not whole and not too_large(text) and (found := _without_functions(text)) is not None:
+        return found
     return extract_text(text, filename)
+
+
+def _without_functions(text: str) -> ModuleFacts | None:
+    """The facts of a text without a look into its functions; None where it takes one to tell."""
+    found = stubs(text)
+    if found is None:
+        return None
+    source = Text(text)
+    walk = _Walk(source, found.ends)
+    try:
+        body = walk.block(parse(found.text).body)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    return ModuleFacts(body, frozenset(walk.calls), (), source)
 
 
 def extract_text(text: str, filename: str) -> ModuleFacts | Failure:
@@ -149,12 +169,13 @@ def _columns(node: ast.expr) -> tuple[int, int]:
 class _Walk:
     """Turns statements and expressions into facts; `calls` gathers what is called on the way.
 
-    With a source, functions are left for it to read.
+    With a source, functions are left for it to read. `ends` says where they end if they were left out of the tree.
     """
 
-    def __init__(self, source: Text | None = None) -> None:
+    def __init__(self, source: Text | None = None, ends: Mapping[int, tuple[int, int]] | None = None) -> None:
         self.calls: set[str] = set()
         self._source = source
+        self._ends = ends
 
     # -- statements ----------------------------------------------------------------------------------
 
@@ -270,7 +291,11 @@ class _Walk:
             for decorator in node.decorator_list:  # it is called, with what it decorates
                 if isinstance(decorator, (ast.Attribute, ast.Name)):
                     self.calls.add(decorator.attr if isinstance(decorator, ast.Attribute) else decorator.id)
-            out.append(facts.unread(node.name, decorators, _span(node), self._source))
+            span = _span(node)
+            if self._ends is not None:
+                end_row, end_column = self._ends[node.lineno]
+                span = span._replace(end_row=end_row, end_column=end_column)
+            out.append(facts.unread(node.name, decorators, span, self._source))
             return
         outer, self.calls = self.calls, set()
         parameters = self.parameters(node.args)

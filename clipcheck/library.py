@@ -143,14 +143,15 @@ class Library:
         data = self.bytes_of(filename)
         if data is None:
             return Failure(filename, "cannot be read")
-        key = _key(filename, data)
+        whole = filename in self.hopes or is_notebook(filename)
+        key = _key(filename, data, whole=whole)
         self._keys[filename] = key
         cached = self._cache.get(key)
         if cached is not None:
             if isinstance(cached.source, Text):
                 cached.source.kept = 0
             return cached
-        return extract(data, filename)
+        return extract(data, filename, whole=whole)
 
     def flush(self) -> None:
         """Keep in the cache what was read since: files, and functions of files that are in there already."""
@@ -238,9 +239,10 @@ class Library:
         return _unescaped(data) if is_notebook(filename) else searchable(data)
 
 
-def _key(filename: str, data: bytes) -> str:
+def _key(filename: str, data: bytes, *, whole: bool) -> str:
     """The name of a file's facts in the cache; the same bytes mean another thing in a notebook."""
-    return content_hash(b"notebook\0" + data if is_notebook(filename) else data)
+    kind = b"notebook\0" if is_notebook(filename) else b"" if whole else b"not whole\0"
+    return content_hash(kind + data)
 
 
 def _unescaped(data: bytes) -> bytes:

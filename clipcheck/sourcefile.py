@@ -10,6 +10,7 @@ import ast
 import warnings
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from tokenize import detect_encoding
 
@@ -119,7 +120,11 @@ class Lines:
     starts: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "starts", [0, *(match.end() for match in _LINE_END.finditer(self.text))])
+        if "\r" in self.text:
+            starts = [0, *(match.end() for match in _LINE_END.finditer(self.text))]
+        else:
+            starts = list(accumulate((len(row) + 1 for row in self.text.split("\n")), initial=0))[:-1]
+        object.__setattr__(self, "starts", starts)
 
     def row(self, offset: int) -> int:
         """Return the row (from 1) that the character at `offset` stands in."""

@@ -20,8 +20,8 @@ from clipcheck.project import Project
 MAX_DEPTH = 14  # calls inside calls
 VALUE_DEPTH = 7  # the same, for calls followed only for what they return
 ENTRY_FUEL = 12_000  # statements followed from one entry point
-VALUE_FUEL = 10_000  # statements followed for their values alone, from one entry point
-LOADING_FUEL = 400  # statements of functions followed for their values while one module is read
+VALUE_FUEL = 3_000  # statements followed for their values alone, from one entry point
+LOADING_FUEL = 100  # statements of functions followed for their values while one module is read
 PATHS_A_PRICE = 8  # paths that a statement is followed on for the price of one more
 LONGEST_KEY = 200
 
