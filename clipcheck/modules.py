@@ -8,9 +8,11 @@ without `__init__`, `src/` layouts, and scripts that import from their own folde
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from clipcheck.notebook import is_notebook
+
+_SOURCES = ("src", "lib")
 
 
 class Modules:
@@ -18,10 +20,13 @@ class Modules:
 
     def __init__(self, files: Iterable[str]) -> None:
         self._files: dict[str, list[str]] = {}
+        self._all: set[str] = set()
         self._resolved: dict[tuple[str, str, int], str | None] = {}
+        self._namesakes: dict[str, _Namesakes] = {}
         for filename in dict.fromkeys(files):
             if not is_notebook(filename):  # no import means a notebook
                 self._files.setdefault(module_name(filename), []).append(filename)
+                self._all.add(filename)
 
     def module(self, importer: str, name: str, level: int = 0) -> str | None:
         """The file that `name` (with `level` leading dots) means when `importer` imports it."""
@@ -32,9 +37,15 @@ class Modules:
 
     def named(self, name: str, importer: str = "") -> list[str]:
         """The files called like a module, wherever they stand, but for the one that imports it."""
-        wanted = name.split(".")
-        files = self._files.get(wanted[-1], ())
-        return [file for file in files if file != importer and segments(file)[-len(wanted) :] == wanted]
+        return [file for file in self._called(name).files if file != importer]
+
+    def _called(self, name: str) -> _Namesakes:
+        if name not in self._namesakes:
+            wanted = name.split(".")
+            files = self._files.get(wanted[-1], ())
+            found = [file for file in files if segments(file)[-len(wanted) :] == wanted]
+            self._namesakes[name] = _Namesakes(found)
+        return self._namesakes[name]
 
     def submodules(self, importer: str, package: str) -> list[str]:
         """The files right in a package (`models.`): what a module is chosen from by a name that is not known."""
@@ -60,15 +71,51 @@ class Modules:
         if level:
             for _ in range(level - 1):
                 folder = os.path.dirname(folder)
-            exact = [*segments(folder + os.sep + "x.py")[:-1], *wanted]
-            candidates = self._files.get(exact[-1], []) if exact else []
-            return next((file for file in candidates if segments(file) == exact and file != importer), None)
+            stem = os.path.join(folder, *wanted)
+            exact = (os.path.join(stem, "__init__.py"), stem + ".py", stem + ".pyw")
+            return next((file for file in exact if file in self._all and file != importer), None)
         if not wanted:
             return None
-        candidates = self.named(name, importer)
-        if len(wanted) == 1:  # a bare name: beside the importer, or at the top of some source folder
-            candidates = [file for file in candidates if _importable(file, importer)]
-        return max(candidates, key=lambda file: (_nearness(file, folder), -len(file)), default=None)
+        # a bare name: beside the importer, or at the top of some source folder
+        return self._called(name).nearest(importer, bare=len(wanted) == 1)
+
+
+class _Namesakes:
+    """The files called like one module, by the folders above them: a repository may hold thousands of `utils`."""
+
+    def __init__(self, files: list[str]) -> None:
+        self.files = files
+        self._below: dict[
+            bool, dict[str, list[str]]
+        ] = {}  # by folder, the two with the shortest paths below it
+        self._in: dict[str, list[str]] = {}  # by the folder that a bare name is found in
+        for file in files:
+            self._in.setdefault(_holder(file), []).append(file)
+
+    def nearest(self, importer: str, *, bare: bool) -> str | None:
+        """The one that an import means: that shares most folders with who imports it; of those the shortest path."""
+        folder = os.path.dirname(importer)
+        found = self._shortest(importer, folder, sourced=bare)
+        if bare:
+            found += [
+                file for above in _above(folder) for file in self._in.get(above, ()) if file != importer
+            ]
+        return max(found, key=lambda file: (_nearness(file, folder), -len(file)), default=None)
+
+    def _shortest(self, importer: str, folder: str, *, sourced: bool) -> list[str]:
+        """Of the nearest, one with the shortest path; with `sourced` only what is at the top of a source folder."""
+        below = self._below.get(sourced)
+        if below is None:
+            below = self._below[sourced] = {}
+            for file in self.files:
+                if not sourced or os.path.basename(_holder(file)) in _SOURCES:
+                    for above in _above(os.path.dirname(file)):
+                        kept = below.setdefault(above, [])
+                        kept.append(file)
+                        kept.sort(key=len)
+                        del kept[2:]
+        kept_below = (below.get(above, ()) for above in _above(folder))
+        return [file for kept in kept_below for file in kept if file != importer][:1]
 
 
 def module_name(filename: str) -> str:
@@ -78,18 +125,23 @@ def module_name(filename: str) -> str:
 
 def segments(filename: str) -> list[str]:
     """The path of a file as module segments: `/a/b/c.py` and `/a/b/c/__init__.py` both end in `c`."""
-    stem = os.path.splitext(filename)[0]
+    stem = filename[:-3] if filename.endswith(".py") else os.path.splitext(filename)[0]
     parts = stem.split(os.sep)
     return parts[:-1] if parts[-1] == "__init__" else parts
 
 
-def _importable(file: str, importer: str) -> bool:
-    """Whether a bare `import name` could mean this file: it stands in a folder on the way up."""
+def _holder(file: str) -> str:
+    """The folder in which a bare `import name` finds a file."""
     folder = os.path.dirname(file)
-    if os.path.basename(file) == "__init__.py":
-        folder = os.path.dirname(folder)
-    here = os.path.dirname(importer)
-    return here == folder or here.startswith(folder + os.sep) or os.path.basename(folder) in ("src", "lib")
+    return os.path.dirname(folder) if os.path.basename(file) == "__init__.py" else folder
+
+
+def _above(folder: str) -> Iterator[str]:
+    """A folder and those above it, nearest first."""
+    yield folder
+    while (parent := os.path.dirname(folder)) != folder:
+        yield parent
+        folder = parent
 
 
 def _nearness(file: str, folder: str) -> int:
