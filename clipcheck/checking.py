@@ -205,7 +205,7 @@ def _show_files(places: list[Path], settings: Settings) -> NoReturn:
 
     found = discover(places, settings)
     for path in found.report_on:
-        output.say(str(path))
+        output.say(path)
     output.name_failures(found.failures)
     sys.exit(TROUBLE if found.failures else CLEAN)
 

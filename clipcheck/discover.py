@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from clipcheck import notebook
@@ -34,7 +34,7 @@ class Discovery:
     """What a run is about. Paths are absolute, sorted, without duplicates, and keep their symbolic links."""
 
     root: Path
-    report_on: tuple[Path, ...]
+    report_on: tuple[str, ...]
     failures: tuple[Failure, ...] = ()
     stdin: Path | None = None  # the one of `report_on` whose text is on standard input
     _walked: tuple[Path, ...] = ()
@@ -45,7 +45,7 @@ class Discovery:
         """Whether the files reported on are all that is read of the project."""
         return self.root in self._walked
 
-    def project_files(self) -> tuple[Path, ...]:
+    def project_files(self) -> tuple[str, ...]:
         """Walk the project and return every file of it that may be read, those reported on included.
 
         Where nothing marks a project, the folders given are the project, and what stands beside and a little
@@ -55,13 +55,13 @@ class Discovery:
             return self.report_on
         if find_root(self.root) != self.root:
             walk = _Walk(self._settings)
-            for folder in sorted({path.parent for path in self.report_on}):
+            for folder in sorted({Path(path).parent for path in self.report_on}):
                 if not any(top in (folder, *folder.parents) for top in self._walked):
                     walk.folder(folder, depth=0 if _holds_everything(folder) else _NEAR, most=_MAX_NEAR)
-            return tuple(sorted({*self.report_on, *walk.files}))
+            return _in_order({*self.report_on, *walk.files})
         walk = _Walk(self._settings)
         walk.folder(self.root)
-        return tuple(sorted({*self.report_on, *walk.files}))
+        return _in_order({*self.report_on, *walk.files})
 
 
 def common_folder(paths: Sequence[Path], stdin_filename: str | None = None) -> Path:
@@ -93,7 +93,7 @@ def discover(paths: Sequence[Path], settings: Settings) -> Discovery:
         if path == STDIN:
             stdin = Path(os.path.abspath(settings.stdin_filename or "stdin.py"))
             if not (settings.force_exclude and walk.excluded(stdin)):
-                walk.files.add(stdin)
+                walk.files.add(str(stdin))
             continue
         kind = _kind(path, absolute)
         if settings.force_exclude and walk.excluded(absolute):
@@ -102,15 +102,20 @@ def discover(paths: Sequence[Path], settings: Settings) -> Discovery:
             walked.append(absolute)
             walk.folder(absolute)
         else:
-            walk.files.add(absolute)
+            walk.files.add(str(absolute))
     return Discovery(
         root=find_root(start) or start,
-        report_on=tuple(sorted(walk.files)),
+        report_on=_in_order(walk.files),
         failures=tuple(walk.failures),
         stdin=stdin,
         _walked=tuple(walked),
         _settings=settings,
     )
+
+
+def _in_order(files: Iterable[str]) -> tuple[str, ...]:
+    """Paths as `Path` sorts them, folder by folder, in a tenth of the time."""
+    return tuple(sorted(files, key=lambda path: path.split(os.sep)))
 
 
 def _holds_everything(folder: Path) -> bool:
@@ -134,7 +139,7 @@ class _Walk:
     """Collects the Python files and notebooks below folders, past what git and the settings leave out."""
 
     def __init__(self, settings: Settings) -> None:
-        self.files: set[Path] = set()
+        self.files: set[str] = set()
         self.failures: list[Failure] = []
         patterns = (*settings.exclude, *settings.extend_exclude)
         # A bare name, as nearly all are, is looked up; the rest are matched.
@@ -201,7 +206,7 @@ class _Walk:
             if entry.is_symlink():
                 self._links.append(entry.path)
             else:
-                self.files.add(Path(entry.path))
+                self.files.add(entry.path)
         except OSError as error:
             self.failures.append(Failure(entry.path, f"cannot be read: {error.strerror or error}"))
         return False
@@ -218,7 +223,7 @@ class _Walk:
             target = os.path.realpath(link)
             if target not in real:
                 real.add(target)
-                self.files.add(Path(link))
+                self.files.add(link)
         self._links.clear()
 
 

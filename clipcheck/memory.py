@@ -32,9 +32,9 @@ class Memory:
         self._youngest = 0
         digest = hashlib.sha256(repr((settings, _own_state(), os.getcwd())).encode("utf-8", "surrogatepass"))
         for path in discovery.report_on:
-            state = state_of(str(path))
+            state = state_of(path)
             self._youngest = max(self._youngest, *(state[:2] if state is not None else (self._began,)))
-            digest.update(repr((str(path), state)).encode("utf-8", "surrogatepass"))
+            digest.update(repr((path, state)).encode("utf-8", "surrogatepass"))
         self._key = f"report {digest.hexdigest()}"
 
     def recall(self) -> Report | None:

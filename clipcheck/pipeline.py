@@ -99,7 +99,7 @@ def explain(path: Path, row: int, settings: Settings, *, cell: int | None = None
             raise UserError(f"{path}: {failure.message}")
     if not scanned.discovery.report_on:
         raise UserError(f"{path}: excluded, or not Python")
-    filename = str(scanned.discovery.report_on[0])
+    filename = scanned.discovery.report_on[0]
     part = next((one for one in followed if filename in one.program.all), nothing(scanned))
     own = [verdict for verdict in part.verdicts if verdict.site.filename == filename]
     findings = marked(scanned.library, own, settings.pattern_base)

@@ -44,7 +44,7 @@ class Scan:
 
         A program is followed by one of them, with all its files; all programs were found by each.
         """
-        files = [str(path) for path in self.discovery.report_on]
+        files = self.discovery.report_on
         if self.settings.shard is None:
             return self, frozenset(files)
         number, of = self.settings.shard
@@ -86,8 +86,8 @@ def scan(
     """Look through the bytes of the files, and find the programs that hold events."""
     known = knowledge.load(settings.rules, settings.clip_functions, settings.step_functions)
     library = Library(known, settings, overlay or {}, tell)
-    candidates = library.candidates(str(path) for path in discovery.report_on)
-    files = [str(path) for path in discovery.project_files()] if candidates else []
+    candidates = library.candidates(discovery.report_on)
+    files = discovery.project_files() if candidates else ()
     root = str(discovery.root)
     scanned = Scan(
         discovery,

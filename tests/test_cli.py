@@ -36,14 +36,14 @@ class Pipeline:
         self.calls.append((tuple(paths), settings, overlay))
         findings = []
         for path in discover(paths, settings).report_on:
-            text = (overlay or {}).get(str(path)) or path.read_text("utf-8")
+            text = (overlay or {}).get(path) or Path(path).read_text("utf-8")
             if "opt.step()" in text and "clip()" not in text:
                 row = text[: text.index("opt.step()")].count("\n") + 1
                 edit = Edit("clip()\n", Position(row, 1), Position(row, 1))
                 fix = Fix("unsafe" if "maybe" in text else "safe", "Clip the norm", (edit,))
                 place = (Position(row, 1), Position(row, 11))
                 findings.append(
-                    Finding("CLP101", "unclipped-step", "not clipped", str(path), *place, "high", (), fix)
+                    Finding("CLP101", "unclipped-step", "not clipped", path, *place, "high", (), fix)
                 )
         sight = Sight(1, 1) if not findings else Sight(len(findings), 0, 0, len(findings))
         return Report(tuple(findings), self.failures, sight, unfinished=self.unfinished)

@@ -19,11 +19,15 @@ def tree(root: Path, *names: str) -> None:
         path.write_text("x = 1\n", "utf-8")
 
 
-def names(root: Path, *paths: Path, **overrides: object) -> list[str]:
-    given = list(paths) or [root]
+def paths(found: tuple[str, ...]) -> tuple[Path, ...]:
+    return tuple(map(Path, found))
+
+
+def names(root: Path, *places: Path, **overrides: object) -> list[str]:
+    given = list(places) or [root]
     settings = config.load(common_folder(given), None, overrides)
     found = discover(given, settings)
-    return [path.relative_to(root).as_posix() for path in found.report_on]
+    return [Path(path).relative_to(root).as_posix() for path in found.report_on]
 
 
 @pytest.fixture
@@ -168,7 +172,7 @@ def test_each_file_once_absolute_and_sorted(root, monkeypatch):
     monkeypatch.chdir(root)
     settings = config.load(Path())
     found = discover([Path("b.py"), Path(), Path("a/../b.py"), Path("a")], settings)
-    assert found.report_on == (root / "a" / "a.py", root / "b.py")
+    assert paths(found.report_on) == (root / "a" / "a.py", root / "b.py")
 
 
 @pytest.mark.parametrize(
@@ -205,14 +209,14 @@ def test_a_folder_that_cannot_be_listed_is_a_failure(root, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", scandir)
     found = discover([root], config.Settings(project_root=root))
-    assert found.report_on == (root / "a.py",)
+    assert paths(found.report_on) == (root / "a.py",)
     assert [failure.filename for failure in found.failures] == [str(root / "closed")]
 
 
 def test_standard_input_is_one_file_that_need_not_be_there(root, monkeypatch):
     monkeypatch.chdir(root)
     found = discover([Path("-")], config.load(root, None, {"stdin_filename": "src/new.py"}))
-    assert found.report_on == (root / "src" / "new.py",)
+    assert paths(found.report_on) == (root / "src" / "new.py",)
     assert found.stdin == root / "src" / "new.py"
 
 
@@ -220,8 +224,8 @@ def test_the_whole_project_may_be_read_for_one_file(root):
     tree(root, "pyproject.toml", "models.py", "src/train.py", "build/x.py")
     found = discover([root / "src" / "train.py"], config.load(root))
     assert found.root == root
-    assert found.report_on == (root / "src" / "train.py",)
-    assert found.project_files() == (root / "models.py", root / "src" / "train.py")
+    assert paths(found.report_on) == (root / "src" / "train.py",)
+    assert paths(found.project_files()) == (root / "models.py", root / "src" / "train.py")
 
 
 def test_without_a_mark_the_paths_are_the_project(root):
@@ -229,14 +233,14 @@ def test_without_a_mark_the_paths_are_the_project(root):
     found = discover([root / "a"], config.load(root / "a"))
     assert config.find_root(root) is None, "a temporary folder inside a project cannot show this"
     assert found.root == root / "a"
-    assert found.project_files() == (root / "a" / "train.py",)
+    assert paths(found.project_files()) == (root / "a" / "train.py",)
 
 
 def test_a_lone_file_is_read_with_what_stands_beside_it(root):
     tree(root, "train.py", "model.py", "data/loader.py", "data/deep/er/far.py")
     found = discover([root / "train.py"], config.load(root))
-    assert found.report_on == (root / "train.py",)
-    assert found.project_files() == (root / "data" / "loader.py", root / "model.py", root / "train.py")
+    assert paths(found.report_on) == (root / "train.py",)
+    assert paths(found.project_files()) == (root / "data" / "loader.py", root / "model.py", root / "train.py")
 
 
 @pytest.mark.parametrize(
@@ -248,28 +252,28 @@ def test_beside_a_lone_file_the_usual_excludes_hold(root, name):
     if name.startswith("env"):
         (root / "env" / "pyvenv.cfg").touch()
     settings = config.load(root, None, {"extend_exclude": ["ignored"]})
-    assert discover([root / "train.py"], settings).project_files() == (root / "train.py",)
+    assert paths(discover([root / "train.py"], settings).project_files()) == (root / "train.py",)
 
 
 def test_below_a_home_folder_nothing_is_looked_for(root, monkeypatch):
     tree(root, "train.py", "model.py", "other/a.py")
     monkeypatch.setattr(os.path, "expanduser", lambda _: str(root))
     found = discover([root / "train.py"], config.load(root))
-    assert found.project_files() == (root / "model.py", root / "train.py")
+    assert paths(found.project_files()) == (root / "model.py", root / "train.py")
 
 
 def test_beside_a_lone_file_the_nearest_are_read_and_not_all(root, monkeypatch):
     monkeypatch.setattr("clipcheck.discover._MAX_NEAR", 2)
     tree(root, "train.py", "model.py", "other/a.py")
     found = discover([root / "train.py"], config.load(root))
-    assert found.project_files() == (root / "model.py", root / "train.py")
+    assert paths(found.project_files()) == (root / "model.py", root / "train.py")
 
 
 def test_files_and_folders_given_together(root):
     tree(root, "a/train.py", "a/b/c.py", "d/run.py", "d/model.py", "e/x.py")
     given = [root / "a", root / "a" / "train.py", root / "d" / "run.py"]
     found = discover(given, config.load(root))
-    assert [path.relative_to(root).as_posix() for path in found.project_files()] == [
+    assert [path.relative_to(root).as_posix() for path in paths(found.project_files())] == [
         "a/b/c.py", "a/train.py", "d/model.py", "d/run.py",
     ]  # fmt: skip
 
@@ -284,4 +288,4 @@ def test_standard_input_is_of_the_project_that_its_name_stands_in(root, monkeypa
     assert common_folder([Path("-")], name) == root / "src"
     found = discover([Path("-")], config.load(root, None, {"stdin_filename": name}))
     assert found.root == root
-    assert found.project_files() == (root / "src" / "model.py", root / "src" / "new.py")
+    assert paths(found.project_files()) == (root / "src" / "model.py", root / "src" / "new.py")

@@ -70,7 +70,7 @@ def test_git_is_of_the_same_opinion(tree, root, exclude, inner):
     asked = config.load(tree, None, {"exclude": [".git"]})
     listed = git(tree, "ls-files", "-z", "--others", "--exclude-standard")
     expected = sorted(name for name in listed if name.endswith((".py", ".ipynb")))
-    found = [path.relative_to(tree).as_posix() for path in discover([tree], asked).report_on]
+    found = [Path(path).relative_to(tree).as_posix() for path in discover([tree], asked).report_on]
     assert found == expected
 
     # Named outright, with --force-exclude: one file at a time, as a hook hands them over.
@@ -78,4 +78,4 @@ def test_git_is_of_the_same_opinion(tree, root, exclude, inner):
     out = set(git(tree, "check-ignore", "-z", "--stdin", "--no-index", given="\0".join(names)))
     forced = config.load(tree, None, {"exclude": [".git"], "force_exclude": True})
     left = discover([tree / name for name in names], forced).report_on
-    assert {path.relative_to(tree).as_posix() for path in left} == set(names) - out
+    assert {Path(path).relative_to(tree).as_posix() for path in left} == set(names) - out

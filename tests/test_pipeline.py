@@ -465,7 +465,9 @@ def aged(many, monkeypatch, tmp_path_factory):
     monkeypatch.setattr("clipcheck.memory.time.time_ns", lambda: moment() + 60 * 10**9)
     parsed = []
     real = library.extract
-    monkeypatch.setattr(library, "extract", lambda data, name: parsed.append(name) or real(data, name))
+    monkeypatch.setattr(
+        library, "extract", lambda data, name, **how: parsed.append(name) or real(data, name, **how)
+    )
     kept = {"no_cache": False, "cache_dir": tmp_path_factory.mktemp("cache")}
 
     def again(**settings):
