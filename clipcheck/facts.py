@@ -8,7 +8,7 @@ frozen dataclasses of plain values, so that it crosses process boundaries and li
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from clipcheck.findings import Span
 from clipcheck.record import dataclass, field
@@ -417,13 +417,20 @@ Block = tuple[Statement, ...]
 
 def blocks_of(statement: Statement) -> tuple[Block, ...]:
     """The blocks directly inside a statement, in the order of the source."""
-    if isinstance(statement, (Branch, For, While)):
-        return (statement.body, statement.orelse)
-    if isinstance(statement, (With, Function, Class)):
-        return (statement.body,)
-    if isinstance(statement, Try):
-        return (statement.body, *statement.handlers, statement.orelse, statement.final)
-    return statement.cases if isinstance(statement, Match) else ()
+    inside = _BLOCKS.get(type(statement))
+    return () if inside is None else inside(statement)
+
+
+_BLOCKS: dict[type, Callable[[Any], tuple[Block, ...]]] = {
+    Branch: lambda one: (one.body, one.orelse),
+    For: lambda one: (one.body, one.orelse),
+    While: lambda one: (one.body, one.orelse),
+    With: lambda one: (one.body,),
+    Function: lambda one: (one.body,),
+    Class: lambda one: (one.body,),
+    Try: lambda one: (one.body, *one.handlers, one.orelse, one.final),
+    Match: lambda one: one.cases,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -264,6 +264,7 @@ class Knowledge:
     _class_rules: dict[str, ClassRule | None] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    _sets: dict[str, frozenset[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def call(self, qualified: str) -> CallRule | None:
         """The event that a call of this qualified name is, if any."""
@@ -349,9 +350,18 @@ class Knowledge:
             self._hinted[hint, identifier] = known
         return known
 
+    def _once(self, name: str, found: Callable[[], frozenset[str]]) -> frozenset[str]:
+        """A set of names, gathered once: each program of a scan asks for it."""
+        if name not in self._sets:
+            self._sets[name] = found()
+        return self._sets[name]
+
     @property
     def decisive(self) -> frozenset[str]:
         """The last names of the events that are reported on: steps, clips, and optimizers handed to a model."""
+        return self._once("decisive", self._decisive)
+
+    def _decisive(self) -> frozenset[str]:
         # `model.compile(optimizer="adam")` names no class: the call itself has to be looked for.
         starters = {
             name for name, rule in self._last_names() if rule.event == "fit" and rule.slot("optimizer")
@@ -413,7 +423,7 @@ class Knowledge:
     @property
     def told(self) -> frozenset[str]:
         """The last names of the classes that clip only where an argument says so, or do so unless it does."""
-        return self._told(self.words)
+        return self._once("told", lambda: self._told(self.words))
 
     def _told(self, without: set[str]) -> frozenset[str]:
         """The last names of such classes of all packages but some."""
@@ -425,6 +435,9 @@ class Knowledge:
 
     def event_names(self) -> frozenset[str]:
         """The last names of all event calls: what a function must call to matter."""
+        return self._once("events", self._event_names)
+
+    def _event_names(self) -> frozenset[str]:
         names = {name for name, rule in self._last_names() if rule.event in _GRADIENT and not rule.common}
         names.discard("__call__")
         # What clips by itself is no reason to follow all that is called `train`.

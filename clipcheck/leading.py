@@ -11,7 +11,7 @@ from clipcheck import facts
 from clipcheck.extract import Text
 from clipcheck.facts import HANDED, Function, ModuleFacts, blocks_of, is_read
 from clipcheck.regular import regular
-from clipcheck.survey import words_of
+from clipcheck.survey import called_in
 
 _SPECIAL = ("__init__", "__call__", "__post_init__", "__enter__", "__exit__")
 _GRADIENT = ".grad"  # hand-written clipping calls nothing by name
@@ -40,11 +40,11 @@ class Outline:
 
     @cached_property
     def index(self) -> dict[str, list[int]]:
-        """By the words in them, the numbers of the functions."""
+        """By the words in them that may be called or handed on, the numbers of the functions."""
         index: dict[bytes, list[int]] = {}
         for number, one in enumerate(self.functions):
             rows = self._rows(one.function)
-            for word in words_of(rows.encode("utf-8", "surrogatepass")):
+            for word in called_in(rows.encode("utf-8", "surrogatepass")):
                 index.setdefault(word, []).append(number)
             if _GRADIENT in rows:
                 index.setdefault(_GRADIENT.encode(), []).append(number)
@@ -59,7 +59,7 @@ class Outline:
 
     @cached_property
     def words(self) -> frozenset[str]:
-        """The words in its functions, and what is called outside of them by its last name."""
+        """What may be called or handed on in its functions, and what is called outside of them by its last name."""
         return frozenset(self.index) | self.module.calls
 
     def calls(self, names: frozenset[str]) -> bool:

@@ -23,7 +23,7 @@ from clipcheck.sourcefile import decode, searchable
 from clipcheck.suppress import find_suppressions
 from clipcheck.survey import COMMENT, Hope, Survey, statements
 
-_KEPT = 24_000_000  # characters of source whose facts are kept while nobody uses them
+_KEPT = 8_000_000  # characters of source whose facts are kept while nobody uses them
 
 
 State = tuple[int, int, int, int]
@@ -136,6 +136,7 @@ class Library:
             self._flush(name, oldest)
             if isinstance(oldest, ModuleFacts) and isinstance(oldest.source, Text):
                 self._characters -= len(oldest.source.text)
+                oldest.source.outline = None  # they hold each other
 
     def _extract(self, filename: str) -> ModuleFacts | Failure:
         if filename in self._overlay:
@@ -155,6 +156,8 @@ class Library:
 
     def flush(self) -> None:
         """Keep in the cache what was read since: files, and functions of files that are in there already."""
+        if self._cache.directory is None:
+            return
         for filename, found in self._facts.items():
             self._flush(filename, found)
 

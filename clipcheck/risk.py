@@ -53,6 +53,7 @@ class Assessor:
         self._classes = Classes(project)
         self._lengths = Lengths(project)
         self._adversaries: dict[str, bool] = {}
+        self._walked: dict[int, tuple[Value, Anatomy]] = {}  # by the id of a model, which is held here
 
     def assess(self, models: tuple[Value, ...], step_file: str, notes: tuple[Evidence, ...]) -> Assessment:
         """The worst of what the models are; a NaN check among the notes makes anything medium at least."""
@@ -72,7 +73,11 @@ class Assessor:
         return worst
 
     def _anatomy(self, model: Value) -> Anatomy:
-        return Walk(self._classes, self._project, self._sightings, self._recurrent).run(model)
+        known = self._walked.get(id(model))
+        if known is None:
+            walk = Walk(self._classes, self._project, self._sightings, self._recurrent)
+            known = self._walked[id(model)] = (model, walk.run(model))
+        return known[1]
 
     def _adversarial(self, filename: str) -> bool:
         """Whether a file binds a generator and a discriminator, by their names."""

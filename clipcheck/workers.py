@@ -31,6 +31,7 @@ def each(scanned: Scan, files: Collection[str], tell: Tell) -> Iterator[Outcome]
     if jobs < 2 or size < _POOL_FROM or not _forks():
         for program in told("following programs", scanned.programs, len(scanned.programs), tell):
             yield outcome(scanned, program, files)
+            _sweep()
         return
     import multiprocessing  # it loads as much as a small scan does
 
@@ -77,4 +78,13 @@ def _follow(number: int) -> list[Outcome]:
     scanned, files, batches = _shared
     from clipcheck.following import outcome
 
-    return [outcome(scanned, scanned.programs[program], files) for program in batches[number]]
+    found: list[Outcome] = []
+    for program in batches[number]:
+        found.append(outcome(scanned, scanned.programs[program], files))
+        _sweep()
+    return found
+
+
+def _sweep() -> None:
+    """Let go of what a program has left: its frames and functions hold each other. Older objects are not gone over."""
+    gc.collect(0)

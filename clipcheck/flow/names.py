@@ -56,6 +56,8 @@ class Names(Iterators):
     def settled(self, frame: Frame, name: str) -> Value:
         """The value of a name that is bound in a frame; an import is followed when first asked for."""
         value = frame.locals[name]
+        if not isinstance(value, (Pending, Several)):
+            return value
         if any(isinstance(choice, Pending) for choice in choices(value)):
             frame.locals[name] = Unknown(f"{frame.filename}:{name}")  # imports may go in circles
             value = several([self._imported(choice) for choice in choices(value)])

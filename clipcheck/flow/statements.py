@@ -307,8 +307,7 @@ class Statements(Compiled):
                 return (self.worlds, ()) if truth else ((), self.worlds)
         if truth is not None and self._settled(frame, expression, value):
             return (self.worlds, ()) if truth else ((), self.worlds)
-        key, positive = guard_of(expression)
-        names = names_in(expression)
+        key, positive, names = self._written(expression)
         usual = self.usual_truth(value)
         if usual is not None and not positive:
             usual = not usual
@@ -316,9 +315,16 @@ class Statements(Compiled):
         true, false = split(self.worlds, f"{frame.label}:{key}", names, usual, settings)
         return (true, false) if positive else (false, true)
 
+    def _written(self, expression: Expression) -> tuple[str, bool, frozenset[str]]:
+        """A test as the key of a guard, its sense, and the names in it: rendered once, however often it is met."""
+        known = self.tests.get(id(expression))
+        if known is None:
+            known = self.tests[id(expression)] = (expression, *guard_of(expression), names_in(expression))
+        return known[1:]
+
     def _settled(self, frame: Frame, expression: Expression, value: Value) -> bool:
         """Whether a condition goes one way only: a constant that has a name is a setting, not a fact."""
-        names = names_in(expression)
+        names = self._written(expression)[2]
         if not names or "__name__" in names:
             return True
         if not isinstance(value, Literal):
@@ -340,7 +346,8 @@ class Statements(Compiled):
 
     def _test_once(self, frame: Frame, expression: facts.Operation) -> tuple[Worlds, Worlds]:
         """A compound condition: its parts are tested, and its outcome is kept as a guard of its own."""
-        key, names = f"{frame.label}:{render(expression)}", names_in(expression)
+        text, _, names = self._written(expression)
+        key = f"{frame.label}:{text}"
         known = {world: world.decided(key) for world in self.worlds}
         open_ = tuple(world for world in self.worlds if known[world] is None)
         self.worlds = open_

@@ -87,14 +87,25 @@ def _first(item: tuple[str, Gradients]) -> str:
 
 def merge(groups: Iterable[Worlds]) -> Worlds:
     """All worlds of several paths that meet; those with equal gradients become one."""
+    kept = [worlds for worlds in groups if worlds]
+    if len(kept) == 1 and len(kept[0]) == 1:
+        return kept[0]
     found: dict[tuple[tuple[str, Gradients], ...], World] = {}
-    for worlds in groups:
+    same: dict[
+        int, tuple[tuple[str, Gradients], ...]
+    ] = {}  # by identity, since hashing states takes its time
+    for worlds in kept:
         for world in worlds:
-            twin = found.get(world.states)
-            found[world.states] = (
+            states = same.get(id(world.states))
+            if states is None:
+                twin = found.get(world.states)
+                states = same[id(world.states)] = world.states if twin is None else twin.states
+            else:
+                twin = found[states]
+            found[states] = (
                 world
                 if twin is None
-                else World(world.states, _shared(twin.guards, world.guards), twin.spent & world.spent)
+                else World(states, _shared(twin.guards, world.guards), twin.spent & world.spent)
             )
     out = tuple(found.values())
     return out if len(out) <= MAX_WORLDS else (_blurred(out),)
@@ -105,7 +116,8 @@ def _shared(left: frozenset[Guard], right: frozenset[Guard]) -> frozenset[Guard]
     shared = left & right
     if len(shared) == len(left) == len(right):
         return shared
-    unusual = [guard for guard in left | right if guard.unusual]
+    # The property written out: this is asked a million times.
+    unusual = [guard for guard in left | right if guard.usual is not None and guard.usual is not guard.taken]
     if not unusual:
         return shared
     both = all(any(guard in side for guard in unusual) for side in (left, right))
@@ -128,7 +140,8 @@ def _blurred(worlds: Worlds) -> World:
 
 def forget(worlds: Worlds, name: str) -> Worlds:
     """The worlds after `name` was assigned: guards that mention it say nothing any more."""
-    if not any(name in guard.names for world in worlds for guard in world.guards):
+    guards = frozenset[Guard]().union(*[world.guards for world in worlds])
+    if not any([name in guard.names for guard in guards]):  # noqa: C419 - a list is faster than a generator
         return worlds
     return tuple(
         World(
