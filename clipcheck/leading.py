@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from clipcheck import facts
 from clipcheck.extract import Text
-from clipcheck.facts import HANDED, Function, ModuleFacts, blocks_of, is_read
+from clipcheck.facts import HANDED, Block, Function, ModuleFacts, blocks_of, is_read
+from clipcheck.knowledge import Knowledge
 from clipcheck.regular import regular
 from clipcheck.survey import called_in
 
@@ -185,6 +186,44 @@ def defining(outline: Outline, names: frozenset[str]) -> frozenset[str]:
         leading = closure.grow((), owners)  # who makes such an object hands it on
     made = {name for name, above in outline.bases if not leading.isdisjoint(above)}
     return frozenset((found | made) - _EVERYWHERE)
+
+
+class Reported:
+    """What is reported on in a file, as far as names can tell: what makes it part of a program."""
+
+    def __init__(self, known: Knowledge) -> None:
+        self._known = known
+        self._steps = known.decisive - known.fits
+
+    def holds(self, outline: Outline) -> bool:
+        """Whether a file calls something that is reported on, or makes a class upon one that is told how to clip."""
+        # A class that has to be told how to clip may be made in another file.
+        extends = any(not self._known.told.isdisjoint(above) for _, above in outline.bases)
+        return extends or outline.calls(self._names(outline))
+
+    def leading(self, outline: Outline) -> frozenset[str]:
+        """What a file defines that leads to an event: the names by which other files bring that in."""
+        return defining(outline, self._names(outline))
+
+    def _names(self, outline: Outline) -> frozenset[str]:
+        known = self._known
+        clips = {name for name in outline.words if known.hinted("clip-call", name)}
+        made = with_subclasses(known.told, outline.bases)
+        packages = known.common.keys() & imported(outline.module.body)
+        everyday = set[str]().union(*(known.common[package] for package in packages))
+        return frozenset(self._steps | made | clips | everyday)
+
+
+def imported(body: Block) -> set[str]:
+    """The packages that a module imports, or something of them, outside of its functions and classes."""
+    found: set[str] = set()
+    for one in body:
+        if isinstance(one, facts.Import) and not one.level:
+            found.add(one.module.partition(".")[0])
+        elif not isinstance(one, (facts.Class, Function)):
+            for block in blocks_of(one):
+                found |= imported(block)
+    return found
 
 
 def _functions(

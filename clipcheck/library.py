@@ -14,16 +14,17 @@ from clipcheck.extract import Text, extract, extract_text
 from clipcheck.facts import Block, ModuleFacts, Suppression
 from clipcheck.findings import Failure
 from clipcheck.knowledge import Knowledge
+from clipcheck.leading import Reported, outline_of
+from clipcheck.modules import Modules
 from clipcheck.notebook import NotebookError, code_of, is_notebook, open_program
 from clipcheck.programs import Imports, Program, programs
 from clipcheck.progress import Tell, counted, silent
-from clipcheck.project import Project
 from clipcheck.settingsfiles import MAX_BYTES
 from clipcheck.sourcefile import decode, searchable
 from clipcheck.suppress import find_suppressions
 from clipcheck.survey import COMMENT, Hope, Survey, statements
 
-_KEPT = 8_000_000  # characters of source whose facts are kept while nobody uses them
+_KEPT = 2_000_000  # characters of source whose facts are kept while nobody uses them
 
 
 State = tuple[int, int, int, int]
@@ -223,19 +224,22 @@ class Library:
             return Hope.SURE  # reading it says what is wrong
         return self._survey.look(data, list(statements(data)))
 
-    def programs(self, project: Project, files: Iterable[str]) -> list[Program]:
+    def programs(self, modules: Modules, files: Iterable[str]) -> list[Program]:
         """The programs of the files that were found to hold events; `files` are those of their project."""
         for filename in counted("searching the project", list(files), self._tell):
             if filename not in self._imports.of:
                 self._look(filename, judge=False)
         self._imports.statements = list(self._statements)
-        holding = [
-            name
-            for name, hope in self.hopes.items()
-            if (hope is Hope.SURE and project.facts(name) is not None) or project.holds_event(name)
-        ]
+        reported = Reported(self.known_names)
+        holding: dict[str, frozenset[str]] = {}
+        for name, hope in self.hopes.items():
+            found = self.read(name)
+            if isinstance(found, ModuleFacts):
+                outline = outline_of(found)
+                if hope is Hope.SURE or reported.holds(outline):
+                    holding[name] = reported.leading(outline)
         libraries = frozenset(self.known_names.packages)
-        return programs(holding, self._imports, project.modules, project.leading, self._searched, libraries)
+        return programs(holding, self._imports, modules, self._searched, libraries)
 
     def _searched(self, filename: str) -> bytes:
         data = self.bytes_of(filename) or b""

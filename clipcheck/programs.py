@@ -8,7 +8,7 @@ it, and makes no program larger. Programs know nothing of each other: they can b
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
 from clipcheck.modules import Modules, module_name
@@ -47,21 +47,20 @@ class Imports:
 
 
 def programs(
-    holding: Iterable[str],
+    holding: Mapping[str, frozenset[str]],
     imports: Imports,
     modules: Modules,
-    leading: Callable[[str], frozenset[str]],
     data_of: Callable[[str], bytes],
     libraries: frozenset[str] = frozenset(),
 ) -> list[Program]:
-    """The programs of the files that hold events; `leading` says what a file defines that leads to them.
+    """The programs of the files that hold events; `holding` says what each defines that leads to them.
 
     What is imported from `libraries` is never a file of the project.
     """
     files = sorted(holding)
     groups = _Groups(files)
     callers: dict[str, set[str]] = {}
-    wanted = {name: names for name in files if (names := leading(name))}
+    wanted = {name: names for name in files if (names := holding[name])}
     known = set(wanted)
     origin = {name: {name} for name in files}  # whose events a package hands on
     for _ in range(_HOPS):

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 from clipcheck import facts
 from clipcheck.extract import Text
-from clipcheck.facts import Function, ModuleFacts, blocks_of
+from clipcheck.facts import Function, ModuleFacts
 from clipcheck.findings import Failure
 from clipcheck.knowledge import Knowledge
-from clipcheck.leading import Closure, Outline, defining, outline_of, reads, with_subclasses
+from clipcheck.leading import Closure, Outline, imported, outline_of, reads, with_subclasses
 from clipcheck.modules import Modules
 from clipcheck.pins import Pins
 from clipcheck.settingsfiles import SettingsFiles
@@ -47,7 +47,6 @@ class Project:
         self._bases: list[tuple[str, frozenset[str]]] = []
         self._events = knowledge.event_names()
         self._made = frozenset[str]()  # classes that are told how to clip, the project's own included
-        self._clip_names: dict[str, bool] = {}
         self._imported: set[str] = set()  # packages with events of everyday names that some file imports
         self._decisive = knowledge.decisive
         self._told, self._fits = knowledge.told, knowledge.fits
@@ -60,7 +59,7 @@ class Project:
             if isinstance(known, ModuleFacts):
                 self._fresh.append(filename)
                 self._outlines[filename] = outline_of(known)
-                self._imported |= self.knowledge.common.keys() & _imported(known.body)
+                self._imported |= self.knowledge.common.keys() & imported(known.body)
         return known if isinstance(known, ModuleFacts) else None
 
     def failures(self) -> list[Failure]:
@@ -117,36 +116,12 @@ class Project:
         outline = self._outlines.get(filename) if self.facts(filename) is not None else None
         return outline is not None and any(reads(one.function, names) for one in outline.functions)
 
-    def holds_event(self, filename: str) -> bool:
-        """Whether a file calls something that is reported on, or makes a class upon one that is told how to clip."""
-        outline = self._outlines.get(filename) if self.facts(filename) is not None else None
-        if outline is None:
-            return False
-        # A class that has to be told how to clip may be made in another file.
-        extends = any(not self._told.isdisjoint(above) for _, above in outline.bases)
-        return extends or outline.calls(self._reported(outline))
-
-    def leading(self, filename: str) -> frozenset[str]:
-        """What a file defines that leads to an event: the names by which other files bring that in."""
-        outline = self._outlines.get(filename) if self.facts(filename) is not None else None
-        return defining(outline, self._reported(outline)) if outline is not None else frozenset()
-
-    def _reported(self, outline: Outline) -> frozenset[str]:
-        """The names of what is reported on in a file, as far as names can tell."""
-        clips = {name for name in outline.words if self._clips(name)}
-        made = with_subclasses(self._told, outline.bases)
-        imported = self.knowledge.common.keys() & _imported(outline.module.body)
-        everyday = set[str]().union(*(self.knowledge.common[package] for package in imported))
-        return frozenset(self._decisive - self._fits | made | clips | everyday)
-
     def _everyday(self) -> set[str]:
         """The events with everyday names (`update`) of the frameworks that some file imports."""
         return set[str]().union(*(self.knowledge.common[package] for package in self._imported))
 
     def _clips(self, name: str) -> bool:
-        if name not in self._clip_names:
-            self._clip_names[name] = self.knowledge.hinted("clip-call", name)
-        return self._clip_names[name]
+        return self.knowledge.hinted("clip-call", name)
 
     def clips(self, function: Function) -> bool:
         """Whether a function calls something that clips by its name."""
@@ -178,15 +153,3 @@ def _defines(module: ModuleFacts | None, name: str) -> bool:
     """Whether a module has a class or a function of this name."""
     body = module.body if module is not None else ()
     return any(isinstance(one, (facts.Class, facts.Function)) and one.name == name for one in body)
-
-
-def _imported(body: tuple[facts.Statement, ...]) -> set[str]:
-    """The packages that a module imports, or something of them, at its top level."""
-    found: set[str] = set()
-    for one in body:
-        if isinstance(one, facts.Import) and not one.level:
-            found.add(one.module.partition(".")[0])
-        elif not isinstance(one, (facts.Class, facts.Function)):
-            for block in blocks_of(one):
-                found |= _imported(block)
-    return found

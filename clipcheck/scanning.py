@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -97,5 +98,8 @@ def scan(
         SettingsFiles(root, library.settings_text),
         Pins(root, library.settings_text),
     )
-    found = tuple(library.programs(scanned.project(), files))
+    found = tuple(library.programs(scanned.modules, files))
+    gc.collect(
+        0
+    )  # what was read to find the programs holds itself; those that follow them read what they need
     return replace(scanned, programs=found, owners={name: one for one in found for name in one.all})

@@ -11,7 +11,7 @@ from clipcheck.cache import FactsCache
 from clipcheck.config import Settings
 from clipcheck.facts import ModuleFacts
 from clipcheck.library import Library
-from clipcheck.project import Project
+from clipcheck.modules import Modules
 
 KNOWN = knowledge.load()
 STEP = b"optimizer.step()\n"
@@ -223,7 +223,7 @@ def programs(make, folder, **files):
     names = write(folder, **files)
     looked = make()
     looked.candidates(names)
-    found = looked.programs(Project(names, looked.read, KNOWN), names)
+    found = looked.programs(Modules(names), names)
     stem = {name: os.path.basename(name)[:-3] for name in names}
     return [([stem[one] for one in each.files], [stem[one] for one in each.callers]) for each in found]
 
@@ -283,7 +283,7 @@ def test_what_a_package_hands_on_is_called_through_it(make, tmp_path):
     names = [package, engine, main]
     looked = make()
     looked.candidates(names)
-    (found,) = looked.programs(Project(names, looked.read, KNOWN), names)
+    (found,) = looked.programs(Modules(names), names)
     assert (found.files, found.callers) == ((engine,), (main,))
 
 
