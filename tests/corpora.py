@@ -7,7 +7,7 @@ The standard set is the standard library of the running Python with its tests, t
 package index, unpacked and never built: some 33,000 files. Folders are copied before anything is written.
 
 Each file is scanned and fixed alone first, in a process that is given SECONDS: what hangs or dies is known by its name. Then the command
-line scans the folder, fixes it, fixes it again and scans it once more. `--strip` takes the clips out first, by a transformation of
+line scans the folder, fixes it and fixes it again. `--strip` takes the clips out first, by a transformation of
 its own: most code that is published has few findings. What clipcheck itself names as not handled is counted by kind. Ends with 1 where anything is wrong.
 """
 
@@ -30,7 +30,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from multiprocessing.connection import Connection
@@ -45,7 +45,7 @@ SDISTS = (
     "espnet",
     "parlai",
     "deepspeed",
-    "colossalai",
+    "nemo-toolkit",
     "modelscope",
     "homeassistant",
     "django",
@@ -75,9 +75,10 @@ def make(folder: Path) -> None:
         if not (folder / name).exists():
             copy(source, folder / name, without)
     for name in SDISTS:
-        if not list(folder.glob(f"{name}-*")):
+        if not list(folder.glob(f"{name.replace('-', '[-_]')}-*")):
             print(f"fetching {name}", file=sys.stderr)
-            tarfile.open(fileobj=io.BytesIO(newest(name))).extractall(folder, filter="data")
+            with tarfile.open(fileobj=io.BytesIO(newest(name))) as archive:
+                archive.extractall(folder, filter="data")
 
 
 def newest(name: str) -> bytes:
@@ -90,7 +91,9 @@ def newest(name: str) -> bytes:
     from pip._internal.models.index import PyPI
 
     asked = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
-    index = subprocess.run(asked, capture_output=True, text=True).stdout.strip() or PyPI.simple_url
+    index = (
+        subprocess.run(asked, check=False, capture_output=True, text=True).stdout.strip() or PyPI.simple_url
+    )
     index = os.environ.get("PIP_INDEX_URL", index)
     page = f"{index.rstrip('/')}/{name}/"
     request = urllib.request.Request(page, headers={"Accept": "application/vnd.pypi.simple.v1+json"})
@@ -182,8 +185,7 @@ def serve(link: Connection) -> None:
 
     # A checkout parses the knowledge with every scan, for a tenth of a second.
     knowledge._shipped = cache(knowledge._shipped)
-    sys.stderr = open(os.devnull, "w")
-    with tempfile.TemporaryDirectory() as folder:
+    with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere), tempfile.TemporaryDirectory() as folder:
         place = Path(folder).resolve()
         (place / "clipcheck.toml").touch()
         settings = Settings(
@@ -289,7 +291,7 @@ def run(paths: Iterable[Path], root: Path, seconds: float, *options: str) -> Ran
     """Run the command line in a folder."""
     command = [*COMMAND, *options, "--output-format", "json", *map(str, paths)]
     try:
-        done = subprocess.run(command, cwd=root, capture_output=True, timeout=seconds)
+        done = subprocess.run(command, check=False, cwd=root, capture_output=True, timeout=seconds)
     except subprocess.TimeoutExpired:
         return Ran([], f"more than {seconds:g} s", "hangs")
     errors = done.stderr.decode("utf-8", "replace")
@@ -316,7 +318,7 @@ def sources(root: Path) -> list[Path]:
 
 
 def whole(root: Path, files: Sequence[Path], figures: Figures, seconds: float) -> None:
-    """Scan, fix, fix again and scan a folder by the command line; its files are looked at after the first fix."""
+    """Scan a folder by the command line, fix it, look at its files, and fix it again."""
     bound = seconds + 2 * len(files)
     before = {path: path.read_bytes() for path in files}
 
@@ -343,11 +345,11 @@ def whole(root: Path, files: Sequence[Path], figures: Figures, seconds: float) -
             for kind, why in _alone(before[path], after[path]):
                 figures.fail(kind, str(path.relative_to(root)), why)
     refused = {line.split(":")[0] for line in fixed.errors.splitlines() if ": not fixed: " in line}
-    checked(*FIX)
+    again = checked(*FIX)  # what it reports is a second scan, too
     for path in files:
         if path.read_bytes() != after[path]:
             figures.fail("not idempotent", str(path.relative_to(root)))
-    for name in sorted({os.path.relpath(name, root) for name in checked().fixable} - refused):
+    for name in sorted({os.path.relpath(name, root) for name in again.fixable} - refused):
         figures.fail("fixable left", name)
 
 

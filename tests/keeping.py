@@ -9,6 +9,7 @@ import re
 import tokenize
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import libcst as cst
 import libcst.matchers as m
@@ -18,6 +19,7 @@ _CONCERNED = re.compile(r"clip|unscale|norm|grad|parameters\(|optim", re.IGNOREC
 _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 _CLIPS = ("clip_grad_norm_", "clip_grad_value_", "clip_grad_norm")
 Unit = tuple[int, str]
+Suite = TypeVar("Suite", cst.IndentedBlock, cst.Module)
 
 
 def lost(old: bytes, new: bytes) -> str:
@@ -83,19 +85,15 @@ def _comments(data: bytes) -> list[str]:
     return [one.string for one in tokens if one.type == tokenize.COMMENT and "clipcheck:" not in one.string]
 
 
-class _Strip(cst.CSTTransformer):
+class _Strip(m.MatcherDecoratableTransformer):
     """Leaves out the statements that clip, wherever their block keeps another one."""
 
-    def leave_IndentedBlock(
-        self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock
-    ) -> cst.IndentedBlock:
-        return _stripped(updated_node)
-
-    def leave_Module(self, original_node: cst.Module, updated_node: cst.Module) -> cst.Module:
+    @m.leave(m.IndentedBlock() | m.Module())
+    def strip(self, original_node: Suite, updated_node: Suite) -> Suite:
         return _stripped(updated_node)
 
 
-def _stripped(block: cst.IndentedBlock | cst.Module) -> cst.IndentedBlock | cst.Module:
+def _stripped(block: Suite) -> Suite:
     left = [one for one in block.body if not _clips(one)]
     return block.with_changes(body=left) if left and len(left) < len(block.body) else block
 
