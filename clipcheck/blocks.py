@@ -106,14 +106,15 @@ def walk(node: object) -> Iterator[object]:
             stack.extend(getattr(part, name) for name in own)
 
 
+Given = TypeVar("Given")
 Answer = TypeVar("Answer")
 
 
-def _kept(ask: Callable[[Block], Answer]) -> Callable[[Block], Answer]:
+def kept(ask: Callable[[Given], Answer]) -> Callable[[Given], Answer]:
     """The same question, its last answers kept: the blocks of one file are asked about for each of its findings."""
-    known: dict[int, tuple[Block, Answer]] = {}  # a block that is kept has its number to itself
+    known: dict[int, tuple[Given, Answer]] = {}  # a block that is kept has its number to itself
 
-    def asked(block: Block) -> Answer:
+    def asked(block: Given) -> Answer:
         found = known.get(id(block))
         if found is None:
             if len(known) == _KEPT:
@@ -127,7 +128,7 @@ def _kept(ask: Callable[[Block], Answer]) -> Callable[[Block], Answer]:
 _KEPT = 4  # blocks: those of a file, of a function in it, and of one that it stands in
 
 
-@_kept
+@kept
 def bound(block: Block) -> frozenset[str]:
     """The names that a block binds (nested functions keep theirs to themselves)."""
     return frozenset(_bound(block))
@@ -145,13 +146,13 @@ def _bound(block: Block) -> Iterator[str]:
             yield from _bound(inner)
 
 
-@_kept
+@kept
 def uses(block: Block) -> Counter[str]:
     """How often each name stands in a block, what it binds and what is nested in it included."""
     return Counter(node.id for node in walk(block) if isinstance(node, facts.Name))
 
 
-@_kept
+@kept
 def assigned(block: Block) -> dict[str, Expression]:
     """What is assigned to each name alone somewhere in a block, whichever `walk` meets first."""
     found: dict[str, Expression] = {}
@@ -174,7 +175,7 @@ def _targets(statement: Statement) -> Iterator[str]:
     yield from (node.id for target in targets for node in walk(target) if isinstance(node, facts.Name))
 
 
-@_kept
+@kept
 def imports(body: Block) -> tuple[facts.Import, ...]:
     """The imports at the top level of a module, those inside `try` included."""
     found: list[facts.Import] = []

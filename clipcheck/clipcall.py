@@ -26,11 +26,24 @@ class Spelling:
     imports: tuple[AddImport, ...] = ()
 
 
-def spelling(qualified: str, bindings: Iterable[facts.Import]) -> Spelling:
+def spelling(qualified: str, bindings: tuple[facts.Import, ...]) -> Spelling:
     """The shortest way to name `qualified` with the imports there are, else with one of its root package.
 
     A name imported for the function itself comes first, then the root package, then what lies between.
     """
+    known = _spellings(bindings)
+    if qualified not in known:
+        known[qualified] = _spelling(qualified, bindings)
+    return known[qualified]
+
+
+@blocks.kept
+def _spellings(_: tuple[facts.Import, ...]) -> dict[str, Spelling]:
+    """The names that a file was asked for already."""
+    return {}
+
+
+def _spelling(qualified: str, bindings: tuple[facts.Import, ...]) -> Spelling:
     root = qualified.partition(".")[0]
     known: dict[str, str] = {}
     for binding in bindings:
@@ -70,13 +83,19 @@ def _target(binding: facts.Import) -> str:
     return first if binding.alias == first else binding.module
 
 
-def fixes(bindings: Iterable[facts.Import], knowledge: Knowledge) -> dict[str, str]:
+def fixes(bindings: tuple[facts.Import, ...], knowledge: Knowledge) -> dict[str, str]:
     """The templates of fixes for a file: a framework's own where the file imports that one, and not the usual one."""
-    roots = {binding.module.partition(".")[0] for binding in bindings if not binding.level}
+    roots = _roots(bindings)
     if knowledge.fixes["clip"].partition(".")[0] in roots:
         return knowledge.fixes
     own = next((dialect for package, dialect in knowledge.dialects.items() if package in roots), {})
     return {**knowledge.fixes, **own}
+
+
+@blocks.kept
+def _roots(bindings: tuple[facts.Import, ...]) -> frozenset[str]:
+    """The packages that a file imports from."""
+    return frozenset(binding.module.partition(".")[0] for binding in bindings if not binding.level)
 
 
 def call_rule(call: facts.Call, knowledge: Knowledge, maker: str = "") -> CallRule | None:
@@ -120,11 +139,13 @@ def threshold_for(site: Site, docket: Docket) -> str:
     """The threshold for a new clip at `site`: a sibling clip's, an unread option's, or that of the settings."""
     body = docket.context.body(site.filename)
     here = enclosing(body, site.span)
-    siblings = [clip for clip in docket.sightings.clips.values() if clip.site.filename == site.filename]
+    siblings = [
+        clip for clip in docket.encounters.clips.get(site.filename, ()) if threshold_text(clip, docket)
+    ]
     siblings.sort(key=lambda clip: (not _together(body, here, clip), abs(clip.site.span.row - site.span.row)))
     for clip in siblings:
         text = threshold_text(clip, docket)
-        if text and _reachable(text, clip, here, body):
+        if _reachable(text, clip, here, body):
             return text
     return _unread_option(body, here, docket.context.knowledge) or repr(
         float(docket.context.settings.max_norm)
