@@ -58,7 +58,7 @@ LARGEST = 5_000_000  # bytes of a file that is no Python
 SECONDS = 120.0  # for one file
 COMMAND = (sys.executable, "-m", "clipcheck", "check", "--no-cache", "--min-risk", "none")
 FIX = ("--fix", "--unsafe-fixes")
-TRAINING = re.compile(rb"optim|backward|clip_|\.step\(|[Tt]rainer|\.fit\(|grad")
+TRAINING = re.compile(rb"optimi[sz]er|backward\(|clip_|\.step\(|Trainer|\bgrads?\b")
 # It uses no name of the file that it is grafted onto, and no line end: those are the file's.
 GRAFT = """\
 
