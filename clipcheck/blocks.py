@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from clipcheck import facts
 from clipcheck.facts import Expression, Statement
@@ -107,19 +107,23 @@ def walk(node: object) -> Iterator[object]:
 
 
 Given = TypeVar("Given")
+Further = ParamSpec("Further")
 Answer = TypeVar("Answer")
 
 
-def kept(ask: Callable[[Given], Answer]) -> Callable[[Given], Answer]:
-    """The same question, its last answers kept: the blocks of one file are asked about for each of its findings."""
+def kept(ask: Callable[Concatenate[Given, Further], Answer]) -> Callable[Concatenate[Given, Further], Answer]:
+    """The same question, its last answers kept: the blocks of one file are asked about for each of its findings.
+
+    Answers are kept for what is asked about, whatever else is given.
+    """
     known: dict[int, tuple[Given, Answer]] = {}  # a block that is kept has its number to itself
 
-    def asked(block: Given) -> Answer:
+    def asked(block: Given, /, *further: Further.args, **named: Further.kwargs) -> Answer:
         found = known.get(id(block))
         if found is None:
             if len(known) == _KEPT:
                 del known[next(iter(known))]
-            found = known[id(block)] = block, ask(block)
+            found = known[id(block)] = block, ask(block, *further, **named)
         return found[1]
 
     return asked

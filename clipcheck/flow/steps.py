@@ -88,9 +88,8 @@ class Steps(Covers):
         out: list[World] = []
         relations = {key: self.relation(key, cover) for world in self.worlds for key, _ in world.states}
         exact = kind in ("norm", "value")
-        strange = {
-            key for key, one in relations.items() if exact and one == "none" and self.apart(key, cover)
-        }
+        nothing = (key for key, one in relations.items() if exact and one == "none")
+        strange = self.strange(nothing, cover)
         for world in self.worlds:
             states = []
             related = {key: relations[key] for key, _ in world.states}
