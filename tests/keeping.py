@@ -85,11 +85,15 @@ def _comments(data: bytes) -> list[str]:
     return [one.string for one in tokens if one.type == tokenize.COMMENT and "clipcheck:" not in one.string]
 
 
-class _Strip(m.MatcherDecoratableTransformer):
+class _Strip(cst.CSTTransformer):
     """Leaves out the statements that clip, wherever their block keeps another one."""
 
-    @m.leave(m.IndentedBlock() | m.Module())
-    def strip(self, original_node: Suite, updated_node: Suite) -> Suite:
+    def leave_IndentedBlock(  # noqa: N802 - the library's name
+        self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock
+    ) -> cst.IndentedBlock:
+        return _stripped(updated_node)
+
+    def leave_Module(self, original_node: cst.Module, updated_node: cst.Module) -> cst.Module:  # noqa: N802
         return _stripped(updated_node)
 
 
@@ -121,6 +125,6 @@ def stripped(data: bytes) -> bytes:
     try:
         new = cst.parse_module(data).visit(_Strip()).bytes
         ast.parse(new)
-    except Exception:
+    except (cst.ParserSyntaxError, SyntaxError, ValueError, RecursionError):
         return data
     return new
