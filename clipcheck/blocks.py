@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Concatenate, ParamSpec, TypeVar
 
 from clipcheck import facts
-from clipcheck.facts import Block, Statement, blocks_of
+from clipcheck.facts import Block, Expression, Statement, blocks_of
 from clipcheck.findings import Span
 from clipcheck.record import dataclass, field_names
 
@@ -89,19 +91,66 @@ def walk(node: object) -> Iterator[object]:
             stack.extend(getattr(part, name) for name in own)
 
 
+Given = TypeVar("Given")
+Further = ParamSpec("Further")
+Answer = TypeVar("Answer")
+
+
+def kept(ask: Callable[Concatenate[Given, Further], Answer]) -> Callable[Concatenate[Given, Further], Answer]:
+    """The same question, its last answers kept: the blocks of one file are asked about for each of its findings.
+
+    Answers are kept for what is asked about, whatever else is given.
+    """
+    known: dict[int, tuple[Given, Answer]] = {}  # a block that is kept has its number to itself
+
+    def asked(block: Given, /, *further: Further.args, **named: Further.kwargs) -> Answer:
+        found = known.get(id(block))
+        if found is None:
+            if len(known) == _KEPT:
+                del known[next(iter(known))]
+            found = known[id(block)] = block, ask(block, *further, **named)
+        return found[1]
+
+    return asked
+
+
+_KEPT = 4  # blocks: those of a file, of a function in it, and of one that it stands in
+
+
+@kept
 def bound(block: Block) -> frozenset[str]:
     """The names that a block binds (nested functions keep theirs to themselves)."""
-    names: set[str] = set()
+    return frozenset(_bound(block))
+
+
+def _bound(block: Block) -> Iterator[str]:
     for statement in block:
         if isinstance(statement, (facts.Function, facts.Class)):
-            names.add(statement.name)
+            yield statement.name
             continue
         if isinstance(statement, facts.Import):
-            names.add(statement.alias)
-        names |= set(_targets(statement))
+            yield statement.alias
+        yield from _targets(statement)
         for inner in blocks_of(statement):
-            names |= bound(inner)
-    return frozenset(names)
+            yield from _bound(inner)
+
+
+@kept
+def uses(block: Block) -> Counter[str]:
+    """How often each name stands in a block, what it binds and what is nested in it included."""
+    return Counter(node.id for node in walk(block) if isinstance(node, facts.Name))
+
+
+@kept
+def assigned(block: Block) -> dict[str, Expression]:
+    """What is assigned to each name alone somewhere in a block, whichever `walk` meets first."""
+    found: dict[str, Expression] = {}
+    for node in walk(block):
+        if isinstance(node, facts.Assign) and len(node.targets) == 1:
+            target = node.targets[0]
+            if isinstance(target, facts.Name):
+                found.setdefault(target.id, node.value)
+    return found
 
 
 def _targets(statement: Statement) -> Iterator[str]:
@@ -115,18 +164,9 @@ def _targets(statement: Statement) -> Iterator[str]:
     yield from (node.id for target in targets for node in walk(target) if isinstance(node, facts.Name))
 
 
+@kept
 def imports(body: Block) -> tuple[facts.Import, ...]:
     """The imports at the top level of a module, those inside `try` included."""
-    global _last_imports
-    if _last_imports[0] is not body:  # one file is asked about for each of its findings
-        _last_imports = body, _imports(body)
-    return _last_imports[1]
-
-
-_last_imports: tuple[Block, tuple[facts.Import, ...]] = ((), ())
-
-
-def _imports(body: Block) -> tuple[facts.Import, ...]:
     found: list[facts.Import] = []
     for statement in body:
         if isinstance(statement, facts.Import):

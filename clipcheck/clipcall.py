@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from clipcheck import blocks, facts
 from clipcheck.blocks import Located, enclosing
@@ -27,11 +28,24 @@ class Spelling:
     imports: tuple[AddImport, ...] = ()
 
 
-def spelling(qualified: str, bindings: Iterable[facts.Import]) -> Spelling:
+def spelling(qualified: str, bindings: tuple[facts.Import, ...]) -> Spelling:
     """The shortest way to name `qualified` with the imports there are, else with one of its root package.
 
     A name imported for the function itself comes first, then the root package, then what lies between.
     """
+    known = _spellings(bindings)
+    if qualified not in known:
+        known[qualified] = _spelling(qualified, bindings)
+    return known[qualified]
+
+
+@blocks.kept
+def _spellings(_: tuple[facts.Import, ...]) -> dict[str, Spelling]:
+    """The names that a file was asked for already."""
+    return {}
+
+
+def _spelling(qualified: str, bindings: tuple[facts.Import, ...]) -> Spelling:
     root = qualified.partition(".")[0]
     known: dict[str, str] = {}
     for binding in bindings:
@@ -71,13 +85,19 @@ def _target(binding: facts.Import) -> str:
     return first if binding.alias == first else binding.module
 
 
-def fixes(bindings: Iterable[facts.Import], knowledge: Knowledge) -> dict[str, str]:
+def fixes(bindings: tuple[facts.Import, ...], knowledge: Knowledge) -> dict[str, str]:
     """The templates of fixes for a file: a framework's own where the file imports that one, and not the usual one."""
-    roots = {binding.module.partition(".")[0] for binding in bindings if not binding.level}
+    roots = _roots(bindings)
     if knowledge.fixes["clip"].partition(".")[0] in roots:
         return knowledge.fixes
     own = next((dialect for package, dialect in knowledge.dialects.items() if package in roots), {})
     return {**knowledge.fixes, **own}
+
+
+@blocks.kept
+def _roots(bindings: tuple[facts.Import, ...]) -> frozenset[str]:
+    """The packages that a file imports from."""
+    return frozenset(binding.module.partition(".")[0] for binding in bindings if not binding.level)
 
 
 def call_rule(call: facts.Call, knowledge: Knowledge, maker: str = "") -> CallRule | None:
@@ -121,12 +141,12 @@ def threshold_for(site: Site, docket: Docket) -> str:
     """The threshold for a new clip at `site`: a sibling clip's, an unread option's, or that of the settings."""
     body = docket.context.body(site.filename)
     here = enclosing(body, site.span)
-    siblings = [clip for clip in docket.sightings.clips.values() if clip.site.filename == site.filename]
-    siblings.sort(key=lambda clip: (not _together(body, here, clip), abs(clip.site.span.row - site.span.row)))
-    for clip in siblings:
-        text = threshold_text(clip, docket)
-        if text and _reachable(text, clip, here, body):
-            return text
+    known = _siblings(docket.encounters.clips.get(site.filename, ()), docket)
+    for together in (True, False):
+        near = {text: _nearest(some, site.span.row, here, together) for text, some in known.items()}
+        for _, text in sorted((place, text) for text, place in near.items() if place is not None):
+            if _reachable(text, together, here, body):
+                return text
     return _unread_option(body, here, docket.context.knowledge) or repr(
         float(docket.context.settings.max_norm)
     )
@@ -153,20 +173,52 @@ def _fit(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and LEAST <= value < MOST
 
 
-def _together(body: Block, here: Located | None, clip: Clip) -> bool:
-    there = enclosing(body, clip.site.span)
-    return here is not None and there is not None and here.function is there.function
+class _Sibling(NamedTuple):
+    """A clip whose threshold can be copied: its row, its number among those of the file, and where it stands."""
+
+    row: int
+    number: int
+    place: Located | None
+
+    def together(self, here: Located | None) -> bool:
+        return here is not None and self.place is not None and here.function is self.place.function
 
 
-def _reachable(text: str, clip: Clip, here: Located | None, body: Block) -> bool:
-    """Whether the threshold of another clip can be said here: a literal, or a name that means the same."""
+@blocks.kept
+def _siblings(clips: tuple[Clip, ...], docket: Docket) -> dict[str, list[_Sibling]]:
+    """The clips of a file whose thresholds can be copied, by these, in the order of their rows."""
+    found: dict[str, list[_Sibling]] = {}
+    for number, clip in enumerate(clips):
+        if text := threshold_text(clip, docket):
+            place = enclosing(docket.context.body(clip.site.filename), clip.site.span)
+            found.setdefault(text, []).append(_Sibling(clip.site.span.row, number, place))
+    for some in found.values():
+        some.sort(key=lambda one: one[:2])
+    return found
+
+
+def _nearest(some: list[_Sibling], row: int, here: Located | None, together: bool) -> tuple[int, int] | None:
+    """The distance and the number of the nearest clip that stands in the same function (or that does not)."""
+    below = bisect_left(some, row, key=lambda one: one.row)
+    found: list[tuple[int, int]] = []
+    for way in (range(below, len(some)), range(below - 1, -1, -1)):
+        for index in way:
+            if found and abs(some[index].row - row) > found[-1][0]:
+                break
+            if some[index].together(here) is together:
+                found.append((abs(some[index].row - row), some[index].number))
+    return min(found, default=None)
+
+
+def _reachable(text: str, together: bool, here: Located | None, body: Block) -> bool:
+    """Whether the threshold of another clip (of the same function?) can be said here: a literal, or a name that means the same."""
     root = text.partition(".")[0]
     if not root.isidentifier():
         return True
     if here is None:
         return False
     own = _parameters(here.function)
-    if _together(body, here, clip) and root in own:
+    if together and root in own:
         return True
     local = own | (blocks.bound(here.function.body) if here.function else frozenset())
     return root in blocks.bound(body) and root not in local

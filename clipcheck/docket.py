@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from clipcheck import blocks, facts
 from clipcheck.config import Settings
+from clipcheck.encounters import Encounters
 from clipcheck.facts import Block
 from clipcheck.findings import RISKS, Evidence, Risk, Site
 from clipcheck.flow.records import Clip, ClipContext, Names, Owned, Path, Sightings, Step, StepContext
@@ -69,11 +70,30 @@ class Docket:
     context: JudgeContext
     vain: dict[Site, str] = field(default_factory=dict)  # clips reported as CLP201 or CLP202
     faults: dict[Site, Fault] = field(default_factory=dict)  # clips reported as CLP204, 205, 207 or 210
+    encounters: Encounters = field(default_factory=Encounters)
+    late: dict[Site, list[Site]] = field(
+        default_factory=dict
+    )  # by step: the clips in vain that came after it
+    spoken: dict[Site, list[Site]] = field(
+        default_factory=dict
+    )  # by step: the clips whose faults speak for it
 
     @classmethod
     def of(cls, sightings: Sightings, context: JudgeContext) -> Docket:
         vain = {site: code for site, clip in sightings.clips.items() if (code := vain_code(clip))}
-        return cls(sightings, context, vain)
+        late: dict[Site, list[Site]] = {}
+        for site in vain:
+            for step in stepped_before(sightings.clips[site]):
+                late.setdefault(step, []).append(site)
+        return cls(sightings, context, vain, encounters=Encounters.of(sightings), late=late)
+
+    def with_faults(self, vain: dict[Site, str], faults: dict[Site, Fault]) -> Docket:
+        """The docket with all that was found beforehand."""
+        spoken: dict[Site, list[Site]] = {}
+        for site, fault in faults.items():
+            for step in dict.fromkeys(fault.steps):
+                spoken.setdefault(step, []).append(site)
+        return replace(self, vain=vain, faults=faults, spoken=spoken)
 
     # -- steps ---------------------------------------------------------------------------------------
 
@@ -139,7 +159,7 @@ class Docket:
         clips = self.sightings.acting(self.sightings.paths(step))
         if any(one_by_one(clip) or still_scaled(clip) or owned(clip) for clip in clips):
             return True
-        if any(step.site in fault.steps for fault in self.faults.values()):
+        if self.spoken.get(step.site):
             return True
         return any(bare(c.paths) and self._answered(step, c) for c in step.contexts)
 
@@ -147,24 +167,25 @@ class Docket:
         # A clip of scaled gradients (CLP203) answers for the ways through it alone, which are not bare.
         if any(one_by_one(clip) for clip in self.sightings.acting(context.paths)):
             return True  # the loop over the parameters may run zero times: that is no second finding
-        for site, fault in self.faults.items():
-            seen = [path.gradients for path in bare(context.paths)]
-            met = True
-            if fault.code == "CLP207":  # in other contexts the step may have nothing to do with the clip
+        seen = [path.gradients for path in bare(context.paths)]
+        for site in self.spoken.get(step.site, ()):
+            code, met = self.faults[site].code, True
+            if code == "CLP207":  # in other contexts the step may have nothing to do with the clip
                 met = any(site in gradients.foreign for gradients in seen)
-            elif fault.code == "CLP210":
+            elif code == "CLP210":
                 met = any(site in gradients.unused for gradients in seen)
-            if step.site in fault.steps and met:
+            if met:
                 return True
-        for site, code in self.vain.items():
-            missed = [site in path.gradients.vain for path in bare(context.paths)]
-            if step.site in stepped_before(self.sightings.clips[site]) or all(missed):
-                return True
-            # Gradients clipped too late in one turn stay marked until the step of the next, which may be
-            # another step: only a clip that came too early says for sure which step it was for.
-            if code == "CLP202" and any(missed):
-                return True
-        return False
+        if any(site in self.vain for site in self.late.get(step.site, ())):
+            return True
+        missed = [gradients.vain for gradients in seen]
+        if not self.vain or not missed:
+            return bool(self.vain)
+        if not self.vain.keys().isdisjoint(frozenset.intersection(*missed)):
+            return True
+        # Gradients clipped too late in one turn stay marked until the step of the next, which may be
+        # another step: only a clip that came too early says for sure which step it was for.
+        return any(self.vain.get(site) == "CLP202" for sites in missed for site in sites)
 
     def worst(self, contexts: Iterable[StepContext]) -> tuple[StepContext, Assessed] | None:
         """The context with the highest risk, and its assessment."""
@@ -205,7 +226,7 @@ class Docket:
         late = stepped_before(clip)
         found = [
             step
-            for step in self.sightings.steps.values()
+            for step in self.encounters.of_clip(clip.site)
             if any(clip.site in p.gradients.vain for c in step.contexts for p in bare(c.paths))
         ]
         exact = [self.sightings.steps[site] for site in late if site in self.sightings.steps]
@@ -214,7 +235,8 @@ class Docket:
     def contexts_of(self, clip: Clip) -> Iterator[StepContext]:
         """The contexts of the steps that a clip guards or misses."""
         late = stepped_before(clip)
-        for step in self.sightings.steps.values():
+        missed = [self.sightings.steps[site] for site in late if site in self.sightings.steps]
+        for step in self.encounters.sorted((*self.encounters.of_clip(clip.site), *missed)):
             for context in step.contexts:
                 met = any(clip.site in p.gradients.clips | p.gradients.vain for p in context.paths)
                 if met or step.site in late:

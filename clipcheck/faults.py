@@ -12,7 +12,6 @@ from clipcheck.flow.records import Clip, Path, Sightings, Step, StepContext
 from clipcheck.flow.render import render
 from clipcheck.flow.values import Object
 from clipcheck.protocol import Phase
-from clipcheck.record import replace
 from clipcheck.regular import regular
 from clipcheck.results import ignored_by
 
@@ -26,7 +25,7 @@ def docket_of(sightings: Sightings, context: JudgeContext) -> Docket:
     found = {site: fault for site, clip in sightings.clips.items() if (fault := _fault(clip, docket))}
     strangers = {site for site, fault in found.items() if fault.code == "CLP207"}
     vain = {site: code for site, code in docket.vain.items() if site not in strangers}
-    return replace(docket, vain=vain, faults=found)
+    return docket.with_faults(vain, found)
 
 
 def _fault(clip: Clip, docket: Docket) -> Fault | None:
@@ -46,7 +45,7 @@ def _fault(clip: Clip, docket: Docket) -> Fault | None:
 
 def _guarded(clip: Clip, docket: Docket) -> list[Step]:
     """The steps whose gradients a clip acts on, in any context."""
-    steps = docket.sightings.steps.values()
+    steps = docket.encounters.of_clip(clip.site)
     return [step for step in steps if any(clip.site in path.gradients.clips for path in _paths(step))]
 
 
@@ -59,7 +58,7 @@ def _paths(step: Step) -> Iterable[Path]:
 
 def cut_up(clip: Clip, docket: Docket) -> list[Step]:
     """The steps whose accumulation a clip cuts up: it acts on every micro-batch, they on their sum."""
-    return [step for step in docket.sightings.steps.values() if _cuts_up(clip, step, docket)]
+    return [step for step in docket.encounters.of_clip(clip.site) if _cuts_up(clip, step, docket)]
 
 
 def _cuts_up(clip: Clip, step: Step, docket: Docket) -> bool:
@@ -129,15 +128,9 @@ def _made_once(name: str, clip: Clip, here: Located | None, docket: Docket) -> E
     if here is None:
         return None
     scope = here.function.body if here.function is not None else docket.context.body(clip.site.filename)
-    nodes = list(blocks.walk(scope))
-    if sum(isinstance(node, facts.Name) and node.id == name for node in nodes) != 2:
+    if blocks.uses(scope)[name] != 2:
         return None  # its binding, and the clip's argument
-    for node in nodes:
-        if isinstance(node, facts.Assign) and len(node.targets) == 1:
-            target = node.targets[0]
-            if isinstance(target, facts.Name) and target.id == name:
-                return node.value
-    return None
+    return blocks.assigned(scope).get(name)
 
 
 def _hollow(given: Expression) -> str:
@@ -192,11 +185,17 @@ def missed(clip: Clip, docket: Docket) -> list[Step]:
     """The unclipped steps right behind a clip of another model, where it guards no step at all."""
     if _guarded(clip, docket):
         return []
-    steps = list(docket.sightings.steps.values())
-    beside = [step for step in steps if step.site.filename == clip.site.filename]
-    if not all(_is_known(context) for step in beside for context in step.contexts):
+    steps = docket.encounters.of_clip(clip.site)
+    found = [step for step in steps if any(_passed_by(clip, context, docket) for context in step.contexts)]
+    if not found or not _all_known(clip.site.filename, docket):
         return []  # one of them may be the step that the clip is for
-    return [step for step in steps if any(_passed_by(clip, context, docket) for context in step.contexts)]
+    return found
+
+
+def _all_known(filename: str, docket: Docket) -> bool:
+    """Whether it is known of all steps of a file what they update."""
+    steps = [step for step in docket.sightings.steps.values() if step.site.filename == filename]
+    return all(_is_known(context) for step in steps for context in step.contexts)
 
 
 def _is_known(context: StepContext) -> bool:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from clipcheck.findings import Finding, Span
 from clipcheck.notebook import Program
-from clipcheck.record import dataclass, replace
+from clipcheck.record import dataclass, field, replace
 from clipcheck.regular import regular
 from clipcheck.sourcefile import Lines, parse
 
@@ -99,6 +99,7 @@ class _Source:
     lines: Lines
     definitions: tuple[tuple[int, int, str], ...]  # start, end and qualified name, outer ones first
     statements: Mapping[str, Sequence[tuple[int, int]]]
+    _numbers: dict[str, dict[tuple[int, int], int]] = field(default_factory=dict)  # of the scopes asked about
 
     @classmethod
     def of(cls, program: Program) -> _Source:
@@ -135,9 +136,13 @@ class _Source:
 
     def number(self, start: int, end: int, scope: str) -> int:
         """Return how many equal statements stand above in the same scope, reported or not."""
-        there = self.statements.get(scope, ())
-        if (start, end) not in there:
-            return 0  # an expression in the head of a loop, or a comment
-        text = tight(one_line(self.lines.text[start:end]))
-        above = (self.lines.text[first:last] for first, last in there if first < start)
-        return sum(tight(one_line(other)) == text for other in above)
+        if scope not in self._numbers:
+            seen: Counter[str] = Counter()
+            numbers: dict[tuple[int, int], int] = {}
+            for place in sorted(self.statements.get(scope, ())):
+                text = tight(one_line(self.lines.text[slice(*place)]))
+                numbers[place] = seen[text]
+                seen[text] += 1
+            self._numbers[scope] = numbers
+        # An expression in the head of a loop, or a comment, is none of them.
+        return self._numbers[scope].get((start, end), 0)

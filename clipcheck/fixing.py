@@ -224,14 +224,21 @@ def _originals(applied: Sequence[Finding], before: Report, fixed: Sequence[Findi
 
     What only came with a fix and went with the next is nothing that people saw: it has no original.
     """
-    waiting = [finding for finding in before.findings if finding not in fixed]
+    done = set(fixed)
+    waiting: dict[tuple[str, str, str], dict[Finding, None]] = defaultdict(dict)  # in their order
+    for finding in before.findings:
+        if finding not in done:
+            waiting[_words(finding)][finding] = None
     for finding in applied:
-        twin = next((one for one in waiting if one == finding), None) or next(
-            (one for one in waiting if (*_key(one), one.message) == (*_key(finding), finding.message)), None
-        )
+        alike = waiting[_words(finding)]
+        twin = finding if finding in alike else next(iter(alike), None)
         if twin is not None:
-            waiting.remove(twin)
+            del alike[twin]
             yield twin
+
+
+def _words(finding: Finding) -> tuple[str, str, str]:
+    return (*_key(finding), finding.message)
 
 
 def _key(finding: Finding) -> tuple[str, str]:

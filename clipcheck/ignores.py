@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import ast
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from clipcheck import splice
+from clipcheck.facts import Suppression
 from clipcheck.findings import Failure, Finding, Report
 from clipcheck.fixing import Plan, Run, outsiders
 from clipcheck.notebook import NotebookError, Program, is_notebook, open_program, rewrite
 from clipcheck.regular import regular
 from clipcheck.sourcefile import Lines, SourceFile, parse, read
-from clipcheck.suppress import UNUSED, acts, find_suppressions
+from clipcheck.suppress import UNUSED, Beside, acts, find_suppressions
 from clipcheck.write import Change
 
 if TYPE_CHECKING:
@@ -125,15 +127,17 @@ class _Draft(NamedTuple):
         text, program_text = source.text, program.text
         silenced: list[Finding] = []
         left: list[Failure] = []
-        for wish, own in _wishes(program, findings):
-            found = _commented(text, filename, program_text, wish)
-            if found is None:
-                first = own[0]
-                message = f"no comment written for {', '.join(wish.codes)}: none can stand in a line of this statement"
-                left.append(Failure(filename, message, first.start.row, first.start.column, cell=first.cell))
+        wishes = dict(_wishes(program, findings))
+        text, open_ = _commented(text, filename, program_text, list(wishes))[::2]
+        for wish, own in wishes.items():
+            if wish not in open_:
+                silenced += own
                 continue
-            text, program_text = found
-            silenced += own
+            first = own[0]
+            message = (
+                f"no comment written for {', '.join(wish.codes)}: none can stand in a line of this statement"
+            )
+            left.append(Failure(filename, message, first.start.row, first.start.column, cell=first.cell))
         return cls(source, text, tuple(silenced), tuple(left))
 
 
@@ -147,18 +151,51 @@ def _wishes(program: Program, findings: Sequence[Finding]) -> Iterator[tuple[_Wi
         yield _Wish(range(first, last + 1), tuple(sorted({one.code for one in own}))), own
 
 
-def _commented(text: str, filename: str, program_text: str, wish: _Wish) -> tuple[str, str] | None:
-    """Return a file's text and its program with a comment that grants `wish`, or None where no place is right."""
-    for cut in cuts(program_text, wish.rows, wish.codes):
-        new = program_text[: cut.start] + cut.content + program_text[cut.end :]
-        if not _granted(new, wish) or not _same_code(program_text, new):
-            continue
-        try:
-            written = rewrite(text, filename, [cut]) if is_notebook(filename) else new
-        except NotebookError:  # the row is a magic in truth
-            continue
-        return written, new
-    return None
+def _commented(
+    text: str, filename: str, program_text: str, wishes: Sequence[_Wish]
+) -> tuple[str, str, frozenset[_Wish]]:
+    """Return a file's text and its program with the comments that grant `wishes`, and those that have no place for one.
+
+    All of them are written at once where that goes well, since a file may hold thousands; else by halves.
+    """
+    if not wishes:
+        return text, program_text, frozenset()
+    lines, there = Lines(program_text), find_suppressions(program_text)
+    if len(wishes) == 1:
+        (wish,) = wishes
+        for cut in _cuts(lines, there, wish.rows, wish.codes):
+            found = _made(text, filename, program_text, wishes, [cut])
+            if found is not None:
+                return *found, frozenset()
+        return text, program_text, frozenset(wishes)
+    if all(one.rows.stop <= other.rows.start for one, other in pairwise(wishes)):
+        beside = Beside(there)
+        chosen = [next(_cuts(lines, beside.of(one.rows), one.rows, one.codes), None) for one in wishes]
+        first = [cut for cut in chosen if cut is not None]
+        found = _made(text, filename, program_text, wishes, first) if len(first) == len(wishes) else None
+        if found is not None:
+            return *found, frozenset()
+    half = len(wishes) // 2
+    text, program_text, left = _commented(text, filename, program_text, wishes[:half])
+    text, program_text, more = _commented(text, filename, program_text, wishes[half:])
+    return text, program_text, left | more
+
+
+def _made(
+    text: str, filename: str, program_text: str, wishes: Sequence[_Wish], chosen: Sequence[Cut]
+) -> tuple[str, str] | None:
+    """Return a file's text and its program with some edits, or None where they do not grant all wishes."""
+    parts, at = [], 0
+    for cut in chosen:
+        parts += [program_text[at : cut.start], cut.content]
+        at = cut.end
+    new = "".join([*parts, program_text[at:]])
+    if not _granted(new, wishes) or not _same_code(program_text, new):
+        return None
+    try:
+        return rewrite(text, filename, chosen) if is_notebook(filename) else new, new
+    except NotebookError:  # a row is a magic in truth
+        return None
 
 
 def cuts(text: str, rows: range, codes: Sequence[str]) -> Iterator[Cut]:
@@ -166,8 +203,11 @@ def cuts(text: str, rows: range, codes: Sequence[str]) -> Iterator[Cut]:
 
     Whether one does is for the caller to see: a row may end inside a string.
     """
-    lines = Lines(text)
-    there = [item for item in find_suppressions(text) if item.row in rows]
+    yield from _cuts(Lines(text), find_suppressions(text), rows, codes)
+
+
+def _cuts(lines: Lines, comments: Iterable[Suppression], rows: range, codes: Sequence[str]) -> Iterator[Cut]:
+    there = [item for item in comments if item.row in rows]
     missing = [code for code in codes if not any(acts(item, code, rows) for item in there)]
     for item in there:
         listed = _LIST.search(item.text)
@@ -177,15 +217,15 @@ def cuts(text: str, rows: range, codes: Sequence[str]) -> Iterator[Cut]:
             yield Cut(end, end, "".join(f"{comma}{code}" for code in missing))
     words = f"  # clipcheck: ignore[{', '.join(missing)}]"
     for row in rows:
-        stretch = text[lines.start(row) : lines.content_end(row)]
+        stretch = lines.text[lines.start(row) : lines.content_end(row)]
         if not stretch.endswith("\\"):  # the row goes on: what follows the backslash would be an error
             end = lines.start(row) + len(stretch.rstrip(" \t\f"))
             yield Cut(end, end, words)
 
 
-def _granted(text: str, wish: _Wish) -> bool:
-    found = find_suppressions(text)
-    return all(any(acts(item, code, wish.rows) for item in found) for code in wish.codes)
+def _granted(text: str, wishes: Iterable[_Wish]) -> bool:
+    beside = Beside(find_suppressions(text))
+    return all(beside.acting(code, wish.rows) for wish in wishes for code in wish.codes)
 
 
 def _same_code(old: str, new: str) -> bool:

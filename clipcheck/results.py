@@ -14,7 +14,7 @@ _MEASURED = "_"  # the name of what nobody wants: the call is for the norm
 
 def reaches(clip: Clip, docket: Docket) -> bool:
     """Whether some step uses what a clip gives back."""
-    steps = docket.sightings.steps.values()
+    steps = docket.encounters.of_clip(clip.site)
     return any(clip.site in p.gradients.clips for one in steps for c in one.contexts for p in c.paths)
 
 
@@ -24,7 +24,7 @@ def ignored_by(clip: Clip, docket: Docket) -> tuple[Site, ...]:
         return ()
     return tuple(
         step.site
-        for step in docket.sightings.steps.values()
+        for step in docket.encounters.of_clip(clip.site)
         if any(clip.site in p.gradients.unused for c in step.contexts for p in bare(c.paths))
     )
 
@@ -46,8 +46,7 @@ def name_of(clip: Clip, docket: Docket) -> str | None:
     if not isinstance(target, facts.Name) or target.id == _MEASURED:
         return None
     scope = here.function.body if here.function is not None else body
-    uses = sum(isinstance(node, facts.Name) and node.id == target.id for node in blocks.walk(scope))
-    return target.id if uses == 1 else None
+    return target.id if blocks.uses(scope)[target.id] == 1 else None
 
 
 def _is_the_clip(value: Expression, call: facts.Call) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -36,21 +37,22 @@ def render(source: str, findings: Iterable[Finding], unsafe: bool) -> tuple[str,
     program = Program(source) if notebook is None else open_program(source, notebook)
     lines = Lines(program.text)
     chosen: list[tuple[Finding, list[_Cut]]] = []
-    taken: set[_Cut] = set()
+    taken = _Taken()
     for finding in wanted:
         cuts = _cuts(finding, program, lines)
         if cuts is not None and notebook is not None and not _fits(source, notebook, cuts):
             continue
-        if cuts is not None and all(cut in taken or not _clashes(cut, taken) for cut in cuts):
+        if cuts is not None and not any(map(taken.clashes, cuts)):
             chosen.append((finding, cuts))
-            taken.update(cuts)
-    new, ranges = _splice(program.text, taken)
-    if new != program.text and not _sound(program.text, taken, new, ranges):
-        chosen, taken = _sound_ones(program.text, chosen)
-        new, _ = _splice(program.text, taken)
+            taken.add(cuts)
+    made: Iterable[_Cut] = taken.cuts
+    new, ranges = _splice(program.text, made)
+    if new != program.text and not _sound(program.text, made, new, ranges):
+        chosen, made = _sound_ones(program.text, chosen)
+        new, _ = _splice(program.text, made)
     if new == program.text:
         return source, []
-    written = new if notebook is None else rewrite(source, notebook, sorted(taken))
+    written = new if notebook is None else rewrite(source, notebook, sorted(made))
     return written, [finding for finding, _ in chosen]
 
 
@@ -102,13 +104,26 @@ def _offset(position: Position, cell: int | None, program: Program, lines: Lines
     return lines.offset_of(Position(program.row(cell, position.row), position.column))
 
 
-def _clashes(cut: _Cut, taken: Iterable[_Cut]) -> bool:
-    """Whether `cut` overlaps, or starts together with, one of `taken`: the outcome would hang on their order."""
-    for other in taken:
-        first, second = sorted((cut, other))
-        if first.start == second.start or first.end > second.start:
-            return True
-    return False
+class _Taken:
+    """The edits that are made, in their order; no two of them overlap."""
+
+    def __init__(self) -> None:
+        self.cuts: list[_Cut] = []
+
+    def add(self, cuts: Iterable[_Cut]) -> None:
+        for cut in cuts:
+            place = bisect_left(self.cuts, cut)
+            if self.cuts[place : place + 1] != [cut]:
+                self.cuts.insert(place, cut)
+
+    def clashes(self, cut: _Cut) -> bool:
+        """Whether another edit overlaps, or starts together with, this one: the outcome would hang on their order."""
+        place = bisect_left(self.cuts, (cut.start,))
+        before, after = self.cuts[max(place - 1, 0) : place], self.cuts[place : place + 1]
+        if after == [cut]:
+            return False
+        late = any(other.start == cut.start or cut.end > other.start for other in after)
+        return late or any(other.end > cut.start for other in before)
 
 
 def _splice(source: str, cuts: Iterable[_Cut]) -> tuple[str, list[tuple[int, int]]]:
@@ -139,12 +154,14 @@ def _untouched(
     module: ast.Module, lines: Lines, touched: Sequence[tuple[int, int]]
 ) -> Iterator[tuple[int, str, str]]:
     """Yield depth, field and content of each statement (of a compound one: its head) outside `touched`."""
+    begins, ends = sorted(begin for begin, _ in touched), sorted(end for _, end in touched)
     waiting: list[tuple[int, str, ast.AST]] = [(0, "", module)]
     while waiting:
         depth, name, node = waiting.pop()
         heads, inner = _apart(node)
         start, end = _reach(node, heads, lines)
-        if not any(start < stop and begin < end for begin, stop in touched):
+        first = bisect_right(ends, start)  # the first that does not end above: they do not overlap
+        if first == len(ends) or begins[first] >= end:
             yield depth, name, _dump(node, heads)
         waiting.extend((depth + 1, field, child) for field, child in reversed(inner))
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import re
 import tokenize
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 
 from clipcheck.facts import Suppression
@@ -58,9 +59,9 @@ def apply(
     """
     kept: list[Verdict] = []
     used: dict[Suppression, set[str]] = {}
+    beside = Beside(suppressions)
     for verdict in verdicts:
-        rows = statement_rows(verdict)
-        hits = [item for item in suppressions if acts(item, verdict.code, rows)]
+        hits = beside.acting(verdict.code, statement_rows(verdict))
         for item in hits:
             used.setdefault(item, set()).update(code for code in item.codes if verdict.code.startswith(code))
         if not hits:
@@ -95,6 +96,30 @@ def _covers(item: Suppression, code: str) -> bool:
 def acts(item: Suppression, code: str, rows: range) -> bool:
     """Whether a comment suppresses a rule's verdict on the statement in these rows."""
     return _covers(item, code) and (item.kind == "file" or item.row in rows)
+
+
+class Beside:
+    """Comments by their rows: a file may hold thousands."""
+
+    def __init__(self, comments: Iterable[Suppression]) -> None:
+        self._wide: list[Suppression] = []
+        self._lines: list[Suppression] = []
+        for item in comments:
+            (self._wide if item.kind == "file" else self._lines).append(item)
+        self._lines.sort(key=_row)
+
+    def of(self, rows: range) -> list[Suppression]:
+        """The comments in some rows, and those for the whole file."""
+        first = bisect_left(self._lines, rows.start, key=_row)
+        return [*self._wide, *self._lines[first : bisect_left(self._lines, rows.stop, key=_row)]]
+
+    def acting(self, code: str, rows: range) -> list[Suppression]:
+        """The comments that suppress a rule's verdict on the statement in these rows."""
+        return [item for item in self.of(rows) if acts(item, code, rows)]
+
+
+def _row(item: Suppression) -> int:
+    return item.row
 
 
 def _unused(item: Suppression, used: dict[Suppression, set[str]], site: Site) -> Verdict | None:

@@ -1,112 +1,108 @@
-"""Work grows with the files that are scanned, and no faster: counted in calls, not in seconds."""
+"""Files with very many findings: the work grows with their length, and not with its square. Calls are counted, seconds are not."""
 
 from __future__ import annotations
 
-import shutil
-import sys
-from collections.abc import Callable, Iterator
+import cProfile
+import pstats
+from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from clipcheck import config, pipeline
-from clipcheck.modules import Modules
+from clipcheck import fixing, ignores, knowledge, pipeline
+from clipcheck.config import Settings
+from clipcheck.report import Layout, renderer
 
-MODEL = """\
-from torch import nn
-
-
-class Tagger(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.lstm = nn.LSTM(8, 8)
-
-    def forward(self, x):
-        return self.lstm(x)[0]
-"""
-STEPS = """\
-def update(optimizer, loss):
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-"""
-TRAIN = """\
-import torch
-
-from model import Tagger
-from utils.steps import update
-
-model = Tagger()
-optimizer = torch.optim.Adam(model.parameters())
-for batch in batches:
-    update(optimizer, model(batch).sum())
-"""
-FILES = {"model.py": MODEL, "train.py": TRAIN, "utils/__init__.py": "", "utils/steps.py": STEPS}
+HEAD = "import torch\nfrom torch import nn\nfrom torch.nn.utils import clip_grad_norm_\n\n\n"
+MADE = "model = nn.LSTM(4, 8)\n    optimizer = torch.optim.Adam(model.parameters())\n    "
+TURN = "optimizer.zero_grad()\n    model(x)[0].sum().backward()\n    optimizer.step()\n    "
+LATE = f"{TURN}clip_grad_norm_(model.parameters(), 1.0)\n    "
+SCALED = (
+    "scaler.scale(model(x)[0].sum()).backward()\n    scaler.step(optimizer)\n    optimizer.zero_grad()\n    "
+)
 
 
-@pytest.fixture
-def copies(tmp_path: Path) -> Callable[[int], Path]:
-    """Makes a repository of so many copies of one program, all with the same names."""
-
-    def make(number: int) -> Path:
-        folder = tmp_path / str(number)
-        for name, text in FILES.items():
-            path = folder / "part0" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        for part in range(1, number):
-            shutil.copytree(folder / "part0", folder / f"part{part}")
-        (folder / "pyproject.toml").touch()
-        return folder
-
-    return make
+def functions(number: int, turn: str = TURN) -> str:
+    return HEAD + "".join(f"def train_{n}(x):\n    {MADE}{turn}\n\n" for n in range(number))
 
 
-def calls(work: Callable[[], object]) -> int:
-    """How many calls of Python functions some work takes."""
-    count = 0
-
-    def hear(frame: object, event: str, argument: object) -> None:
-        nonlocal count
-        count += event == "call"
-
-    sys.setprofile(hear)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return count
+def methods(number: int) -> str:
+    body = f"{MADE}{TURN}".replace("\n    ", "\n        ")
+    return HEAD + "".join(
+        f"class Task{n}:\n    def train(self, x):\n        {body}\n\n" for n in range(number)
+    )
 
 
-def test_a_repository_of_twice_the_programs_takes_twice_the_work(copies: Callable[[int], Path]) -> None:
-    def scan(number: int) -> int:
-        folder = copies(number)
-        settings = config.load(folder, None, {"no_cache": True, "jobs": 1})
-        found: list[pipeline.Report] = []
-        taken = calls(lambda: found.append(pipeline.run([folder], settings)))
-        assert len(found[0].findings) == number
-        return taken
-
-    scan(2)  # what is imported and compiled once
-    few, many = scan(10), scan(40)
-    assert many < 4.2 * few
+def one_function(number: int) -> str:
+    return f"{HEAD}def train(x):\n    {MADE}{TURN * number}\n"
 
 
-def names(folders: int) -> Iterator[str]:
-    for number in range(folders):
-        yield f"/project/part{number}/train.py"
-        yield f"/project/part{number}/utils/steps.py"
+def scalers(number: int) -> str:
+    made = "".join(f"scaler{n} = torch.amp.GradScaler()\n    " for n in range(number))
+    turns = "".join(SCALED.replace("scaler", f"scaler{n}") for n in range(number))
+    return f"{HEAD}def train(x):\n    {MADE}{made}{turns}\n"
 
 
-def test_an_import_is_resolved_among_any_number_of_namesakes() -> None:
-    def resolve(folders: int) -> int:
-        modules = Modules(names(folders))
+def stars(number: int) -> str:
+    imports = "".join(f"from library{n} import *\n" for n in range(number))
+    return imports + one_function(number).replace("model(x)", "measured(model(x))")
 
-        def work() -> None:
-            for number in range(folders):
-                here = f"/project/part{number}"
-                assert modules.module(f"{here}/train.py", "utils.steps") == f"{here}/utils/steps.py"
 
-        return calls(work)
+SHAPES = {
+    "a function each": functions,
+    "a late clip each": lambda number: functions(number, LATE),
+    "a clip like those above each": lambda number: functions(number, TURN + CLIPPED),
+    "a class each": methods,
+    "one function": one_function,
+    "a scaler each": scalers,
+    "a star import each": stars,
+}
+CLIPPED = TURN.replace(
+    "    optimizer.step()", "    clip_grad_norm_(model.parameters(), 0.5)\n    optimizer.step()"
+)
+SIZE = 16
+Named = tuple[str, int, str]  # a function: its file, its line and its name
 
-    assert resolve(2000) < 4.2 * resolve(500)
+
+def calls(folder: Path, text: str, work: str, least: int = SIZE) -> Counter[Named]:
+    """How often each function of clipcheck is called while a file is scanned, and then fixed, silenced or reported."""
+    (folder / "train.py").write_text(text)
+    (folder / "pyproject.toml").touch()
+    settings = Settings(no_cache=True, jobs=1, unsafe_fixes=True, min_risk="none", project_root=folder)
+    profile = cProfile.Profile()
+    if work == "report":
+        report = pipeline.run([folder], settings)
+        assert len(report.findings) >= least
+        with profile:
+            for form in ("text", "json", "sarif", "gitlab"):
+                renderer(form)(report, Layout())
+    else:
+        plan = fixing.plan if work == "fix" else ignores.plan
+        with profile:
+            done = plan([folder], settings, pipeline.run)
+            assert len(done.fixed) >= least
+            assert not done.refused
+            fixing.diff(done)
+    ours = str(Path(knowledge.__file__).parent)
+    counted = pstats.Stats(profile).stats.items()
+    return Counter({one: times for one, (_, times, *_) in counted if one[0].startswith(ours)})
+
+
+@pytest.fixture(autouse=True)
+def known(monkeypatch, tmp_path):
+    """What is read, imported or compiled once in a process is not counted."""
+    monkeypatch.setattr(knowledge, "_shipped", cache(knowledge._shipped))
+    calls(tmp_path, one_function(2), "fix", least=1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "work"),
+    [*((shape, "fix") for shape in SHAPES), ("a function each", "silence"), ("a function each", "report")],
+)
+def test_twice_as_many_findings_take_twice_as_much(tmp_path, shape, work):
+    small, middle, large = (calls(tmp_path, SHAPES[shape](SIZE * times), work) for times in (1, 2, 4))
+    # What does not depend on the size drops out; the square would make this four times as much.
+    grown = {one: (large[one] - middle[one], middle[one] - small[one]) for one in large}
+    often = 4 * SIZE * SIZE
+    assert not {one: more for one, more in grown.items() if more[0] > often and more[0] > 2.7 * more[1]}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import cache
+
 from clipcheck.flow.targets import Targets
 from clipcheck.flow.values import Elements, Items, Object, Parameters, Several, Table, Unknown, Value, choices
 from clipcheck.flow.worlds import ANY
@@ -96,8 +99,12 @@ class Covers(Targets):
                 values += [entry for name, entry in value.entries if name == "params"]
         return True
 
-    def apart(self, key: str, cover: Parameters | None) -> bool:
-        """Whether a clip and an optimizer surely have nothing to do with each other."""
+    def strange(self, keys: Iterable[str], cover: Parameters | None) -> set[str]:
+        """The optimizers among some that a clip surely has nothing to do with."""
+        trained = cache(self._trained)
+        return {key for key in keys if self._is_strange(key, cover, trained)}
+
+    def _is_strange(self, key: str, cover: Parameters | None, trained: Callable[[], frozenset[str]]) -> bool:
         optimizer = self.sightings.objects.get(key)
         held = self.updated(optimizer) if optimizer is not None else None
         if key == ANY or optimizer is None or held is None or cover is None or cover.holder:
@@ -105,9 +112,9 @@ class Covers(Targets):
         if held.part or not self.definite(optimizer):
             return False
         pairs = [(ours, theirs) for ours in held.models for theirs in cover.models]
-        return bool(pairs) and not any(self._related(*pair) for pair in pairs)
+        return bool(pairs) and not any(self._related(*pair, trained) for pair in pairs)
 
-    def _related(self, one: str, other: str) -> bool:
+    def _related(self, one: str, other: str, trained: Callable[[], frozenset[str]]) -> bool:
         """Whether one model may be the other, a part of it, or its copy."""
         left, right = self.sightings.objects.get(one), self.sightings.objects.get(other)
         if left is None or right is None or left.role != "module" or right.role != "module":
@@ -117,7 +124,7 @@ class Covers(Targets):
         if self._made_from(left, other) or self._made_from(right, one):
             return True
         alike = left.name == right.name
-        return alike and not self._has_optimizer(other)  # an average of the weights, or an old copy
+        return alike and other not in trained()  # an average of the weights, or an old copy
 
     def _made_from(self, model: Object, other: str) -> bool:
         """Whether a model was handed the other when it was made: it may hold it in a way nobody sees."""
@@ -134,8 +141,8 @@ class Covers(Targets):
                     values += [entry for _, entry in choice.entries]
         return False
 
-    def _has_optimizer(self, model: str) -> bool:
-        return any(
-            found.role == "optimizer" and (held := self.updated(found)) is not None and model in held.models
-            for found in list(self.sightings.objects.values())
-        )
+    def _trained(self) -> frozenset[str]:
+        """The models that have an optimizer."""
+        made = [one for one in self.sightings.objects.values() if one.role == "optimizer"]
+        held = [found.models for one in made if (found := self.updated(one)) is not None]
+        return frozenset().union(*held)

@@ -198,6 +198,7 @@ class Interpreter(Configs):
                 frame.locals[alias] = Pending(elsewhere, name, None)
             elif name == "*":
                 frame.locals[f"* {module}"] = External(module)
+                self.star_imports += 1
             else:
                 prefix = "." * statement.level + module
                 frame.locals[alias] = External(f"{prefix}.{name}")
@@ -205,6 +206,7 @@ class Interpreter(Configs):
             source = self._starred_module(target)
             public = {k: v for k, v in source.locals.items() if not k.startswith("_")} if source else {}
             frame.locals.update(public)
+            self.star_imports += 1
         elif target is not None:
             dotted = f"{module}.{name}" if module else name
             submodule_file = self.project.module(frame.filename, dotted, statement.level)

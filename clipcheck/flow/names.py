@@ -23,6 +23,7 @@ from clipcheck.flow.values import (
     Parameters,
     Pending,
     Several,
+    Starred,
     Super,
     Table,
     Tensor,
@@ -81,9 +82,16 @@ class Names(Iterators):
 
         Of several such imports it is from the one in which it is known, if any.
         """
-        found = [f"{key[2:]}.{name}" for key in module.locals if key.startswith("* ")]
-        known = (one for one in found if self.knowledge.class_rule(one) or self.knowledge.call(one))
-        return External(next(known, found[0])) if found else None
+        starred = module.starred
+        if starred is None or not starred.holds(module, self.star_imports):
+            starred = module.starred = Starred(module, self.star_imports)
+        if not starred.libraries:
+            return None
+        if name not in starred.names:
+            found = [f"{library}.{name}" for library in starred.libraries]
+            known = (one for one in found if self.knowledge.class_rule(one) or self.knowledge.call(one))
+            starred.names[name] = External(next(known, found[0]))
+        return starred.names[name]
 
     def module_member(self, filename: str, name: str) -> Value | None:
         """What a module of the project calls `name`, or its submodule of that name."""

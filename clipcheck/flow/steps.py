@@ -9,12 +9,16 @@ from clipcheck.flow.records import Clip, ClipContext, Names, Owned, Path, Step, 
 from clipcheck.flow.render import is_reference, last_identifier, render
 from clipcheck.flow.values import (
     Arguments,
+    ClassRef,
+    External,
     Frame,
     FunctionRef,
     Items,
     Literal,
+    ModuleRef,
     Object,
     Parameters,
+    Pending,
     Tensor,
     Unknown,
     Value,
@@ -27,6 +31,10 @@ from clipcheck.protocol import Event, Gradients
 from clipcheck.record import replace
 
 SHARDED = "sharded"  # the "framework" of a wrapper that clips its shards by a method of its own
+
+
+# A module with thousands of functions is looked through for each of its steps, which must cost next to nothing.
+_NO_OBJECTS = frozenset({ClassRef, External, FunctionRef, Literal, ModuleRef, Pending})
 
 
 class Steps(Covers):
@@ -80,9 +88,8 @@ class Steps(Covers):
         out: list[World] = []
         relations = {key: self.relation(key, cover) for world in self.worlds for key, _ in world.states}
         exact = kind in ("norm", "value")
-        strange = {
-            key for key, one in relations.items() if exact and one == "none" and self.apart(key, cover)
-        }
+        nothing = (key for key, one in relations.items() if exact and one == "none")
+        strange = self.strange(nothing, cover)
         for world in self.worlds:
             states = []
             related = {key: relations[key] for key, _ in world.states}
@@ -160,6 +167,8 @@ class Steps(Covers):
         scope: Frame | None = frame
         while scope is not None:
             for name, value in scope.locals.items():
+                if value.__class__ in _NO_OBJECTS:
+                    continue
                 if any(isinstance(one, Object) and one.role == "scaler" for one in choices(value)):
                     return name
                 if isinstance(value, Unknown) and self.knowledge.hinted("scaler", name):
@@ -277,7 +286,7 @@ class Steps(Covers):
         scope: Frame | None = frame
         while scope is not None:
             for listed, value in scope.locals.items():
-                if isinstance(value, Items) and self.parameters_in(value) == held:
+                if value.__class__ is Items and self.parameters_in(value) == held:
                     return listed
             scope = scope.parent
         return None
@@ -287,7 +296,7 @@ class Steps(Covers):
         scope: Frame | None = frame
         while scope is not None:
             for name, value in scope.locals.items():
-                if name.isidentifier() and _surely(value, keys):
+                if value.__class__ not in _NO_OBJECTS and name.isidentifier() and _surely(value, keys):
                     return name
             receiver = scope.receiver
             if isinstance(receiver, Object) and self.receiver_name(scope):

@@ -303,6 +303,20 @@ class Object(Value):
         return f"Object({self.key})"
 
 
+class Starred:
+    """The libraries that a module imports with a star, as long as its names and the number of such imports stay."""
+
+    __slots__ = ("libraries", "locals", "names", "stars")
+
+    def __init__(self, frame: Frame, stars: int) -> None:
+        self.locals, self.stars = frame.locals, stars
+        self.libraries = [key[2:] for key in frame.locals if key.startswith("* ")]
+        self.names: dict[str, Value] = {}  # those looked for there
+
+    def holds(self, frame: Frame, stars: int) -> bool:
+        return self.locals is frame.locals and self.stars == stars
+
+
 class Frame:
     """The names of one call (or module or class body) while it runs."""
 
@@ -317,6 +331,7 @@ class Frame:
         "receiver",
         "shadowed",
         "shared",
+        "starred",
     )
 
     def __init__(
@@ -328,6 +343,7 @@ class Frame:
         self.globals: Frame = globals_ or self
         self.locals: dict[str, Value] = {}
         self.shared: set[str] = set()  # names declared global or nonlocal
+        self.starred: Starred | None = None  # what is known of its star imports
         self.nested: list[FunctionRef] = []
         self.receiver: Value | None = None
         self.owner: ClassRef | None = None
