@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from fuzzing.program import Act, Call, Each, If, Jump, Loop, Node, Program, Test, With
+from fuzzing.program import Act, Call, Condition, Each, If, Jump, Loop, Node, Program, With
 
 ONCE = ("len({x}) > {n}", "{x} == {n}", "{n} in {x}", "{x}.size() < {n}")
 USUAL = ("zero", "backward", "unscale", "clip", "step", "update")
@@ -128,21 +128,21 @@ class _Maker:
             x = {"data": f"x{loop.number}", "micro": f"micro_batch_{loop.number}", "while": f"i{loop.number}"}
             forms = ONCE if loop.form != "while" else ("{x} == {n}",)
             text = self.draw(st.sampled_from(forms)).format(x=x[loop.form], n=self.number)
-        test = Test(text, fixed=loop is None, negated=self.draw(st.booleans()))
+        test = Condition(text, fixed=loop is None, negated=self.draw(st.booleans()))
         if loop is not None and self.one_in(4):
             return If(test, [Jump(self.draw(st.sampled_from(("continue", "break"))))])
         if self.one_in(12):
             return If(test, [Jump("return" if loop is None and depth == 0 else "pass")])  # type: ignore[arg-type]
         return If(test, self.inside(depth, loop), self.inside(depth, loop) if self.one_in(3) else [])
 
-    def test_again(self, loop: Loop | None) -> Test | None:
+    def test_again(self, loop: Loop | None) -> Condition | None:
         negated = self.draw(st.integers(0, 3)) == 0
         if self.again == "flag":
             if "chosen" not in self.flags:
                 self.flags.append("chosen")
-            return Test("chosen", fixed=True, negated=negated)
+            return Condition("chosen", fixed=True, negated=negated)
         if self.again == "modulo" and loop is not None and loop.form == "data":
-            return Test(f"i{loop.number} % 4 == 0", fixed=False, negated=negated, accumulates=True)
+            return Condition(f"i{loop.number} % 4 == 0", fixed=False, negated=negated, accumulates=True)
         return None
 
     def loop(self, depth: int) -> Loop:

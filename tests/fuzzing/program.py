@@ -21,7 +21,7 @@ class Act:
 
 
 @dataclass(eq=False)
-class Test:
+class Condition:
     """A condition that nobody knows: fixed for the whole run, or drawn anew in every turn of a loop."""
 
     text: str
@@ -32,7 +32,7 @@ class Test:
 
 @dataclass(eq=False)
 class If:
-    test: Test
+    test: Condition
     body: list[Node]
     orelse: list[Node] = field(default_factory=list)
 
@@ -132,7 +132,7 @@ def written(program: Program) -> str:
     else:
         given = ", ".join(("data", "batches", "limit", *program.flags))
         if program.layout == "called":
-            lines += setup + ["", ""]
+            lines += [*setup, "", ""]
             setup = []
         lines += [f"def train({given}):", *(f"    {line}" for line in setup)]
         _block(program.body, names, 1, lines)

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from fuzzing.program import Act, Call, Each, If, Jump, Loop, Node, Program, With, nodes
+from fuzzing.program import Act, Call, Each, If, Loop, Node, Program, With, nodes
 
 ENTRY, EMPTY, FRESH, SCALED, CLIPPED, SPENT = "entry", "empty", "fresh", "scaled", "clipped", "spent"
 MOST_STATES = 40  # at one place: clipcheck's own bound is near that, and past it nothing has to be known
@@ -94,8 +94,10 @@ def after_clip(held: Held, row: int) -> tuple[Held, str]:
 
 
 def after_step(held: Held, row: int) -> tuple[Held, str]:
-    if held.phase in (EMPTY, SPENT):
+    if held.phase == EMPTY:
         return replace(held, vain=NONE), ""
+    if held.phase == SPENT:
+        return Held(SPENT, stepped=row), ""
     if held.phase == CLIPPED:
         return Held(SPENT, stepped=row), ""
     return Held(SPENT, stepped=row), "CLP103" if held.covered else "CLP101"
@@ -227,6 +229,8 @@ class Walk:
             if set(models) <= over or (act.how == "groups" and over & set(models)):
                 held[one], code = after_clip(before, act.row)
                 met.add(Met(before, code))
+            elif act.how == "groups":
+                continue  # of one optimizer, by its own groups: it says whose it is
             elif not over & set(models):
                 held[one] = replace(before, foreign=before.foreign | {act.row})
             elif before.phase in (FRESH, ENTRY):
