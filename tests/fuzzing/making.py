@@ -55,6 +55,8 @@ class _Maker:
                     kinds.pop(where)
                 else:
                     kinds.insert(self.draw(st.integers(0, len(kinds))), kinds[where])
+            if self.one_in(6) and "clip" in kinds:
+                kinds.insert(kinds.index("clip") + 1, "backward")
             over = [self.over(models) if self.one_in(6) else whom for _ in kinds]
         made = [self.act(kind, whom, joint=joint) for kind, whom in zip(kinds, over, strict=True)]
         return [one for one in made if one is not None]
@@ -128,7 +130,9 @@ class _Maker:
             x = {"data": f"x{loop.number}", "micro": f"micro_batch_{loop.number}", "while": f"i{loop.number}"}
             forms = ONCE if loop.form != "while" else ("{x} == {n}",)
             text = self.draw(st.sampled_from(forms)).format(x=x[loop.form], n=self.number)
-        test = Condition(text, fixed=loop is None, negated=self.draw(st.booleans()))
+        # A word for accumulation makes a test one for the last micro-batch, as `%` does.
+        accumulates = loop is not None and loop.form == "micro"
+        test = Condition(text, loop is None, self.draw(st.booleans()), accumulates)
         if loop is not None and self.one_in(4):
             return If(test, [Jump(self.draw(st.sampled_from(("continue", "break"))))])
         if self.one_in(12):

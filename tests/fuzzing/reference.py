@@ -187,9 +187,10 @@ class Walk:
             self.continues.append(set())
             ended = self.block(node.body, frozenset(_without(path, drawn) for path in paths), pair)
             out |= self.breaks.pop()
-            paths = frozenset(_without(path, drawn) for path in ended | self.continues.pop())
-            out |= paths
-        return frozenset(_without(path, drawn) for path in out)
+            ended |= self.continues.pop()
+            out |= ended  # behind the loop, the tests of its last turn are still what they were
+            paths = frozenset(_without(path, drawn) for path in ended)
+        return frozenset(out)
 
     # -- events ----------------------------------------------------------------------------------------
 
