@@ -116,8 +116,9 @@ def fuzz_bytes(tally: Tally, folder: Path, first: int, end: float) -> None:
 
 
 def _until(end: float) -> Iterator[int]:
+    """Numbers until the time is up; one at least, however long it took to get ready."""
     number = 0
-    while time.monotonic() < end:
+    while not number or time.monotonic() < end:
         yield number
         number += 1
 
