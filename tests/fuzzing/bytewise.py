@@ -162,7 +162,7 @@ def _readable(name: str, data: bytes) -> bool:
         return False  # nothing else is ever written
     try:
         if name.endswith(".ipynb"):
-            json.loads(data)
+            json.loads(data, strict=False)  # as it is read: line ends in strings are common
         else:
             ast.parse(decode(data)[0])
     except (SyntaxError, ValueError):
