@@ -17,9 +17,12 @@ from clipcheck import facts, packing
 from clipcheck.facts import Expression, Function, ModuleFacts, Statement
 from clipcheck.findings import Failure, Span
 from clipcheck.notebook import NotebookError, open_program
+from clipcheck.regular import regular
 from clipcheck.sourcefile import Lines, decode, parse, too_large, undecodable, unparsable
 from clipcheck.stubs import stubs
 
+_RENAMED = regular(r" as (\w+)")
+_WORD_BEFORE = regular(r"\w+\Z")
 _HEADROOM = 1000  # calls that a function's tree may be deep
 _OPERATORS: dict[type[ast.AST], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%",
@@ -51,7 +54,7 @@ def _without_functions(text: str) -> ModuleFacts | None:
     if found is None:
         return None
     source = Text(text)
-    walk = _Walk(source, found.ends)
+    walk = _Walk(source, source.renamed, found.ends)
     try:
         body = walk.block(parse(found.text).body)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -68,7 +71,7 @@ def extract_text(text: str, filename: str) -> ModuleFacts | Failure:
             return failure
         tree = program.tree or parse(program.text)
         source = Text(program.text)
-        walk = _Walk(source)
+        walk = _Walk(source, source.renamed)
         body = walk.block(tree.body)
     except NotebookError as error:
         return Failure(filename, str(error), error.row, error.column)
@@ -96,6 +99,15 @@ class Text:
         """The rows of the text."""
         return Lines(self.text)
 
+    @cached_property
+    def renamed(self) -> dict[str, str]:
+        """What stands before each `as name`: `clip_grad_norm_` by `clip`, where it is imported so."""
+        found = (
+            (match[1], _WORD_BEFORE.search(self.text, max(0, match.start() - 80), match.start()))
+            for match in _RENAMED.finditer(self.text)
+        )
+        return {name: before[0] for name, before in found if before is not None and before[0] != name}
+
     def segment(self, function: Function) -> str:
         """The rows of a function."""
         return self.text[self.lines.start(function.span.row) : self.lines.end(function.span.end_row)]
@@ -114,7 +126,7 @@ class Text:
             facts.read_into(function, *packing.unpack(packed))
             return
         self.filled += 1
-        walk = _Walk()
+        walk = _Walk(renamed=self.renamed)
         limit = sys.getrecursionlimit()
         sys.setrecursionlimit(limit + _HEADROOM)  # who asks may be deep in calls of their own
         try:
@@ -172,8 +184,14 @@ class _Walk:
     With a source, functions are left for it to read. `ends` says where they end if they were left out of the tree.
     """
 
-    def __init__(self, source: Text | None = None, ends: Mapping[int, tuple[int, int]] | None = None) -> None:
+    def __init__(
+        self,
+        source: Text | None = None,
+        renamed: Mapping[str, str] | None = None,
+        ends: Mapping[int, tuple[int, int]] | None = None,
+    ) -> None:
         self.calls: set[str] = set()
+        self._renamed = renamed or {}
         self._source = source
         self._ends = ends
 
@@ -373,6 +391,8 @@ class _Walk:
             name_span = name_span._replace(row=name_span.end_row, column=name_span.end_column - width)
         elif isinstance(node.func, ast.Name):
             self.calls.add(node.func.id)
+            if node.func.id in self._renamed:  # events are known by the names that libraries give them
+                self.calls.add(self._renamed[node.func.id])
         handed = (*node.args, *(word.value for word in node.keywords))
         self.calls.update(facts.HANDED + one.id for one in handed if isinstance(one, ast.Name))
         keywords = tuple((word.arg, self.expression(word.value)) for word in node.keywords)

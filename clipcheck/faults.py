@@ -114,6 +114,8 @@ def hollow(clip: Clip, docket: Docket) -> str:
     """Why what a call hands over can never hold gradients, by how it is written; "" where it may."""
     rule = clipcall.call_rule(clip.call, docket.context.knowledge)
     given = clipcall.argument(clip.call, rule, "parameters") if rule is not None else None
+    if rule is None and isinstance(clip.call.function, facts.Name) and clip.call.arguments:
+        given = clip.call.arguments[0]  # the function under another name
     if given is None:
         return ""
     here = locate(docket.context.body(clip.site.filename), clip.site.span)

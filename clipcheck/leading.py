@@ -49,7 +49,12 @@ class Outline:
                 index.setdefault(word, []).append(number)
             if _GRADIENT in rows:
                 index.setdefault(_GRADIENT.encode(), []).append(number)
-        return {word.decode("utf-8", "replace"): numbers for word, numbers in index.items()}
+        found = {word.decode("utf-8", "replace"): numbers for word, numbers in index.items()}
+        source = self.module.source
+        for name, original in source.renamed.items() if isinstance(source, Text) else ():
+            if name in found:  # who mentions it mentions what it is another name of
+                found[original] = sorted({*found[name], *found.get(original, ())})
+        return found
 
     @cached_property
     def bases(self) -> list[tuple[str, frozenset[str]]]:

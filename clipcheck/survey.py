@@ -19,6 +19,7 @@ from clipcheck.regular import regular
 COMMENT = b"clipcheck:"
 _STEM = 6  # bytes: shorter ones are in every other file
 _CLIP = b"clip_"  # what begins the names that people give to functions which clip
+_RENAMED = regular(rb"(\w+)\s+as\s")
 _COMMENTED = regular(rb"#[^\n]*")
 _ASKED = regular(rb"\bgetattr\(\s*([\w.]+)\s*,\s*['\"]\Z")
 _LAST = regular(rb"\w+\Z")
@@ -160,6 +161,11 @@ class Survey:
         name = data[start : match.start()] + name
         return self._known.hinted("clip-call", name.decode("ascii", "replace"))
 
+    def _renames(self, statement: bytes) -> bool:
+        """Whether an import gives another name to what is looked for by its own: `import Trainer as T`."""
+        renamed = {match.group(1) for match in _RENAMED.finditer(statement)}
+        return not renamed.isdisjoint(self._functions | self._told)
+
     def _weight(self, statement: bytes) -> Hope:
         """What an import statement says of the file that it stands in.
 
@@ -173,6 +179,8 @@ class Survey:
                 known = Hope.SURE
             elif not (self._told_packages.isdisjoint(words) and self._told.isdisjoint(words)):
                 known = Hope.SOME
+            if known is not Hope.SURE and b" as " in statement and self._renames(statement):
+                known = Hope.SURE
             self._weights[statement] = known
         return known
 

@@ -48,6 +48,17 @@ SILENT = {
                 {CLIP}
             optimizer.step()
         """,
+    "one test inside of another, twice": f"""
+        for x in data:
+            optimizer.zero_grad()
+            {BACK}
+            if strict:
+                if not mode.fast:
+                    {CLIP}
+            if strict:
+                if not mode.fast:
+                    optimizer.step()
+        """,
     "another name is assigned in between": f"""
         for x in data:
             optimizer.zero_grad()

@@ -68,6 +68,9 @@ class Core:
         self.inside: dict[tuple[str, str], bool] = {}  # which model lies in which; void when the heap changes
         # Tests as guards have them, by the id of their facts, which are held here so that no other gets that id.
         self.tests: dict[int, tuple[Expression, str, bool, frozenset[str]]] = {}
+        self.branches: dict[
+            int, tuple[Statement, Expression, tuple[Statement, ...]]
+        ] = {}  # as they are asked
         self.frames: list[Frame] = []  # of the functions on the stack
         self.alternatives = 0  # how many choices lie between here and the statement, one of which is taken
         self.told: dict[str, Told] = self.sightings.told  # what is told how to clip, by the key of the object

@@ -214,8 +214,13 @@ class Expressions(Names):
         """Whether a value is true; None where that depends (on an option, too)."""
         if isinstance(value, Literal):
             return bool(value.value)
-        if isinstance(value, (Object, FunctionRef, External, Gradient)):
+        if isinstance(value, (Object, FunctionRef, Gradient)):
             return True
+        if isinstance(
+            value, External
+        ):  # a module, or part of a library that is known; else it may be a setting
+            package, dot, _ = value.name.partition(".")
+            return True if not dot or package in self.knowledge.packages else None
         if isinstance(value, Items):
             return bool(value.members)
         if isinstance(value, Several):

@@ -374,8 +374,11 @@ class Statements(Compiled):
 
     def run_branch(self, frame: Frame, statement: facts.Branch) -> str:
         self.statement = (frame.filename, statement.span)
-        true, false = self.test(frame, statement.test)
-        return self._fork(frame, [(true, statement.body), (false, statement.orelse)])
+        if id(statement) not in self.branches:
+            self.branches[id(statement)] = (statement, *_asked_at_once(statement))
+        _, asked, body = self.branches[id(statement)]
+        true, false = self.test(frame, asked)
+        return self._fork(frame, [(true, body), (false, statement.orelse)])
 
     def _fork(self, frame: Frame, branches: list[tuple[Worlds, tuple[Statement, ...]]]) -> str:
         """Run alternatives from their own worlds, and join the worlds and the names behind them."""
@@ -549,6 +552,34 @@ def _asks_for_gradient(expression: Expression) -> bool:
     left, right = expression.operands
     nothing = isinstance(right, facts.Constant) and right.value is None
     return nothing and isinstance(left, facts.Attribute) and left.attr == "grad"
+
+
+def _asked_at_once(statement: facts.Branch) -> tuple[Expression, tuple[Statement, ...]]:
+    """`if a:` around nothing but `if b:` asks for `a and b`, and goes with another that does.
+
+    Apart, the two ways on which it does not hold would meet, and forget what they know.
+    """
+    asked, body, orelse = statement.test, statement.body, statement.orelse
+    while not orelse and len(body) == 1 and isinstance(inner := body[0], facts.Branch) and not inner.orelse:
+        if not _is_plain(inner.test):  # what is called there happens at a row of its own
+            break
+        parts = (*_conjuncts(asked), *_conjuncts(inner.test))
+        asked, body = facts.Operation("and", parts, statement.span.row), inner.body
+    return asked, body
+
+
+def _conjuncts(test: Expression) -> tuple[Expression, ...]:
+    whole = isinstance(test, facts.Operation) and test.operator == "and"
+    return test.operands if whole and isinstance(test, facts.Operation) else (test,)
+
+
+def _is_plain(test: Expression) -> bool:
+    """Whether a test asks for names, attributes and constants alone."""
+    if isinstance(test, facts.Operation):
+        return all(map(_is_plain, test.operands))
+    if isinstance(test, facts.Attribute):
+        return _is_plain(test.value)
+    return isinstance(test, (facts.Name, facts.Constant))
 
 
 def _entry_of(owner: Expression) -> Expression:
