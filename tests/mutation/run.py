@@ -69,7 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _survivors() -> list[dict[str, str]]:
-    found: list[dict[str, str]] = tomllib.loads((HERE / "survivors.toml").read_text("utf-8")).get("survivor", [])
+    found: list[dict[str, str]] = tomllib.loads((HERE / "survivors.toml").read_text("utf-8")).get(
+        "survivor", []
+    )
     return found
 
 
@@ -84,7 +86,14 @@ def _group(
     made = _call(folder, "prepare", "" if sample is None else str(sample))
     _configure(folder, group, checked=False)
     subprocess.run(
-        [sys.executable, "-c", "from mutmut.__main__ import cli; cli()", "run", "--max-children", str(given.children)],
+        [
+            sys.executable,
+            "-c",
+            "from mutmut.__main__ import cli; cli()",
+            "run",
+            "--max-children",
+            str(given.children),
+        ],
         cwd=folder,
         env=_environment(),
         stdout=(folder / "mutmut.txt").open("w"),
@@ -171,7 +180,9 @@ def _configure(folder: Path, group: Mapping[str, Any], *, checked: bool) -> None
 
 def _call(folder: Path, what: str, *arguments: str) -> Any:
     command = [sys.executable, str(HERE / "run.py"), f"--{what}", *arguments]
-    done = subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env=_environment(), capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise SystemExit(done.stdout + done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
