@@ -7,14 +7,15 @@ from judging import ADAM, BACKWARD, FILE, KNOWLEDGE, Risky, Scene, clipping, gra
 
 from clipcheck import faults
 from clipcheck.config import Settings
-from clipcheck.docket import Docket, JudgeContext
+from clipcheck.docket import Docket, Fault, JudgeContext
 from clipcheck.findings import Evidence, Site, Span
 from clipcheck.flow.records import Names, StepContext, Told
 from clipcheck.flow.values import Literal, Unknown
 from clipcheck.flow.worlds import Guard
-from clipcheck.judges import judge, words
+from clipcheck.judges import clp204, clp207, judge, words
 from clipcheck.knowledge import Clipping, Since
 from clipcheck.pins import Pin
+from clipcheck.record import replace
 
 LOOP = """
     for x in data:
@@ -153,6 +154,141 @@ def test_an_empty_list_by_any_name_is_empty(given):
 def test_what_holds_no_gradients_is_said(given, expected):
     (argument,) = Scene(f"clip({given})").call("clip(").arguments
     assert faults._hollow(argument) == expected
+
+
+# -- what verdicts on clips say -----------------------------------------------------------------------
+
+
+def test_a_clip_of_nothing_names_the_step_that_it_comes_too_early_for():
+    scene = Scene(LOOP)
+    clip = scene.clip(gradients("zero_grad"))
+    (verdict,) = judge(scene.sightings, scene.context())
+    assert verdict.message.endswith(
+        "has no gradients to clip: zero_grad has emptied them; clip between the backward and the step"
+    )
+    scene.step(gradients(*BACKWARD, vain=frozenset({clip.site})))
+    (verdict,) = judge(scene.sightings, scene.context())
+    assert verdict.message.endswith(
+        "has no gradients to clip: it comes before the backward; clip between the backward and `optimizer.step()`"
+    )
+    assert verdict.evidence[0] == Evidence(FILE, 4, "this step uses the gradients unclipped")
+
+
+def test_a_clip_too_late_says_which_step_has_used_the_gradients():
+    scene = Scene(LOOP)
+    step = scene.step(FRESH)
+    clip = scene.clip(gradients(*BACKWARD, "step", step=step.site))
+    said = [one.message for one in judge(scene.sightings, scene.context()) if one.code == "CLP201"]
+    assert said == [
+        "`clip_grad_norm_(parameters, 1.0)` clips gradients that `optimizer.step()` has used already; clip before it"
+    ]
+    clip.told = told()
+    said = [one.message for one in judge(scene.sightings, scene.context()) if one.code == "CLP201"]
+    assert said == [
+        (
+            "`clip_grad_norm_(parameters, 1.0)` comes after what makes the update in its chain, and clips that, not the "
+            "gradient; put it first"
+        )
+    ]
+
+
+def test_a_clip_of_partial_sums_says_where_the_sum_is_complete():
+    scene = Scene(LOOP)
+    clip = scene.clip(FRESH)
+    cut = gradients(*BACKWARD, "clip", clips=frozenset({clip.site}), partial=frozenset({clip.site}))
+    scene.step(stepping(cut, Guard("train:i % 4 == 0", frozenset({"i"}), taken=True)))
+    seen = faults.docket_of(scene.sightings, scene.context())
+    assert clp204.judge(clip, seen).message.endswith("clip the complete sum, right before `optimizer.step()`")
+    clip.told = told()
+    assert clp204.judge(clip, seen).message.endswith("clip the complete sum, inside of what sums them up")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "harm"),
+    [
+        (
+            "CLP301",
+            "value",
+            "cuts every element by itself (`clip_val`) and so changes the direction of the gradient; use `clip_norm`",
+        ),
+        (
+            "CLP304",
+            "tensor-norm",
+            (
+                "bounds the norm of one tensor at a time (`clip_val`), which changes the direction of the whole gradient; use "
+                "`clip_norm`"
+            ),
+        ),
+    ],
+)
+def test_a_framework_that_is_told_to_clip_otherwise(code, kind, harm):
+    scene = Scene("fit()")
+    step = scene.step(CLIPPED, text="fit")
+    clip = Clipping(("clip_norm", "clip_val"), kinds=(("clip_val", kind),))
+    step.told = told(clipping=clip, argument="clip_val", value=Literal(1.0))
+    found = {one.code: one.message for one in judge(scene.sightings, scene.context())}
+    assert found == {code: f"`fit()` {harm}"}
+    step.told = told(clipping=clip, argument="clip_norm", value=Literal(1.0))
+    assert judge(scene.sightings, scene.context()) == []
+
+
+def test_by_value_is_said_of_a_clip():
+    scene = Scene(LOOP)
+    scene.clip(FRESH, kind="value")
+    (verdict,) = judge(scene.sightings, scene.context())
+    assert verdict.message == (
+        "`clip_grad_norm_(parameters, 1.0)` cuts every element by itself and so changes the direction of the gradient; "
+        "clip its norm"
+    )
+
+
+@pytest.mark.parametrize(("kind", "code"), [("value", "CLP301"), ("tensor-norm", "CLP304")])
+@pytest.mark.parametrize("function", ["clip_by", "ClipBy", "train", ""])
+def test_a_helper_for_clipping_offers_every_kind(kind, code, function):
+    scene = Scene(LOOP)
+    scene.clip(FRESH, kind=kind).function = function
+    found = [one.code for one in judge(scene.sightings, scene.context())]
+    assert found == ([] if "clip" in function.lower() else [code])
+
+
+def test_of_two_steps_neither_is_named():
+    scene = Scene(LOOP)
+    clip = scene.clip(gradients(*BACKWARD, "step", step=scene.site(".step(")))
+    for nth in (0, 1):
+        scene.step(gradients(*BACKWARD, vain=frozenset({clip.site})), nth=nth)
+    steps = tuple(scene.sightings.steps)
+    assert [site.span.row for site in steps] == [4, 5]
+    for code, rule, words_of_it in (
+        ("CLP204", clp204, "clip the complete sum, right before the step"),
+        ("CLP207", clp207, "clips another model, which the step does not update; clip `model.parameters()`"),
+    ):
+        seen = replace(docket(scene), faults={clip.site: Fault(code, steps)})
+        assert rule.judge(clip, seen).message.endswith(words_of_it)
+        assert rule.judge(clip, replace(seen, faults={})) is None
+
+
+@pytest.mark.parametrize(
+    ("parameters", "wanted"),
+    [
+        (["net.parameters()"], "`optimizer.step()` does not update; clip `net.parameters()`"),
+        ([None], "`optimizer.step()` does not update; clip what it updates"),
+        (["a.parameters()", "b.parameters()"], "`optimizer.step()` does not update; clip what it updates"),
+    ],
+)
+def test_a_clip_of_another_model_says_what_to_clip(parameters, wanted):
+    scene = Scene(LOOP)
+    clip = scene.clip(FRESH)
+    for label, text in enumerate(parameters):
+        scene.step(FRESH, parameters=text, label=str(label))
+    seen = replace(docket(scene), faults={clip.site: Fault("CLP207", tuple(scene.sightings.steps))})
+    assert clp207.judge(clip, seen).message.endswith(wanted)
+
+
+def test_scaled_gradients_whose_scaler_has_no_name():
+    scene = Scene(LOOP)
+    scene.clip(gradients("zero_grad", "scaled_backward"))
+    (verdict,) = judge(scene.sightings, scene.context())
+    assert verdict.message.endswith("its threshold is too small by that factor; unscale them first")
 
 
 # -- words -------------------------------------------------------------------------------------------

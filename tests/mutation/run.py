@@ -1,11 +1,11 @@
 """Change the code a little, many times, and count the changes that no test notices (mutmut).
 
-    python tests/mutation/run.py [GROUP...] [--sample N | --all] [--work FOLDER] [--keep]
+    python tests/mutation/run.py [GROUP...] [--sample N | --all] [--work FOLDER [--again]]
 
 groups.toml says which modules make a group, which tests have to notice, and how many mutants are tried: those with the smallest
 hashes of their names, which are the same ones again as long as their function is. Mutants that mypy refuses are not tried, nor counted: CI
 would not let them in. Every mutant that survives must be explained in survivors.toml; the exit status is 1 where one is not, or
-where fewer than 80% of the protocol or of the fix are killed. Two idle cores need about a second and a half a mutant.
+where fewer than 80% of the protocol or of the fix are killed. Once tests have changed, `--again` tries the survivors of the same FOLDER anew.
 
 Functions and methods are changed, but not decorated ones, nor what stands outside of functions: the table of the protocol is held, cell by
 cell, against the words of the design by tests/test_protocol.py.
@@ -57,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sample", type=int, help="how many mutants of each group")
     parser.add_argument("--all", action="store_true", help="all of them, which takes hours")
     parser.add_argument("--work", type=Path, help="where the copies are made, and kept")
+    parser.add_argument(
+        "--again", action="store_true", help="try what survived there once more, by new tests"
+    )
     parser.add_argument("--children", type=int, default=os.cpu_count(), help="how many at a time")
     given = parser.parse_args(arguments)
     explained = {Key(one["function"], one["was"], one["now"]): one["why"] for one in _survivors()}
@@ -81,10 +84,15 @@ def _group(
     """Run one group and print what became of it. Whether something is lacking."""
     started = time.monotonic()
     sample = None if given.all else given.sample or group["sample"]
-    _copy(folder)
-    _configure(folder, group, checked=True)
-    made = _call(folder, "prepare", "" if sample is None else str(sample))
+    _copy(folder, again=given.again)
+    if not given.again:
+        _configure(folder, group, checked=True)
+        made = _call(folder, "prepare", "" if sample is None else str(sample))
+        (folder / "made.json").write_text(json.dumps(made), "utf-8")
+    made = json.loads((folder / "made.json").read_text("utf-8"))
     _configure(folder, group, checked=False)
+    if given.again:
+        _call(folder, "again")
     subprocess.run(
         [
             sys.executable,
@@ -128,10 +136,15 @@ def _environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"NO_COLOR": "1"}
 
 
-def _copy(folder: Path) -> None:
+def _copy(folder: Path, *, again: bool) -> None:
     """What the tests of a group need, with the rules where an installation has them."""
-    shutil.rmtree(folder, ignore_errors=True)
     ignored = shutil.ignore_patterns("__pycache__", "verify", "frameworks", "real", "mutation")
+    if again:
+        shutil.copytree(ROOT / "tests", folder / "tests", ignore=ignored, dirs_exist_ok=True)
+        for name in _slugs():
+            shutil.copytree(ROOT / "fixtures" / name, folder / "fixtures" / name, dirs_exist_ok=True)
+        return
+    shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / "clipcheck", folder / "clipcheck", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "rules", folder / "clipcheck" / "rules", ignore=ignored)
     shutil.copytree(ROOT / "rules", folder / "rules", ignore=ignored)
@@ -210,6 +223,20 @@ def _prepare(sample: str) -> dict[str, int]:
     return {"all": len(names), "refused": len(refused), "rest": len(rest)}
 
 
+def _again() -> int:
+    """Let what survived be run again; how many that are."""
+    from mutmut.stats import status_by_exit_code
+
+    count = 0
+    for data in _mutated():
+        for name, code in data.exit_code_by_key.items():
+            if status_by_exit_code[code] in ("survived", "no tests", "suspicious"):
+                data.exit_code_by_key[name] = None
+                count += 1
+        data.save()
+    return count
+
+
 def _results() -> dict[str, list[dict[str, str]]]:
     """What became of the mutants that were tried."""
     from mutmut.mutation.diff_apply import get_diff_for_mutant
@@ -243,5 +270,7 @@ if __name__ == "__main__":
         print("\n" + json.dumps(_prepare(sys.argv[2])))
     elif sys.argv[1:2] == ["--results"]:
         print("\n" + json.dumps(_results()))
+    elif sys.argv[1:] == ["--again"]:
+        print("\n" + json.dumps(_again()))
     else:
         sys.exit(main())
