@@ -12,7 +12,7 @@ from clipcheck.findings import Evidence, Site, Span
 from clipcheck.flow.records import Names, StepContext, Told
 from clipcheck.flow.values import Literal, Unknown
 from clipcheck.flow.worlds import Guard
-from clipcheck.judges import clp204, clp207, judge, words
+from clipcheck.judges import clp204, clp207, clp301, clp302, clp304, judge, words
 from clipcheck.knowledge import Clipping, Since
 from clipcheck.pins import Pin
 from clipcheck.record import replace
@@ -249,6 +249,16 @@ def test_a_helper_for_clipping_offers_every_kind(kind, code, function):
     scene.clip(FRESH, kind=kind).function = function
     found = [one.code for one in judge(scene.sightings, scene.context())]
     assert found == ([] if "clip" in function.lower() else [code])
+
+
+@pytest.mark.parametrize(("kind", "rule"), [("value", clp301), ("tensor-norm", clp304), ("norm", clp302)])
+@pytest.mark.parametrize("reached", [True, False])
+def test_gradients_that_are_values_are_clipped_where_a_step_uses_them(kind, rule, reached):
+    scene = Scene(LOOP)
+    clip = scene.clip(FRESH, kind=kind, threshold=0.0)
+    clip.maker = "maker"
+    scene.step(gradients(*BACKWARD, "clip", clips=frozenset({clip.site} if reached else ())))
+    assert (rule.judge(clip, docket(scene)) is not None) is reached
 
 
 def test_of_two_steps_neither_is_named():
