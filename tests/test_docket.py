@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
-from judging import ADAM, BACKWARD, FILE, KNOWLEDGE, Risky, Scene, clipping, gradients, stepping
+from judging import ADAM, BACKWARD, FILE, KNOWLEDGE, ON, Risky, Scene, clipping, gradients, stepping
 
 from clipcheck import faults
 from clipcheck.config import Settings
-from clipcheck.docket import Docket, Fault, JudgeContext
+from clipcheck.docket import Docket, Fault, JudgeContext, owned
 from clipcheck.findings import Evidence, Site, Span
-from clipcheck.flow.records import Names, StepContext, Told
+from clipcheck.flow.records import Names, Owned, StepContext, Told
 from clipcheck.flow.values import Literal, Unknown
 from clipcheck.flow.worlds import Guard
-from clipcheck.judges import clp204, clp207, clp301, clp302, clp304, judge, words
+from clipcheck.judges import clp204, clp207, clp210, clp301, clp302, clp304, judge, words
 from clipcheck.knowledge import Clipping, Since
 from clipcheck.pins import Pin
 from clipcheck.record import replace
@@ -101,6 +103,48 @@ def test_models_are_weighed_with_the_file_that_the_program_starts_in():
     assert Docket(Scene(LOOP).sightings, seen).of_models((ADAM,), "main.py") == Risky("low")
     (context,) = asked
     assert (context.models, context.entry) == ((ADAM,), "main.py")
+
+
+@pytest.mark.parametrize(
+    ("code", "marks", "answered"),
+    [
+        ("CLP204", (), True),
+        ("CLP205", (), True),
+        ("CLP207", (), False),
+        ("CLP207", ("foreign",), True),
+        ("CLP207", ("unused",), False),
+        ("CLP210", (), False),
+        ("CLP210", ("unused",), True),
+        ("CLP210", ("foreign",), False),
+    ],
+)
+def test_a_finding_at_a_clip_answers_for_the_step_that_it_was_for(code, marks, answered):
+    scene = Scene(LOOP)
+    clip = scene.clip(FRESH)
+    step = scene.step(gradients(*BACKWARD, **dict.fromkeys(marks, frozenset({clip.site}))))
+    for steps in ((step.site,), ()):
+        seen = replace(docket(scene), faults={clip.site: Fault(code, steps)})
+        assert (seen.accused(step) == []) is (answered and bool(steps))
+
+
+@pytest.mark.parametrize(
+    ("owners", "expected"),
+    [
+        ([], None),
+        ([None], None),
+        (["CLP208"], "CLP208"),
+        (["CLP208", "CLP208"], "CLP208"),
+        (["CLP208", None], None),
+        (["CLP208", "CLP209"], None),
+    ],
+)
+def test_a_clip_is_the_framework_s_where_it_is_so_in_every_context(owners, expected):
+    scene = Scene(LOOP)
+    for owner in owners:
+        scene.clip(FRESH).contexts[-1].owned = owner and Owned(owner, "clips twice")
+    clip = scene.clip(FRESH) if not owners else next(iter(scene.sightings.clips.values()))
+    found = owned(clip)
+    assert (found and found.code) == expected
 
 
 # -- faults ------------------------------------------------------------------------------------------
@@ -259,6 +303,75 @@ def test_gradients_that_are_values_are_clipped_where_a_step_uses_them(kind, rule
     clip.maker = "maker"
     scene.step(gradients(*BACKWARD, "clip", clips=frozenset({clip.site} if reached else ())))
     assert (rule.judge(clip, docket(scene)) is not None) is reached
+
+
+@pytest.mark.parametrize(
+    ("value", "zero_acts", "harm"),
+    [
+        (Literal(0.0), False, ""),
+        (Literal(0.0), True, "0.0, which sets every gradient to zero"),
+        (Literal(-1.0), False, ""),
+        (Literal(-1.0), True, "-1.0, which reverses the gradient"),
+        (Literal(1e4), False, "10000.0, which never acts"),
+        (Literal(9999.0), False, ""),
+        (Literal(1e-4), False, ""),
+        (Literal(9e-5), False, "9e-05, which stops the learning"),
+        (Literal(True), True, ""),
+        (Literal("0"), True, ""),
+        (Literal(inf), False, ""),
+        (None, True, ""),
+    ],
+)  # fmt: skip
+def test_the_threshold_that_a_framework_is_told(value, zero_acts, harm):
+    scene = Scene("fit()")
+    step = scene.step(CLIPPED, text="fit")
+    assert clp302.of_trainer(step, docket(scene)) is None
+    step.told = told(value=value, clipping=Clipping(("clip_val",), zero_acts=zero_acts))
+    verdict = clp302.of_trainer(step, docket(scene))
+    assert (verdict.message if verdict else "") == (
+        harm and f"`fit()` has a threshold of {harm}; start at 1.0"
+    )
+    if verdict is not None:
+        assert Evidence("/project/models.py", 12, "LSTM made here") in verdict.evidence
+
+
+def test_a_threshold_under_an_option_leaves_that_of_the_other_contexts():
+    scene = Scene(LOOP)
+    guarded = clipping(FRESH, scene.site("clip_grad"), replace(ON, taken=True))
+    clip = scene.clip(guarded, threshold=0.0)
+    assert clp302.judge(clip, docket(scene)) is None
+    scene.clip(FRESH, threshold=0.0)
+    assert clp302.judge(clip, docket(scene)).message.endswith("sets every gradient to zero; start at 1.0")
+
+
+@pytest.mark.parametrize(
+    ("threshold", "harm"),
+    [
+        (-1.0, "is refused with an error"),
+        (0.0, "sets every gradient to zero"),
+        (1e-6, "stops the learning"),
+        (0.5, ""),
+    ],
+)
+def test_a_function_may_refuse_what_is_below_zero(threshold, harm):
+    scene = Scene("clip_grad_norm(grads, 0)\noptimizer.step()")
+    clip = scene.clip(FRESH, threshold=threshold)
+    clip.maker = KNOWLEDGE.calls["mlx.optimizers.clip_grad_norm"].framework
+    scene.step(gradients(*BACKWARD, "clip", clips=frozenset({clip.site})))
+    verdict = clp302.judge(clip, docket(scene))
+    assert (verdict.message if verdict else "") == (
+        harm and f"`clip_grad_norm(grads, 0)` has a threshold of {threshold!r}, which {harm}; start at 1.0"
+    )
+
+
+def test_a_clip_whose_result_nobody_uses_is_shown_with_the_step_and_where_a_framework_takes_it():
+    scene = Scene(LOOP)
+    clip = scene.clip(FRESH)
+    step = scene.step(FRESH)
+    seen = replace(docket(scene), faults={clip.site: Fault("CLP210", (step.site,))})
+    assert clp210.judge(clip, seen).evidence[0].row == step.site.span.row
+    step.told = told(fitted=[Site(FILE, Span(20, 0, 20, 1)), Site(FILE, Span(30, 0, 30, 1))])
+    assert [one.row for one in clp210.judge(clip, seen).evidence[:2]] == [20, 30]
 
 
 def test_of_two_steps_neither_is_named():
