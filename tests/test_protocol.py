@@ -274,3 +274,12 @@ def test_a_clip_stands_beside_those_before_it_only_where_they_have_clipped_the_w
     )
     assert state.clips == ({first, second} if kept else {second})
     assert (state.phase, state.covered) == (Phase.CLIPPED, None)
+
+
+def test_a_step_without_gradients_forgets_what_came_too_early_and_nothing_else():
+    site = Site("train.py", Span(1, 0, 1, 1))
+    before = Gradients(Phase.EMPTY, maybe=True, unsure="helper()", vain=frozenset({site}), unscaled=site)
+    after, code = before.after(Event.STEP, site)
+    assert (after, after.unsure, code) == (Gradients(Phase.EMPTY, maybe=True, unscaled=site), "", "")
+    spent, _ = replace(before, phase=Phase.CLIPPED).after(Event.STEP, site)
+    assert (spent, spent.unsure) == (Gradients(Phase.SPENT, stepped=site), "")
