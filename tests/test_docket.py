@@ -344,6 +344,38 @@ def test_a_threshold_under_an_option_leaves_that_of_the_other_contexts():
     assert clp302.judge(clip, docket(scene)).message.endswith("sets every gradient to zero; start at 1.0")
 
 
+@pytest.mark.parametrize("kind", ["norm", "tensor-norm", "value"])
+@pytest.mark.parametrize("unknown", [None, True, "1e9"])
+def test_a_threshold_that_is_no_number_leaves_that_of_the_other_contexts(kind, unknown):
+    scene = Scene(LOOP)
+    clip = scene.clip(FRESH, kind=kind, threshold=None if unknown is None else Literal(unknown))
+    assert clp302.judge(clip, docket(scene)) is None
+    scene.clip(FRESH, kind=kind, threshold=0.0)
+    assert clp302.judge(clip, docket(scene)).message.endswith("sets every gradient to zero; start at 1.0")
+
+
+ON_BY_DEFAULT = "`fit()` switches off the clipping that is on by default (`clip_val`)"
+
+
+@pytest.mark.parametrize(
+    ("value", "on", "none", "code", "message"),
+    [
+        (None, False, "", "CLP104", "`fit()` clips only when told, and is not told to"),
+        (Literal(0), False, "", "CLP104", "`fit()` clips only when told, and has its `clip_val` switched off"),
+        (None, True, "leaves it", "CLP105", ON_BY_DEFAULT),
+        (Literal(0), True, "leaves it", "CLP105", ON_BY_DEFAULT),
+        (Literal(None), True, "", "CLP105", ON_BY_DEFAULT),
+        (Literal(None), True, "leaves it", "CLP105", f"{ON_BY_DEFAULT}; None leaves it"),
+    ],
+)  # fmt: skip
+def test_a_framework_that_is_not_told_to_clip_or_told_not_to(value, on, none, code, message):
+    scene = Scene("fit()")
+    step = scene.step(FRESH, text="fit")
+    step.told = told(value=value, clipping=Clipping(("clip_val",), on_by_default=on, none=none))
+    found = {one.code: one.message for one in judge(scene.sightings, scene.context())}
+    assert found == {code: f"{message}; it trains an LSTM"}
+
+
 @pytest.mark.parametrize(
     ("threshold", "harm"),
     [
