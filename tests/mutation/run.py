@@ -229,7 +229,7 @@ def _again() -> int:
 
     count = 0
     # Which tests reach which function is asked again; else mutmut would forget all results where tests were added.
-    Path("mutants/mutmut-stats.json").unlink()
+    Path("mutants/mutmut-stats.json").unlink(missing_ok=True)
     for data in _mutated():
         for name, code in data.exit_code_by_key.items():
             if status_by_exit_code[code] in ("survived", "no tests", "suspicious"):
