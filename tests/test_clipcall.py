@@ -67,6 +67,41 @@ def test_a_framework_s_own_words_give_way_to_the_usual_ones(package):
     assert clipcall.fixes(both, KNOWLEDGE) == KNOWLEDGE.fixes
 
 
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import pkg.b.utils\nfrom pkg import b", "pkg.b.utils.clip"),
+        ("from pkg.b import utils as u\nfrom pkg import b", "u.clip"),
+        ("import pkg\nfrom pkg.b import utils as u", "pkg.b.utils.clip"),
+        ("import pkg\nfrom pkg.b.utils import clip as c", "c"),
+        ("import pkg\nfrom pkg.a import clip", "clip"),
+        ("from pkg import b\nfrom pkg.b.utils import other", "b.utils.clip"),
+    ],
+)
+def test_a_function_is_named_by_what_lies_nearest(source, expected):
+    spelled = clipcall.spelling("pkg.b.utils.clip", blocks.imports(Scene(f"{source}\nx()").body))
+    assert (spelled.text, spelled.imports) == (expected, ())
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        ("def train():", "args.max_grad_norm"),
+        ("def train(args):", "1.0"),
+        ("def train():\n    args = other()", "1.0"),
+    ],
+)
+def test_an_option_that_nobody_reads_is_the_threshold_where_its_namespace_is_in_reach(function, expected):
+    scene = Scene(
+        "import argparse\n"
+        "parser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--max-grad-norm', type=float, default=0.5)\n"
+        "args = parser.parse_args()\n"
+        f"{function}\n    optimizer.step()\n"
+    )
+    assert clipcall.threshold_for(scene.site(".step("), docket(scene)) == expected
+
+
 # -- the framework's own object ----------------------------------------------------------------------
 
 
