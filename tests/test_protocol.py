@@ -262,3 +262,24 @@ def test_clips_in_a_row_are_all_remembered_and_earlier_ones_are_not():
     assert {site.span.row for site in state.clips} == {2, 3}
     state, _ = run(B, C, B, C)
     assert {site.span.row for site in state.clips} == {4}
+
+
+@pytest.mark.parametrize(
+    ("phase", "kept"), [(Phase.FRESH, False), (Phase.SCALED, False), (Phase.CLIPPED, True)]
+)
+def test_a_clip_stands_beside_those_before_it_only_where_they_have_clipped_the_whole(phase, kept):
+    first, second = (Site("train.py", Span(row, 0, row, 1)) for row in (1, 2))
+    state, _ = Gradients(phase, clips=frozenset({first}), covered=frozenset({"net"})).after(
+        Event.CLIP, second
+    )
+    assert state.clips == ({first, second} if kept else {second})
+    assert (state.phase, state.covered) == (Phase.CLIPPED, None)
+
+
+def test_a_step_without_gradients_forgets_what_came_too_early_and_nothing_else():
+    site = Site("train.py", Span(1, 0, 1, 1))
+    before = Gradients(Phase.EMPTY, maybe=True, unsure="helper()", vain=frozenset({site}), unscaled=site)
+    after, code = before.after(Event.STEP, site)
+    assert (after, after.unsure, code) == (Gradients(Phase.EMPTY, maybe=True, unscaled=site), "", "")
+    spent, _ = replace(before, phase=Phase.CLIPPED).after(Event.STEP, site)
+    assert (spent, spent.unsure) == (Gradients(Phase.SPENT, stepped=site), "")

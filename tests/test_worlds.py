@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from clipcheck.findings import Site, Span
-from clipcheck.flow.worlds import ANY, MAX_WORLDS, Guard, World, forget, merge, split
+from clipcheck.flow.values import Written
+from clipcheck.flow.worlds import ANY, MAX_WORLDS, Guard, World, forget, guarded, merge, split, usual_outcome
 from clipcheck.protocol import Event, Gradients, Phase
 
 SITE = Site("train.py", Span(1, 0, 1, 4))
@@ -203,3 +204,51 @@ def test_decided():
     assert world(FRESH, SYNC).decided(SYNC.key) is True
     assert world(FRESH, NO_SYNC).decided(SYNC.key) is False
     assert world().decided(SYNC.key) is None
+
+
+# -- too many paths, and what compound tests leave open ----------------------------------------------
+
+
+def test_too_many_paths_say_so_in_what_is_left():
+    worlds = [
+        World((("adam", Gradients(Phase.FRESH, clips=frozenset({Site(str(n), Span(n, 0, n, 1))}))),))
+        for n in range(MAX_WORLDS + 1)
+    ]
+    (met,) = merge([tuple(worlds)])
+    assert met.get("adam").unsure == "more paths lead here than are followed"
+
+
+def test_a_further_guard_leaves_the_iterators_used_up():
+    used = World(((ANY, FRESH),), frozenset({SYNC}), frozenset({"it"}))
+    assert guarded((used,), EPOCH) == (World(used.states, frozenset({SYNC, EPOCH}), frozenset({"it"})),)
+
+
+@pytest.mark.parametrize(
+    ("true", "false", "expected"),
+    [
+        pytest.param([(EPOCH,)], [(EPOCH,)], None, id="both ways are usual"),
+        pytest.param([(FAST,)], [(DEBUG,)], None, id="neither is"),
+        pytest.param([(FAST,)], [(EPOCH,)], False, id="true needs an option"),
+        pytest.param([(EPOCH,)], [(FAST,)], True, id="false needs one"),
+        pytest.param([(EPOCH, FAST)], [(EPOCH,)], False, id="true needs one, too"),
+        pytest.param([(FAST,), (EPOCH,)], [(FAST,)], True, id="one way is enough"),
+        pytest.param([(SYNC, FAST)], [(SYNC, FAST)], None, id="needed before the test"),
+    ],
+)
+def test_usual_outcome(true, false, expected):
+    before = (world(FRESH, SYNC),)
+    sides = [tuple(world(FRESH, *guards) for guards in side) for side in (true, false)]
+    assert usual_outcome(before, *sides) == (expected, ())
+
+
+def test_usual_outcome_names_the_settings_in_the_order_of_their_places():
+    written = [
+        Written("clip", 1.0, place, column)
+        for place, column in ((("b.py", 1), 0), (("a.py", 2), 4), (("a.py", 2), 0))
+    ]
+    guards = [replace(FAST, settings=(one,)) for one in written]
+    old = replace(DEBUG, settings=(Written("clip", 1.0, ("c.py", 1), 0),))
+    before = (world(FRESH, old),)
+    true = (world(FRESH, old, guards[0]), world(FRESH, old, guards[1]))
+    _, settings = usual_outcome(before, true, (world(FRESH, old, replace(guards[2], taken=False)),))
+    assert settings == (written[2], written[1], written[0])

@@ -1,0 +1,210 @@
+"""How a clip is called in a file: which threshold it can say there, by which names, and in which framework's words."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+from judging import BACKWARD, KNOWLEDGE, Scene, gradients
+
+from clipcheck import argument, blocks, clipcall, engines, imports, moves
+from clipcheck.docket import Docket
+from clipcheck.flow.records import Names
+from clipcheck.statements import PlacementError
+
+FRESH = gradients(*BACKWARD)
+
+
+def docket(scene: Scene) -> Docket:
+    return Docket.of(scene.sightings, scene.context())
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        ("add_argument('--max-norm')", "max_norm"),
+        ("add_argument('-m', '--max-norm', '--norm')", "max_norm"),
+        ("add_argument('-m')", "m"),
+        ("add_argument('max_norm')", "max_norm"),
+        ("add_argument('--max-norm', dest='norm')", "norm"),
+        ("add_argument(name)", ""),
+    ],
+)
+def test_an_option_is_read_by_its_first_long_name(declared, expected):
+    assert clipcall._destination(Scene(declared).call("add_argument")) == expected
+
+
+@pytest.mark.parametrize(
+    ("threshold", "function", "expected"),
+    [
+        ("0.5", "def train(model):", "0.5"),
+        ("LIMIT", "def train(model):", "LIMIT"),
+        ("args.clip", "def train(model):", "args.clip"),
+        ("args.clip", "def train(model, args):", "1.0"),  # another one of the same name
+        ("unbound.clip", "def train(model):", "1.0"),
+        ("min(LIMIT, 1)", "def train(model):", "1.0"),
+    ],
+)
+def test_the_threshold_of_another_clip_is_said_where_it_means_the_same(threshold, function, expected):
+    scene = Scene(
+        f"LIMIT = 0.7\nargs = parse()\nclip_grad_norm_(net, {threshold})\n{function}\n    optimizer.step()\n"
+    )
+    scene.clip(FRESH, threshold=0.7)
+    assert clipcall.threshold_for(scene.site(".step("), docket(scene)) == expected
+
+
+@pytest.mark.parametrize("imported", ["import torch", "import torch.nn as nn", "import numpy", ""])
+def test_a_file_without_a_framework_clips_in_the_usual_words(imported):
+    bindings = blocks.imports(Scene(f"{imported}\nx()").body)
+    assert clipcall.fixes(bindings, KNOWLEDGE) == KNOWLEDGE.fixes
+
+
+@pytest.mark.parametrize("package", sorted(KNOWLEDGE.dialects))
+def test_a_framework_s_own_words_give_way_to_the_usual_ones(package):
+    alone = blocks.imports(Scene(f"import {package}.nn\nx()").body)
+    assert clipcall.fixes(alone, KNOWLEDGE) == {**KNOWLEDGE.fixes, **KNOWLEDGE.dialects[package]}
+    both = blocks.imports(Scene(f"import {package}\nimport torch.nn\nx()").body)
+    assert clipcall.fixes(both, KNOWLEDGE) == KNOWLEDGE.fixes
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import pkg.b.utils\nfrom pkg import b", "pkg.b.utils.clip"),
+        ("from pkg.b import utils as u\nfrom pkg import b", "u.clip"),
+        ("import pkg\nfrom pkg.b import utils as u", "pkg.b.utils.clip"),
+        ("import pkg\nfrom pkg.b.utils import clip as c", "c"),
+        ("import pkg\nfrom pkg.a import clip", "clip"),
+        ("from pkg import b\nfrom pkg.b.utils import other", "b.utils.clip"),
+    ],
+)
+def test_a_function_is_named_by_what_lies_nearest(source, expected):
+    spelled = clipcall.spelling("pkg.b.utils.clip", blocks.imports(Scene(f"{source}\nx()").body))
+    assert (spelled.text, spelled.imports) == (expected, ())
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        ("def train():", "args.max_grad_norm"),
+        ("def train(args):", "1.0"),
+        ("def train():\n    args = other()", "1.0"),
+    ],
+)
+def test_an_option_that_nobody_reads_is_the_threshold_where_its_namespace_is_in_reach(function, expected):
+    scene = Scene(
+        "import argparse\n"
+        "parser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--max-grad-norm', type=float, default=0.5)\n"
+        "args = parser.parse_args()\n"
+        f"{function}\n    optimizer.step()\n"
+    )
+    assert clipcall.threshold_for(scene.site(".step("), docket(scene)) == expected
+
+
+# -- the framework's own object ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "framework", sorted(name for name, one in KNOWLEDGE.engines.items() if "clip" in one)
+)
+def test_an_engine_s_clip_needs_the_names_that_it_says(framework):
+    template = KNOWLEDGE.engines[framework]["clip"]
+    scene = Scene("optimizer.step()")
+    step = scene.step(FRESH)
+    for parameters, optimizer in (("net.parameters()", "opt"), ("ps", "opt"), ("net.parameters()", None)):
+        lacking = ("{model}" in template and parameters == "ps") or (
+            "{optimizer}" in template and not optimizer
+        )
+        names = Names(optimizer, parameters, engine="engine", framework=framework)
+        call = template.format(
+            engine="engine", parameters=parameters, model="net", optimizer=optimizer, threshold="0.5"
+        )
+        assert engines.clip(names, step, parameters, "0.5", docket(scene)) == (None if lacking else call)
+    assert engines.clip(Names("opt", "ps", framework=framework), step, "ps", "0.5", docket(scene)) is None
+
+
+@pytest.mark.parametrize("unit", ["\t", "  ", "    "])
+def test_where_an_engine_accumulates_its_clip_is_guarded_in_the_style_of_the_file(unit):
+    guarded = [name for name, one in KNOWLEDGE.engines.items() if "guard" in one and "clip" in one]
+    assert guarded
+    scene = Scene(f"with engine.accumulate(net):\n{unit}optimizer.step()\n")
+    step = scene.step(FRESH)
+    for framework in guarded:
+        names = Names("opt", "net.parameters()", engine="engine", framework=framework)
+        first, second = engines.clip(names, step, "net.parameters()", "0.5", docket(scene)).split("\n")
+        assert first.startswith("if engine.")
+        assert second.startswith(f"{unit}engine.")
+
+
+# -- moves -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("clip_grad_norm_(net, 1)\noptimizer.step()", 1),
+        ("clip_grad_norm_(net, 1)\nif ready:\n    optimizer.step()", 1),
+        ("if ready:\n    clip_grad_norm_(net, 1)\noptimizer.step()", 1),
+        ("if ready:\n    clip_grad_norm_(net, 1)\n    log()\noptimizer.step()", None),
+        ("if a:\n    clip_grad_norm_(net, 1)\nelse:\n    optimizer.step()", None),
+        ("use(clip_grad_norm_(net, 1))\noptimizer.step()", None),
+    ],
+)
+def test_what_moves_is_the_clip_or_the_condition_that_holds_nothing_else(source, expected):
+    scene = Scene(source)
+    clip, site = scene.clip(FRESH), scene.site(".step(")
+    if "use(" in source:
+        (clip.call,) = clip.call.arguments
+    here, there = (blocks.locate(scene.body, one.span) for one in (clip.site, site))
+    found = moves._movable(here, there, clip)
+    assert (found and found.row) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "behind", "expected"),
+    [
+        ("", "", ("scaler.unscale_(optimizer)",)),
+        ("scaler.unscale_(optimizer)\n", "", ()),
+        ("", "\nscaler.unscale_(optimizer)", None),
+    ],
+)
+def test_a_clip_that_moves_is_unscaled_once(before, behind, expected):
+    scene = Scene(f"clip_grad_norm_(net, 1)\n{before}optimizer.step(){behind}")
+    clip = scene.clip(gradients("zero_grad", "scaled_backward"), scaler="scaler", optimizer="optimizer")
+    there = blocks.locate(scene.body, scene.site(".step(").span)
+    assert moves._unscaled_before(clip, there, docket(scene)) == expected
+    clip.contexts[0].paths[:] = scene.clip(FRESH).contexts[-1].paths
+    assert moves._unscaled_before(clip, there, docket(scene)) == ()
+
+
+# -- places ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("import a", {("a", "a")}),
+        ("import a.b.c", {("a", "a"), ("a.b", "a.b"), ("a.b.c", "a.b.c")}),
+        ("import a.b as c", {("c", "a.b")}),
+        ("from a.b import c", {("c", "a.b:c")}),
+        ("from a import b as c, d", {("c", "a:b"), ("d", "a:d")}),
+        ("from . import a", {("a", ".:a")}),
+        ("from ..a import b", {("b", "..a:b")}),
+    ],
+)
+def test_what_an_import_makes_usable(text, expected):
+    (node,) = ast.parse(text).body
+    assert imports._bindings(node) == expected
+
+
+def test_a_place_that_is_not_there_is_an_error_that_says_so():
+    with pytest.raises(PlacementError, match=r"^no such argument there$"):
+        argument.moved_changes("f(a, b)", 0, 7, 2)
+    with pytest.raises(PlacementError, match=r"^no such argument there$"):
+        argument.moved_changes("f(a, b)", 0, 7, 0)
+    for text in ("(1)", "{1]", "", "[1}"):
+        with pytest.raises((PlacementError, SyntaxError)):
+            argument.entry_changes(text, 0, len(text), "key", "1")
+    moved = argument.moved_changes("f(a, b, c)", 0, 10, 2)
+    assert [one.content for one in moved] == ["c", "a", "b"]
