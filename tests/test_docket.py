@@ -123,7 +123,7 @@ def test_a_finding_at_a_clip_answers_for_the_step_that_it_was_for(code, marks, a
     clip = scene.clip(FRESH)
     step = scene.step(gradients(*BACKWARD, **dict.fromkeys(marks, frozenset({clip.site}))))
     for steps in ((step.site,), ()):
-        seen = replace(docket(scene), faults={clip.site: Fault(code, steps)})
+        seen = docket(scene).with_faults({}, {clip.site: Fault(code, steps)})
         assert (seen.accused(step) == []) is (answered and bool(steps))
 
 
@@ -417,7 +417,7 @@ def test_of_two_steps_neither_is_named():
         ("CLP204", clp204, "clip the complete sum, right before the step"),
         ("CLP207", clp207, "clips another model, which the step does not update; clip `model.parameters()`"),
     ):
-        seen = replace(docket(scene), faults={clip.site: Fault(code, steps)})
+        seen = docket(scene).with_faults({}, {clip.site: Fault(code, steps)})
         assert rule.judge(clip, seen).message.endswith(words_of_it)
         assert rule.judge(clip, replace(seen, faults={})) is None
 
