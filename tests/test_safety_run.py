@@ -158,6 +158,23 @@ def test_the_hooks(project):
     assert leaves_no_trace(project) is True
 
 
+def test_verify_runs_the_command_and_nothing_else(project, tmp_path):
+    pytest.importorskip("torch")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    program = PROGRAM.replace("import helper\n", "").replace(
+        'model.load_state_dict(torch.load("weights.pt"))\n', ""
+    )
+    run = elsewhere / "run.py"
+    run.write_text(
+        f"with open({str(tmp_path / 'trace')!r}, 'a') as trace: trace.write('the command')\n{program}"
+    )
+    done = call(project, script(), "verify", "--", sys.executable, str(run))
+    assert done.returncode == 1, done.stderr  # three steps, none of them clipped
+    assert "run.py" in done.stdout
+    assert leaves_no_trace(project) == "the command"
+
+
 @pytest.mark.parametrize("start", ["script", "module"])
 def test_the_language_server(project, start):
     pytest.importorskip("pygls")
