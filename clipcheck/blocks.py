@@ -166,11 +166,23 @@ def _targets(statement: Statement) -> Iterator[str]:
 
 @kept
 def imports(body: Block) -> tuple[facts.Import, ...]:
-    """The imports at the top level of a module, those inside `try` included."""
-    found: list[facts.Import] = []
+    """The imports at the top level of a module, those inside `try` and `if` included: code that trains runs where they did."""
+    return tuple(_imports(body))
+
+
+def _imports(body: Block) -> Iterator[facts.Import]:
     for statement in body:
         if isinstance(statement, facts.Import):
-            found.append(statement)
+            yield statement
         elif isinstance(statement, facts.Try):
-            found += [inner for inner in statement.body if isinstance(inner, facts.Import)]
-    return tuple(found)
+            yield from _imports(statement.body)
+        elif isinstance(statement, facts.Branch):
+            if not _for_type_checkers(statement.test):
+                yield from _imports(statement.body)
+            yield from _imports(statement.orelse)
+
+
+def _for_type_checkers(test: Expression) -> bool:
+    """Whether a condition is false whenever the program runs."""
+    name = test.attr if isinstance(test, facts.Attribute) else test.id if isinstance(test, facts.Name) else ""
+    return name == "TYPE_CHECKING"

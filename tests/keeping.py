@@ -29,8 +29,8 @@ def lost(old: bytes, new: bytes) -> str:
 
 def _lost_code(old: bytes, new: bytes) -> str:
     before, after = list(_units(ast.parse(old))), list(_units(ast.parse(new)))
-    imports = {text for _, text in after if _is_import(text)} - {text for _, text in before}
-    kept = [unit for unit in after if unit[1] not in imports]
+    added = {unit for unit in after if _is_import(unit[1])}.difference(before)
+    kept = [unit for unit in after if unit not in added]
     for one, other in zip([*_others(before), None], [*_others(kept), None], strict=False):
         if one != other:
             return f"{one} became {other}"
