@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 
 import pytest
+from judging import Scene
 
 from clipcheck.extract import extract_text
 from clipcheck.findings import RISKS, Evidence
@@ -12,7 +13,8 @@ from clipcheck.flow.interpreter import Interpreter
 from clipcheck.flow.records import Sightings
 from clipcheck.flow.values import Unknown
 from clipcheck.knowledge import load
-from clipcheck.naming import with_article, words
+from clipcheck.lengths import LONGEST, number
+from clipcheck.naming import risk_words, with_article, words
 from clipcheck.project import Project
 from clipcheck.risk import Assessment, Assessor
 
@@ -432,3 +434,41 @@ def test_naming():
         "an Encoder",
         "a Reader",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1024", 1024),
+        ("4 * 256", 1024),
+        ("2 ** 10", 1024),
+        ("1000 + 24", 1024),
+        ("2048 - 1024", 1024),
+        ("'256'", 256),
+        ("field(default=512)", 512),
+        ("field(default='512')", 512),
+        ("2 ** 31", 2**31),
+        ("999 ** 2", 999**2),
+        ("2 ** 32", None),
+        ("2 ** (1 - 2)", None),
+        ("1000 ** 2", None),
+        (f"{LONGEST} * 2", LONGEST * 2),
+        (f"{LONGEST + 1} * 2", None),
+        (f"2 * {LONGEST + 1}", None),
+        ("7 // 2", None),
+        ("1 + n", None),
+        ("True", None),
+        ("1.5", None),
+        ("'long'", None),
+        ("field()", None),
+        ("n", None),
+    ],
+)
+def test_a_whole_number_of_constants(text, expected):
+    (given,) = Scene(f"f({text})").call("f(").arguments
+    assert number(given) == expected
+
+
+@pytest.mark.parametrize("risk", ["none", "low", "medium", "high"])
+def test_a_risk_in_words(risk):
+    assert risk_words(risk) == {"none": "no risk"}.get(risk, f"{risk} risk")
