@@ -5,11 +5,16 @@ from __future__ import annotations
 import ast
 
 import pytest
-from judging import BACKWARD, KNOWLEDGE, Scene, gradients
+from judging import BACKWARD, FILE, KNOWLEDGE, Scene, gradients
 
-from clipcheck import argument, blocks, clipcall, engines, imports, moves
+from clipcheck import argument, attach, blocks, chained, clipcall, defaults, engines, imports, moves
 from clipcheck.docket import Docket
-from clipcheck.flow.records import Names
+from clipcheck.findings import MoveFirst, Site
+from clipcheck.flow.records import Names, Told
+from clipcheck.flow.values import Literal, Option, Written
+from clipcheck.flow.worlds import Guard
+from clipcheck.knowledge import Clipping
+from clipcheck.record import replace
 from clipcheck.statements import PlacementError
 
 FRESH = gradients(*BACKWARD)
@@ -208,3 +213,111 @@ def test_a_place_that_is_not_there_is_an_error_that_says_so():
             argument.entry_changes(text, 0, len(text), "key", "1")
     moved = argument.moved_changes("f(a, b, c)", 0, 10, 2)
     assert [one.content for one in moved] == ["c", "a", "b"]
+
+
+# -- chains, settings and members --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("written", ["min(a, b)", "2 * a", "a[0]"])
+def test_a_threshold_that_is_computed_is_not_copied(written):
+    scene = Scene(f"clip_grad_norm_(net, {written})")
+    assert clipcall.threshold_text(scene.clip(FRESH, threshold=0.5), docket(scene)) == ""
+
+
+LINKS = sorted(
+    name
+    for name, one in KNOWLEDGE.classes.items()
+    if one.transforms is not None and one.transforms.does == "clip"
+)
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_a_link_of_a_chain_is_known_by_its_last_name(name):
+    scene = Scene(f"chain({name}(0.5), adam())")
+    clip = scene.clip(FRESH, text="chain")
+    chain = clip.call
+    clip.call = chain.arguments[0]
+    clip.told = Told(clip.site, chain, Clipping(()))
+    assert clipcall.clip_rule(clip, KNOWLEDGE) is not None
+
+
+@pytest.mark.parametrize(
+    ("filename", "first", "moves_it"),
+    [(FILE, False, True), ("/project/other.py", False, False), (FILE, True, False)],
+)
+def test_a_clip_moves_to_the_front_of_the_chain_that_stands_in_its_file(filename, first, moves_it):
+    scene = Scene("chain(adam(), clip(0.5))\nchain(adam(), sgd())")
+    clip = scene.clip(FRESH, text="clip(")
+    chain = scene.call("chain", 1 if first else 0)
+    clip.call = scene.call("chain").arguments[1]
+    clip.told = Told(Site(filename, clip.site.span), chain, Clipping(()))
+    found = chained.to_the_front(clip, docket(scene))
+    assert (found is not None) is moves_it
+    if found is not None:
+        assert found.actions == (MoveFirst(chain.span, 1),)
+
+
+def test_the_names_around_a_call_are_those_of_its_module_and_of_its_function():
+    scene = Scene("a = 1\ndef f(b):\n    c = 2\n    fit()\ndef g():\n    d = 3\n")
+    names = attach._names(scene.body, scene.site("fit()"))
+    assert {"a", "f", "g", "c"} <= names
+    assert "d" not in names
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "taken", "expected"),
+    [
+        ("main:args.clip == 'norm'", "none", True, '"norm"'),
+        ("main:args.clip == 'none'", "none", False, None),
+        ("main:args.clip", False, True, "True"),
+        ("main:args.clip", True, False, "False"),
+        ("main:args.clip > 0", 0.0, True, "1.0"),
+        ("main:args.clip > 0", "0", True, '"1.0"'),
+        ("main:args.clip", "off", True, None),
+    ],
+)
+def test_the_default_that_turns_a_guard_round(key, value, taken, expected):
+    setting = Written("clip", value, ("o.py", 1))
+    guard = Guard(key, frozenset({"args"}), taken, usual=not taken, settings=(setting,))
+    found = defaults._of_guard(guard, docket(Scene("x()")))
+    assert (found and found.text) == expected
+    assert defaults._of_guard(replace(guard, settings=()), docket(Scene("x()"))) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("f(getattr(args, 'clip'))", {"args", "clip", "f", "getattr"}),
+        ("f(args.get('clip', 'other', 'third'))", {"args", "clip", "f", "get", "other"}),
+        ("f(args.pop('clip'))", {"args", "clip", "f", "pop"}),
+        ("f(args['clip'])", {"args", "clip", "f"}),
+        ("f(args.set('clip'))", {"args", "f", "set"}),
+    ],
+)
+def test_what_a_file_reads_by_name_or_key(source, names):
+    assert defaults._read_in([FILE], docket(Scene(source))) == names
+
+
+@pytest.mark.parametrize(
+    ("default", "text"), [(None, "1.0"), (0, "1.0"), (1e9, "1.0"), (0.5, None), (True, None), ("x", None)]
+)
+def test_a_threshold_that_is_none_by_default_gets_a_number(default, text):
+    scene = Scene("clip_grad_norm_(net, args.clip)\noptimizer.step()")
+    clip = scene.clip(FRESH, threshold=Option("clip", Literal(default, ("o.py", 1)), ("o.py", 1)))
+    step = scene.step(gradients(*BACKWARD, "clip", clips=frozenset({clip.site})))
+    found = list(defaults._thresholds(step.contexts[0], docket(scene)))
+    assert [one.text for one in found] == ([] if text is None else [text])
+    assert [one.written.name for one in found] == ["clip"] * len(found)
+
+
+@pytest.mark.parametrize("outer", ["", "an obstacle"])
+@pytest.mark.parametrize("inner", ["", "an obstacle"])
+@pytest.mark.parametrize("filename", [FILE, "/project/other.py"])
+def test_a_link_is_put_where_nothing_stands_against_it(outer, inner, filename):
+    scene = Scene("fit(chain(adam()))")
+    step = scene.step(FRESH, text="fit")
+    link = Clipping((), first=LINKS[0])
+    within = Told(Site(filename, step.site.span), step.call.arguments[0], link, obstacle=inner)
+    step.told = Told(step.site, step.call, link, obstacle=outer, inner=within)
+    found = chained.to_clip(step, docket(scene))
+    assert (found is not None) is (not outer and not inner and filename == FILE)

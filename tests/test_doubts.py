@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from judging import BACKWARD, LBFGS, SCALED, Scene, gradients, stepping
 
-from clipcheck import chained, rebind, repair, tell
+from clipcheck import chained, moves, rebind, repair, tell
 from clipcheck.docket import Docket
 from clipcheck.findings import Span
 from clipcheck.flow.records import Told
@@ -175,3 +175,24 @@ def test_a_condition_around_the_clip_is_somebody_s_own():
     step = scene.step(stepping(clipped, ways[0]), stepping(FRESH, ways[1]))
     assert repair.doubts(step, docket(scene)) == "somebody wrote the condition that the clip stands under"
     assert repair.of_step("CLP101", step, docket(scene)).applicability == "unsafe"
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after", "moves_it"),
+    [
+        ("norm", "", "", True),
+        ("norm", "model = wrap(model)", "", True),
+        ("norm", "", "model = wrap(model)", False),
+        ("library", "", "", False),
+    ],
+)
+def test_a_clip_leaves_its_condition_only_if_it_means_the_same_there(kind, before, after, moves_it):
+    scene = Scene(
+        f"{before}\nif i % 2:\n    clip_grad_norm_(model.parameters(), 1.0)\n{after}\noptimizer.step()\n"
+    )
+    clip = scene.clip(FRESH, kind=kind)
+    clipped = gradients(*BACKWARD, "clip", clips=frozenset({clip.site}))
+    ways = [Guard("i % 2", frozenset({"i"}), taken) for taken in (True, False)]
+    step = scene.step(stepping(clipped, ways[0]), stepping(FRESH, ways[1]))
+    seen = docket(scene)
+    assert (moves.out_of_its_condition(step, step.contexts, seen) is not None) is moves_it

@@ -32,10 +32,11 @@ from clipcheck.findings import (
     Report,
     Span,
 )
-from clipcheck.fixing import PASSES, FixOutcome, Plan, Run, apply, diff, plan
+from clipcheck.fixing import PASSES, FixOutcome, Plan, Run, apply, diff, plan, write
 from clipcheck.place import place
-from clipcheck.sourcefile import Lines, decode
+from clipcheck.sourcefile import Lines, decode, read
 from clipcheck.splice import render
+from clipcheck.write import Change
 
 STEP = "opt.step()"
 Rule = Callable[[str, Span], Sequence[Action]]
@@ -614,3 +615,16 @@ def test_a_diff_can_be_applied(file: Path, tool: list[str], before: bytes, after
 
 def test_a_span_helper_of_these_tests_counts_bytes() -> None:
     assert span("é = 1; a\n", "a") == Span(1, 8, 1, 9)
+
+
+def test_every_file_written_that_has_other_names_is_named(tmp_path):
+    names = [str(tmp_path / name) for name in ("a.py", "b.py", "c.py")]
+    for name in names:
+        Path(name).write_text("old = 1\n")
+    for name in (names[0], names[2]):
+        os.link(name, f"{name}.other")
+    changes = tuple(Change(name, read(Path(name)), "new = 1\n") for name in names)
+    outcome = write(Plan(changes, (), (), Report()), Report)
+    assert (outcome.written, outcome.parted) == (tuple(names), (names[0], names[2]))
+    assert [Path(name).read_text() for name in names] == ["new = 1\n"] * 3
+    assert Path(f"{names[0]}.other").read_text() == "old = 1\n"

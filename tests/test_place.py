@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 
@@ -20,6 +21,7 @@ from clipcheck.findings import (
     Wrap,
 )
 from clipcheck.place import place
+from clipcheck.statements import _further, parse_statements
 
 STEP = "opt.step()"
 
@@ -525,3 +527,26 @@ def test_the_same_expression_is_wrapped_once():
     source = "p = f()\n"
     wrap = Wrap(span(source, "f()"), "list(", ")")
     assert repaired(source, wrap, wrap) == "p = list(f())\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "further"),
+    [
+        ("a and b", 0),
+        ("a and b and c", 1),
+        ("a or b or c or d", 2),
+        ("import a, b.c.d", 2),
+        ("from a.b import c", 1),
+        ("from . import c", 0),
+        ("a + b + c", 0),
+    ],
+)
+def test_how_much_deeper_libcst_nests(text, further):
+    (node,) = ast.parse(text).body
+    assert _further(node.value if isinstance(node, ast.Expr) else node) == further
+
+
+def test_a_decorated_function_begins_at_its_own_decorator():
+    source = "@first\n@ second(1)\ndef f(): pass\ny = a @ b\n"
+    function = parse_statements(source).statements[0]
+    assert (function.start, function.head) == (0, source.index("def"))

@@ -5,14 +5,18 @@ from __future__ import annotations
 import textwrap
 
 import pytest
+from judging import Scene
 
+from clipcheck import idle
 from clipcheck.extract import extract_text
 from clipcheck.findings import RISKS, Evidence
 from clipcheck.flow.interpreter import Interpreter
 from clipcheck.flow.records import Sightings
 from clipcheck.flow.values import Unknown
+from clipcheck.handwritten import Reader
 from clipcheck.knowledge import load
-from clipcheck.naming import with_article, words
+from clipcheck.lengths import LONGEST, number
+from clipcheck.naming import risk_words, with_article, words
 from clipcheck.project import Project
 from clipcheck.risk import Assessment, Assessor
 
@@ -432,3 +436,110 @@ def test_naming():
         "an Encoder",
         "a Reader",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1024", 1024),
+        ("4 * 256", 1024),
+        ("2 ** 10", 1024),
+        ("1000 + 24", 1024),
+        ("2048 - 1024", 1024),
+        ("'256'", 256),
+        ("field(default=512)", 512),
+        ("field(default='512')", 512),
+        ("2 ** 31", 2**31),
+        ("999 ** 2", 999**2),
+        ("2 ** 32", None),
+        ("2 ** (1 - 2)", None),
+        ("1000 ** 2", None),
+        (f"{LONGEST} * 2", LONGEST * 2),
+        (f"{LONGEST + 1} * 2", None),
+        (f"2 * {LONGEST + 1}", None),
+        ("7 // 2", None),
+        ("1 + n", None),
+        ("True", None),
+        ("1.5", None),
+        ("'long'", None),
+        ("field()", None),
+        ("n", None),
+    ],
+)
+def test_a_whole_number_of_constants(text, expected):
+    (given,) = Scene(f"f({text})").call("f(").arguments
+    assert number(given) == expected
+
+
+@pytest.mark.parametrize("risk", ["none", "low", "medium", "high"])
+def test_a_risk_in_words(risk):
+    assert risk_words(risk) == {"none": "no risk"}.get(risk, f"{risk} risk")
+
+
+# -- one method, or one piece of a program, at a time ------------------------------------------------
+
+
+def method(body: str, given: str = "self, xs, h"):
+    source = f"def forward({given}):\n" + textwrap.indent(textwrap.dedent(body).strip(), "    ")
+    return Scene(source).body[0]
+
+
+@pytest.mark.parametrize(
+    ("body", "row"),
+    [
+        ("for x in xs:\n    h = self.cell(x, h)", 3),
+        ("for x in xs:\n    h = h.matmul(self.w) + x", 3),
+        ("for x in xs:\n    h = self.cell(x, h)\n    if done(x):\n        h = new()", 5),
+        ("for x in xs:\n    h = self.cell(x, h)\n    h = new()", None),
+        ("for x in xs:\n    h = self.dropout(x + h)", None),
+        ("for x in xs:\n    h = self.cells[x](h)", None),
+        ("for i in range(3):\n    def f():\n        for x in xs: pass\n    h = self.cell(x, h)", None),
+        ("for x in xs:\n    y = self.cell(x, h)", None),
+    ],
+)
+def test_a_state_made_from_itself_by_weights(body, row):
+    assert Reader(KNOWLEDGE).recurrence(method(body)) == row
+
+
+@pytest.mark.parametrize(
+    ("body", "row"),
+    [
+        ("return F.softmax(q @ k, -1)", 2),
+        ("return F.softmax(q @ xs.t(), -1)", 2),
+        ("return F.softmax(q @ xs, -1)", None),
+        ("return F.softmax(xs @ h, -1)", None),
+        ("s = q @ k.transpose(1, 2)\ns = s / 8\nreturn s.softmax(-1)", 4),
+        ("return F.scaled_dot_product_attention(q, k, v)", 2),
+    ],
+)
+def test_attention_by_its_name_or_as_the_softmax_of_a_product(body, row):
+    assert Reader(KNOWLEDGE).attention(method(body)) == row
+
+
+def test_what_is_called_and_whether_gradients_are_off_there():
+    body = Scene("""
+        a()
+        with torch.no_grad():
+            b.c()
+            if x:
+                d()
+        @torch.no_grad()
+        def f():
+            e()
+        def g():
+            for x in y:
+                h()
+    """).body
+    seen = {name: silent for name, silent in idle._calls(body, KNOWLEDGE.hinted) if name != "no_grad"}
+    assert seen == {"a": False, "c": True, "d": True, "e": True, "h": False}
+
+
+def test_what_has_no_name_has_none():
+    (given,) = Scene("f(1)").call("f(").arguments
+    assert idle._identifier(given) == ""
+    assert idle._identifier(Scene("f(a)").call("f(").arguments[0]) == "a"
+
+
+def test_a_bare_parameter_is_shown_where_nothing_else_is_trained():
+    found = assess(net("self.w = nn.Parameter(torch.zeros(3))", "return x * self.w"))
+    assert any("Parameter made here" in one.message for one in found.evidence)

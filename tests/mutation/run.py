@@ -181,7 +181,7 @@ def _configure(folder: Path, group: Mapping[str, Any], *, checked: bool) -> None
         options = ["--output=json", "--config-file=", "--follow-imports=silent", "--ignore-missing-imports"]
         disabled = [f"--disable-error-code={code}" for code in NOT_OF_MUTANTS]
         where = ["--python-executable", sys.executable, f"--cache-dir={folder / 'mypy'}"]
-        table["type_check_command"] = ["mypy", *options, *disabled, *where, *files]
+        table["type_check_command"] = [sys.executable, "-m", "mypy", *options, *disabled, *where, *files]
     # JSON's lists and strings are those of TOML.
     rows = [f"{key} = {json.dumps(value)}" for key, value in table.items()]
     own = (ROOT / "pyproject.toml").read_text("utf-8")
