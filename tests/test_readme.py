@@ -122,11 +122,12 @@ def test_hooks_that_are_shown_are_there():
 def test_options_that_are_shown_are_there():
     from clipcheck.asking import cache_group, rule, show_config
     from clipcheck.checking import check
+    from clipcheck.cli import clipcheck
     from clipcheck.verify.command import verify
 
     known = {
         option
-        for command in (cache_group, check, rule, show_config, verify)
+        for command in (clipcheck, cache_group, check, rule, show_config, verify)
         for one in command.params
         for option in one.opts
     }
