@@ -114,7 +114,7 @@ def discover(paths: Sequence[Path], settings: Settings) -> Discovery:
 
 
 def _in_order(files: Iterable[str]) -> tuple[str, ...]:
-    """Paths as `Path` sorts them, folder by folder, in a tenth of the time."""
+    """Paths as `Path` sorts them, folder by folder, without making one of each."""
     return tuple(sorted(files, key=lambda path: path.split(os.sep)))
 
 

@@ -257,7 +257,6 @@ class Knowledge:
     flags: set[str] = field(default_factory=set)  # what the flags of a command line are read from
     digest: str = ""
     _hinted: dict[tuple[str, str], bool] = field(default_factory=dict)
-    _by_event: dict[str, frozenset[str]] = field(default_factory=dict)  # what was asked for before
     _by_name: dict[str, tuple[tuple[str, CallRule], ...]] = field(default_factory=dict)
     # What has been looked up: the same few names are asked for at every expression of a program.
     _own_names: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -289,11 +288,10 @@ class Knowledge:
 
     def methods_of(self, event: str) -> frozenset[str]:
         """The names of the methods that are an event, of whatever role their objects are."""
-        if event not in self._by_event:
-            self._by_event[event] = frozenset(
-                name for (_, name), rule in self.methods.items() if rule.event == event
-            )
-        return self._by_event[event]
+        return self._once(
+            f"methods: {event}",
+            lambda: frozenset(name for (_, name), rule in self.methods.items() if rule.event == event),
+        )
 
     def methods_named(self, name: str) -> tuple[tuple[str, CallRule], ...]:
         """The methods of a name, each with the role that its object has."""

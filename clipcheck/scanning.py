@@ -99,7 +99,10 @@ def scan(
         Pins(root, library.settings_text),
     )
     found = tuple(library.programs(scanned.modules, files))
-    gc.collect(
-        0
-    )  # what was read to find the programs holds itself; those that follow them read what they need
+    sweep()  # each process that follows programs would carry it along
     return replace(scanned, programs=found, owners={name: one for one in found for name in one.all})
+
+
+def sweep() -> None:
+    """Let go of what reading files or following a program has left, where it holds itself; older objects are not gone over."""
+    gc.collect(0)

@@ -1,6 +1,6 @@
 """A text with the insides of its functions left out, for files of which only a few functions will be asked for.
 
-Parsing such a text takes a sixth of the time (4.4 MB/s became 33 on transformers). Where a function ends is told by
+Parsing such a text takes a sixth of the time (15 MB of transformers: 0.53 s in place of 3.3). Where a function ends is told by
 indentation alone, so a text in which that may deceive has no stubs: tabs, other line ends, a row that goes on behind a
 backslash, and a function with half of a string in triple quotes, the other half of which stands further left.
 """

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from clipcheck.progress import Tell, told
+from clipcheck.scanning import sweep
 
 if TYPE_CHECKING:
     from clipcheck.outcome import Outcome
@@ -31,7 +32,7 @@ def each(scanned: Scan, files: Collection[str], tell: Tell) -> Iterator[Outcome]
     if jobs < 2 or size < _POOL_FROM or not _forks():
         for program in told("following programs", scanned.programs, len(scanned.programs), tell):
             yield outcome(scanned, program, files)
-            _sweep()
+            sweep()
         return
     import multiprocessing  # it loads as much as a small scan does
 
@@ -81,10 +82,5 @@ def _follow(number: int) -> list[Outcome]:
     found: list[Outcome] = []
     for program in batches[number]:
         found.append(outcome(scanned, scanned.programs[program], files))
-        _sweep()
+        sweep()
     return found
-
-
-def _sweep() -> None:
-    """Let go of what a program has left: its frames and functions hold each other. Older objects are not gone over."""
-    gc.collect(0)
