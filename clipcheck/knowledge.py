@@ -21,6 +21,7 @@ from clipcheck.record import dataclass, field
 from clipcheck.regular import regular
 
 Slot = tuple[str, int]  # an argument by its keyword and its position
+_WORD = regular(r"[^\W\d]\w*")
 
 
 class KnowledgeError(UserError):
@@ -347,6 +348,11 @@ class Knowledge:
             known = pattern is not None and pattern.search(identifier.lower().lstrip("_")) is not None
             self._hinted[hint, identifier] = known
         return known
+
+    def waits(self, test: str) -> bool:
+        """Whether a test reads like an option of clipping, or like the end of a warm-up."""
+        words = _WORD.findall(test)
+        return any(self.hinted(hint, word) for word in words for hint in ("clip-option", "warm-up"))
 
     def _once(self, name: str, found: Callable[[], frozenset[str]]) -> frozenset[str]:
         """A set of names, gathered once: each program of a scan asks for it."""
