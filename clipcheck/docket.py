@@ -22,6 +22,7 @@ Outcome = Literal["clipped", "low_risk", "reported", "unknown"]
 VAIN = frozenset({"CLP201", "CLP202"})
 # A norm that is only measured is no clip; one written by hand, or known by its name alone, may be anything.
 NEVER_ACCUSED = frozenset({"measure", "hand-written", "library"})
+_PERHAPS = frozenset({"measure", "hand-written"})  # clips that may be none
 
 
 class Assessed(Protocol):
@@ -208,10 +209,18 @@ class Docket:
             return "low_risk"
         if contexts := self.partly(step):
             return "reported" if self.matters(self.uncovered(contexts)[1].risk) else "low_risk"
-        if any(all(unsure(path.gradients) for path in context.paths) for context in step.contexts):
+        if any(all(map(self._open, context.paths)) for context in step.contexts):
             return "unknown"
         clipped = any(path.gradients.phase is Phase.CLIPPED for path in self.sightings.paths(step))
         return "clipped" if clipped else "unknown"
+
+    def _open(self, path: Path) -> bool:
+        """Whether it is not known if a step's gradients are clipped: what they were before a clip says nothing."""
+        if not unsure(path.gradients):
+            return False
+        clips = [self.sightings.clips.get(site) for site in path.gradients.clips]
+        sure = any(clip is not None and clip.kind not in _PERHAPS for clip in clips)
+        return path.gradients.phase is not Phase.CLIPPED or path.code != "" or not sure
 
     # -- clips ---------------------------------------------------------------------------------------
 
