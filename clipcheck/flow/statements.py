@@ -209,7 +209,7 @@ class Statements(Compiled):
         elif isinstance(target, facts.Collection):
             self._unpack(frame, target, value)
         elif isinstance(target, facts.Starred):
-            self.assign(frame, target.value, Elements(value))
+            self.assign(frame, target.value, value if isinstance(value, Items) else Elements(value))
         elif isinstance(target, facts.Attribute):
             self._assign_attribute(frame, target, value)
         elif isinstance(target, facts.Subscript):
@@ -223,11 +223,13 @@ class Statements(Compiled):
         scope.locals[name] = value
 
     def _unpack(self, frame: Frame, target: facts.Collection, value: Value) -> None:
+        members = {id(one): _dealt(target.items, one) for one in choices(value) if isinstance(one, Items)}
         for number, item in enumerate(target.items):
             parts: list[Value] = []
             for choice in choices(value):
-                if isinstance(choice, Items) and len(choice.members) == len(target.items):
-                    parts.append(choice.members[number])
+                dealt = members.get(id(choice))
+                if dealt is not None:
+                    parts.append(dealt[number])
                 elif isinstance(choice, Object) and (method := self.method_at(choice, number)):
                     parts.append(method)
                 elif isinstance(choice, (Gradient, Tensor, Object)):
@@ -586,6 +588,18 @@ def _is_plain(test: Expression) -> bool:
     if isinstance(test, facts.Attribute):
         return _is_plain(test.value)
     return isinstance(test, (facts.Name, facts.Constant))
+
+
+def _dealt(targets: tuple[Expression, ...], value: Items) -> tuple[Value, ...] | None:
+    """The members for each of some targets, of which one may take several (`model, *rest`); None if they do not fit."""
+    starred = [number for number, target in enumerate(targets) if isinstance(target, facts.Starred)]
+    more = len(value.members) - len(targets)
+    if not starred:
+        return value.members if not more else None
+    if more < -1 or len(starred) > 1:
+        return None
+    start, end = starred[0], starred[0] + more + 1
+    return (*value.members[:start], Items(value.members[start:end]), *value.members[end:])
 
 
 def _entry_of(owner: Expression) -> Expression:
