@@ -7,6 +7,7 @@ from clipcheck.findings import Site
 from clipcheck.flow.builtin import BUILTINS
 from clipcheck.flow.core import MAX_DEPTH, VALUE_DEPTH
 from clipcheck.flow.expressions import Expressions
+from clipcheck.flow.inplace import VIEWS
 from clipcheck.flow.render import last_identifier
 from clipcheck.flow.values import (
     Arguments,
@@ -137,7 +138,10 @@ class Calls(Expressions):
             self.visited.add(id(definition))
             known = (id(definition), function.frame, function.receiver, given, self.worlds)
             if known not in self.known_effects:
+                worlds = self.worlds
                 result = self.run_function(function, given, call)
+                if self.knowledge.hinted("clip-call", definition.name) and not self.project.clips(definition):
+                    self.doubt_unseen_clip(function, worlds)
                 self.known_effects[known] = result, self.worlds
             result, self.worlds = self.known_effects[known]
             return result
@@ -155,6 +159,9 @@ class Calls(Expressions):
         else:
             self.born(self.known_births.get(key, ()))
         return self.known_values[key]
+
+    def doubt_unseen_clip(self, function: FunctionRef, before: Worlds) -> None:
+        raise NotImplementedError
 
     def _hands_on(self, given: Arguments) -> bool:
         """Whether a function is handed another that may bring in an event, by whatever name it calls it."""
@@ -465,6 +472,8 @@ class Calls(Expressions):
     ) -> Value:
         """`append`, `extend` and the like change the list that the receiver's name stands for."""
         if isinstance(owner, Parameters) and self.changed_by_method(owner, name, call):
+            return owner
+        if isinstance(owner, Parameters) and owner.gradient and name in VIEWS:
             return owner
         if isinstance(owner, Parameters) and name in ("items", "values", "get", "pop"):
             return Parameters(

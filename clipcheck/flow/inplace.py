@@ -5,6 +5,8 @@ from __future__ import annotations
 from clipcheck import blocks, facts
 from clipcheck.facts import Expression
 
+# What shares its memory with the tensor that it was asked of: `p.grad.detach().mul_(x)` changes `p.grad`.
+VIEWS = frozenset({"detach", "flatten", "ravel", "squeeze", "unsqueeze", "view", "view_as"})
 NO_BOUND = frozenset({"zero_", "detach_", "requires_grad_", "add_", "sub_"})  # nothing that bounds a gradient
 
 
@@ -31,9 +33,15 @@ def _changes(node: object) -> bool:
 
 
 def _is_gradient(expression: Expression) -> bool:
-    """`p.grad`, `p.grad.data`."""
-    while isinstance(expression, facts.Attribute):
-        if expression.attr == "grad":
+    """`p.grad`, `p.grad.data`, `p.grad.detach()`."""
+    while isinstance(expression, (facts.Attribute, facts.Call)):
+        if isinstance(expression, facts.Call):
+            function = expression.function
+            if not isinstance(function, facts.Attribute) or function.attr not in VIEWS:
+                return False
+            expression = function.value
+        elif expression.attr == "grad":
             return True
-        expression = expression.value
+        else:
+            expression = expression.value
     return False
