@@ -5,7 +5,7 @@ from __future__ import annotations
 from clipcheck import facts
 from clipcheck.findings import Site
 from clipcheck.flow.builtin import BUILTINS
-from clipcheck.flow.core import MAX_DEPTH, VALUE_DEPTH
+from clipcheck.flow.core import MAX_DEPTH, MODEL_FUEL, VALUE_DEPTH
 from clipcheck.flow.expressions import Expressions
 from clipcheck.flow.inplace import VIEWS
 from clipcheck.flow.render import last_identifier
@@ -146,7 +146,8 @@ class Calls(Expressions):
             result, self.worlds = self.known_effects[known]
             return result
         depth = sum(1 for active in self.stack) if not self.following else 0
-        if depth > VALUE_DEPTH or self.value_fuel <= 0 or (self.loading and self.loading_fuel <= 0):
+        left = self.value_fuel + (MODEL_FUEL if self.constructing else 0)
+        if depth > VALUE_DEPTH or left <= 0 or (self.loading and self.loading_fuel <= 0):
             return Unknown(f"{function.filename}:{definition.name}()", self.models_in(given))
         key = (id(definition), function.receiver, given)
         if key not in self.known_values:
@@ -288,7 +289,9 @@ class Calls(Expressions):
             )
             if fresh or (self.following and self.project.matters(constructor.definition)):
                 times, self.multiplicity = self.multiplicity, 1
+                self.constructing += known.role == "module"
                 self.follow(method, given, call)
+                self.constructing -= known.role == "module"
                 self.multiplicity = times
         elif fresh:
             self._fields(cls, known, given)
