@@ -376,11 +376,12 @@ class Events(Calls):
     ) -> Value:
         optimizer = given.get(rule.slot("optimizer"))
         key = self._key(optimizer) if optimizer is not None else ""
-        if self.following and key:
+        if self.following and optimizer is not None:
             site = self.site()
-            self.worlds = merge(
-                [tuple(w.having(key, w.get(key).after(Event.UNSCALE, site)[0]) for w in self.worlds)]
-            )
+            if key:  # one that is not known at all is among those that have not been met
+                self.worlds = merge(
+                    [tuple(w.having(key, w.get(key).after(Event.UNSCALE, site)[0]) for w in self.worlds)]
+                )
             self.change(lambda state: state.after(Event.UNSCALE, site)[0], lambda name: name == ANY)
         return Literal(None)
 
