@@ -139,6 +139,13 @@ class Core:
         if self.fuel < 0:
             raise OutOfFuel
 
+    def here(self) -> facts.Block:
+        """The body of the function that is run, or of the module."""
+        if self.stack:
+            return self.stack[-1].definition.body
+        module = self.project.facts(self.statement[0])
+        return module.body if module is not None else ()
+
     # -- what the layers above provide ---------------------------------------------------------------
 
     def evaluate(self, frame: Frame, expression: Expression) -> Value:
