@@ -17,13 +17,12 @@ from clipcheck.idle import may_be_idle
 from clipcheck.knowledge import Knowledge
 from clipcheck.protocol import Gradients, Phase
 from clipcheck.record import dataclass, field, replace
-from clipcheck.regular import regular
 
 Outcome = Literal["clipped", "low_risk", "reported", "unknown"]
 VAIN = frozenset({"CLP201", "CLP202"})
-_WORD = regular(r"[^\W\d]\w*")
 # A norm that is only measured is no clip; one written by hand, or known by its name alone, may be anything.
 NEVER_ACCUSED = frozenset({"measure", "hand-written", "library"})
+_PERHAPS = frozenset({"measure", "hand-written"})  # clips that may be none
 
 
 class Assessed(Protocol):
@@ -134,25 +133,21 @@ class Docket:
         sites = {site for other in clipped for site in other.gradients.clips}
         clips = [clip for site in sites if (clip := self.sightings.clips.get(site))]
         foreign = bool(clips) and all(clip.kind == "library" for clip in clips)
-        return any(self._waits(parting(path, [other]), foreign) for other in clipped)
+
+        def undecided(guards: frozenset[Guard]) -> bool:
+            return any(self._waits(parting(guards, [other]), foreign) for other in clipped)
+
+        if undecided(path.guards):
+            return True
+        met = [guard.sides for guard in path.guards if guard.sides]
+        return any(all(map(undecided, sides)) for sides in met)
 
     def _waits(self, apart: frozenset[Guard], foreign: bool) -> bool:
         """Whether what stands between a path and a clip is open, and no switch that is off by default."""
         if any(guard.usual is not None and guard.usual is guard.taken for guard in apart):
             return False
-        hinted = self.context.knowledge.hinted
-        return any(
-            guard.usual is None
-            and (
-                foreign
-                or any(
-                    hinted(hint, word)
-                    for word in _WORD.findall(guard.key)
-                    for hint in ("clip-option", "warm-up")
-                )
-            )
-            for guard in apart
-        )
+        waits = self.context.knowledge.waits
+        return any(guard.usual is None and (foreign or waits(guard.key)) for guard in apart)
 
     def withheld(self, step: Step) -> bool:
         """Whether a finding at a misplaced clip speaks for this step."""
@@ -214,10 +209,18 @@ class Docket:
             return "low_risk"
         if contexts := self.partly(step):
             return "reported" if self.matters(self.uncovered(contexts)[1].risk) else "low_risk"
-        if any(all(unsure(path.gradients) for path in context.paths) for context in step.contexts):
+        if any(all(map(self._open, context.paths)) for context in step.contexts):
             return "unknown"
         clipped = any(path.gradients.phase is Phase.CLIPPED for path in self.sightings.paths(step))
         return "clipped" if clipped else "unknown"
+
+    def _open(self, path: Path) -> bool:
+        """Whether it is not known if a step's gradients are clipped: what they were before a clip says nothing."""
+        if not unsure(path.gradients):
+            return False
+        clips = [self.sightings.clips.get(site) for site in path.gradients.clips]
+        sure = any(clip is not None and clip.kind not in _PERHAPS for clip in clips)
+        return path.gradients.phase is not Phase.CLIPPED or path.code != "" or not sure
 
     # -- clips ---------------------------------------------------------------------------------------
 
@@ -305,10 +308,10 @@ def breaks_the_scale(path: Path) -> bool:
     return scaled and not unsure(path.gradients)
 
 
-def parting(path: Path, clipped: Iterable[Path]) -> frozenset[Guard]:
-    """The guards that keep a bare path from the clip that others pass."""
+def parting(guards: frozenset[Guard], clipped: Iterable[Path]) -> frozenset[Guard]:
+    """The guards of a bare path that keep it from the clip that others pass."""
     other = {(guard.key, guard.taken) for one in clipped for guard in one.guards}
-    return frozenset(guard for guard in path.guards if (guard.key, not guard.taken) in other)
+    return frozenset(guard for guard in guards if (guard.key, not guard.taken) in other)
 
 
 def unsure(gradients: Gradients) -> bool:

@@ -188,11 +188,12 @@ def _ways(case: Case, context: StepContext) -> list[str]:
 
 
 def _condition(path: Path, *, alone: bool) -> str:
-    if not path.guards:
+    guards = frozenset(guard for guard in path.guards if not guard.sides)  # those have no one condition
+    if not guards:
         return "" if alone else "otherwise"
     turned = options(path)
-    text = f"where {words.condition(path.guards)}"
-    if turned == path.guards:
+    text = f"where {words.condition(guards)}"
+    if turned == guards:
         return f"{text} (not the default)"
     return f"{text} (not by default: {words.condition(turned)})" if turned else text
 

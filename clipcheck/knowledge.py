@@ -21,6 +21,7 @@ from clipcheck.record import dataclass, field
 from clipcheck.regular import regular
 
 Slot = tuple[str, int]  # an argument by its keyword and its position
+_WORD = regular(r"[^\W\d]\w*")
 
 
 class KnowledgeError(UserError):
@@ -232,6 +233,9 @@ class Knowledge:
     assumed: set[str] = field(default_factory=set)  # attributes that are true wherever a step acts
     harmless: set[str] = field(default_factory=set)
     aliases: dict[str, str] = field(default_factory=dict)  # packages that are another by another name
+    alias_patterns: list[tuple[NamePattern, str]] = field(
+        default_factory=list
+    )  # modules whose names another has
     words: set[str] = field(default_factory=set)  # names of frameworks whose events have common names
     not_finite: set[str] = field(default_factory=set)
     hints: dict[str, re.Pattern[str]] = field(default_factory=dict)
@@ -280,6 +284,10 @@ class Knowledge:
         for alias, name in self.aliases.items():
             if qualified.startswith(alias + "."):
                 return self._unaliased(name + qualified[len(alias) :])
+        for pattern, name in self.alias_patterns:
+            module, _, rest = qualified.rpartition(".")
+            if pattern.matches(module):
+                return f"{name}.{rest}"
         return qualified
 
     def method(self, role: str, name: str) -> CallRule | None:
@@ -347,6 +355,11 @@ class Knowledge:
             known = pattern is not None and pattern.search(identifier.lower().lstrip("_")) is not None
             self._hinted[hint, identifier] = known
         return known
+
+    def waits(self, test: str) -> bool:
+        """Whether a test reads like an option of clipping, or like the end of a warm-up."""
+        words = _WORD.findall(test)
+        return any(self.hinted(hint, word) for word in words for hint in ("clip-option", "warm-up"))
 
     def _once(self, name: str, found: Callable[[], frozenset[str]]) -> frozenset[str]:
         """A set of names, gathered once: each program of a scan asks for it."""
@@ -586,7 +599,11 @@ def _read(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
     knowledge.constructors.update(passthrough.get("constructors", ()))
     knowledge.assumed.update(passthrough.get("true-at-a-step", ()))
     knowledge.harmless.update(data.get("libraries", {}).get("harmless", ()))
-    knowledge.aliases.update(data.get("aliases", {}))
+    for alias, name in data.get("aliases", {}).items():
+        if "*" in alias:
+            knowledge.alias_patterns.append((_pattern(alias), name))
+        else:
+            knowledge.aliases[alias] = name
     knowledge.packages.update(name.partition(".")[0] for name in data.get("aliases", {}))
     knowledge.words.update(data.get("libraries", {}).get("words", ()))
     knowledge.by_package.update(data.get("libraries", {}).get("named", ()))

@@ -232,6 +232,24 @@ def test_the_steps_seen_add_up(project):
     assert (seen.steps, seen.clipped, seen.low_risk, seen.reported, seen.unknown) == (4, 1, 1, 1, 1)
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "outcome"),
+    [
+        ("mystery.improve(model)", "pass", "unknown"),
+        ("mystery.improve(model)", "mystery.improve_more(model)", "unknown"),
+        ("[p.grad.mul_(0.5) for p in model.parameters()]", "pass", "unknown"),
+        ("mystery.improve(model)", CLIP, "clipped"),
+        ("[p.grad.mul_(0.5) for p in model.parameters()]", CLIP, "clipped"),
+        (CLIP, "mystery.improve(model)", "clipped"),
+    ],
+)
+def test_what_was_not_known_before_a_clip_is_of_no_account_behind_it(project, first, then, outcome):
+    write(project, train=loop(clip=f"import mystery\n        {first}\n        {then}"))
+    report = run(project)
+    assert found(report) == []
+    assert (report.sight.steps, getattr(report.sight, outcome)) == (1, 1)
+
+
 # -- paths and projects ------------------------------------------------------------------------------
 
 MODELS = (

@@ -85,6 +85,9 @@ class Calls(Expressions):
         before, results, after = self.worlds, [], []
         known = [choice for choice in function.choices if not isinstance(choice, (Unknown, Literal))]
         known = [choice for choice in known if not _of_nothing(choice)] or known
+        if any(isinstance(choice, FunctionRef) for choice in known):
+            # The call is taken to succeed, so it is not of one that has no such method.
+            known = [choice for choice in known if not self._lacked(choice)]
         optimizers = [
             c
             for c in known
@@ -114,6 +117,12 @@ class Calls(Expressions):
         self.alternatives -= 1
         self.worlds = merge(after)
         return several(results)
+
+    def _lacked(self, choice: Value) -> bool:
+        """Whether this is a method that a library's optimizer does not have."""
+        owner = choice.owner if isinstance(choice, Bound) else None
+        made = isinstance(owner, Object) and owner.cls is None and owner.role == "optimizer"
+        return made and isinstance(choice, Bound) and self.knowledge.method("optimizer", choice.name) is None
 
     def _grow_any(self, frame: Frame, methods: list[Value], given: Arguments, call: facts.Call) -> Value:
         """`members.append(x)` where `members` is one of several lists: each of them grows."""

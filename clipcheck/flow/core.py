@@ -69,7 +69,7 @@ class Core:
         self.known_effects: dict[object, tuple[Value, Worlds]] = {}  # of functions followed with their events
         self.inside: dict[tuple[str, str], bool] = {}  # which model lies in which; void when the heap changes
         # Tests as guards have them, by the id of their facts, which are held here so that no other gets that id.
-        self.tests: dict[int, tuple[Expression, str, bool, frozenset[str]]] = {}
+        self.tests: dict[int, tuple[Expression, str, bool, frozenset[str], bool]] = {}
         self.branches: dict[
             int, tuple[Statement, Expression, tuple[Statement, ...]]
         ] = {}  # as they are asked

@@ -12,6 +12,7 @@ from clipcheck.findings import Site
 from clipcheck.flow.names import Names
 from clipcheck.flow.paths import joined_text
 from clipcheck.flow.render import guard_of, names_in, render
+from clipcheck.flow.strings import filled
 from clipcheck.flow.values import (
     Arguments,
     Bound,
@@ -174,6 +175,13 @@ class Expressions(Names):
         joined = joined_text(symbol, numbers)
         if joined is not None:
             return Literal(joined, (frame.filename, expression.row))
+        if symbol == "%" and isinstance(numbers[0], str):
+            text = filled(numbers[0], values[1])
+            return (
+                self.unknown(frame, expression)
+                if text is None
+                else Literal(text, (frame.filename, expression.row))
+            )
         return Unknown(f"{frame.filename}:{expression.row}:{symbol}", frozenset().union(*map(_holds, values)))
 
     def _as_sequence(self, value: Value) -> Value | None:

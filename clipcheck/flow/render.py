@@ -26,9 +26,18 @@ def render(expression: Expression) -> str:
         return f"*{render(expression.value)}"
     if isinstance(expression, facts.Collection):
         return f"({', '.join(render(item) for item in expression.items)})"
+    if isinstance(expression, facts.Opaque) and expression.kind == "JoinedStr":
+        return f"f{''.join(map(_within, expression.parts))!r}"
     if isinstance(expression, facts.Opaque):
         return f"<{expression.kind} {' '.join(render(part) for part in expression.parts)}>"
     return f"<{type(expression).__name__} {expression.row}>"
+
+
+def _within(part: Expression) -> str:
+    """A part of an f-string, as it stands there; how it is formatted is left out."""
+    if isinstance(part, facts.Opaque) and part.parts:
+        return f"{{{render(part.parts[0])}}}"
+    return str(part.value) if isinstance(part, facts.Constant) else "{…}"
 
 
 # How tightly operators bind, loosest first; unary ones are always written in parentheses.

@@ -227,7 +227,7 @@ class Statements(Compiled):
         elif isinstance(target, facts.Collection):
             self._unpack(frame, target, value)
         elif isinstance(target, facts.Starred):
-            self.assign(frame, target.value, Elements(value))
+            self.assign(frame, target.value, value if isinstance(value, Items) else Elements(value))
         elif isinstance(target, facts.Attribute):
             self._assign_attribute(frame, target, value)
         elif isinstance(target, facts.Subscript):
@@ -241,11 +241,13 @@ class Statements(Compiled):
         scope.locals[name] = value
 
     def _unpack(self, frame: Frame, target: facts.Collection, value: Value) -> None:
+        members = {id(one): _dealt(target.items, one) for one in choices(value) if isinstance(one, Items)}
         for number, item in enumerate(target.items):
             parts: list[Value] = []
             for choice in choices(value):
-                if isinstance(choice, Items) and len(choice.members) == len(target.items):
-                    parts.append(choice.members[number])
+                dealt = members.get(id(choice))
+                if dealt is not None:
+                    parts.append(dealt[number])
                 elif isinstance(choice, Object) and (method := self.method_at(choice, number)):
                     parts.append(method)
                 elif isinstance(choice, (Gradient, Tensor, Object)):
@@ -325,24 +327,29 @@ class Statements(Compiled):
                 return (self.worlds, ()) if truth else ((), self.worlds)
         if truth is not None and self._settled(frame, expression, value):
             return (self.worlds, ()) if truth else ((), self.worlds)
-        key, positive, names = self._written(expression)
+        key, positive, names, asks = self._written(frame, expression)
         usual = self.usual_truth(value)
         if usual is not None and not positive:
             usual = not usual
         settings = self.settings_in(frame, expression, value) if usual is not None else ()
-        true, false = split(self.worlds, f"{frame.label}:{key}", names, usual, settings)
+        true, false = split(self.worlds, f"{frame.label}:{key}", names, usual, settings, asks=asks)
         return (true, false) if positive else (false, true)
 
-    def _written(self, expression: Expression) -> tuple[str, bool, frozenset[str]]:
-        """A test as the key of a guard, its sense, and the names in it: rendered once, however often it is met."""
+    def _written(self, frame: Frame, expression: Expression) -> tuple[str, bool, frozenset[str], bool]:
+        """A test as the key of a guard, its sense, the names in it, and whether it asks for what keeps a clip waiting.
+
+        All of it is found once, however often the test is met.
+        """
         known = self.tests.get(id(expression))
         if known is None:
-            known = self.tests[id(expression)] = (expression, *guard_of(expression), names_in(expression))
+            key, sense = guard_of(expression)
+            asks = self.knowledge.waits(f"{frame.label}:{key}")  # the name of a function says it as well
+            known = self.tests[id(expression)] = (expression, key, sense, names_in(expression), asks)
         return known[1:]
 
     def _settled(self, frame: Frame, expression: Expression, value: Value) -> bool:
         """Whether a condition goes one way only: a constant that has a name is a setting, not a fact."""
-        names = self._written(expression)[2]
+        names = self._written(frame, expression)[2]
         if not names or "__name__" in names:
             return True
         if not isinstance(value, Literal):
@@ -364,18 +371,19 @@ class Statements(Compiled):
 
     def _test_once(self, frame: Frame, expression: facts.Operation) -> tuple[Worlds, Worlds]:
         """A compound condition: its parts are tested, and its outcome is kept as a guard of its own."""
-        text, _, names = self._written(expression)
+        text, _, names, asks = self._written(frame, expression)
         key = f"{frame.label}:{text}"
         known = {world: world.decided(key) for world in self.worlds}
         open_ = tuple(world for world in self.worlds if known[world] is None)
         self.worlds = open_
         true, false = self._test_all(frame, expression) if open_ else ((), ())
         usual, settings = usual_outcome(open_, true, false)
+        asked = asks and usual is None
         held = tuple(world for world, outcome in known.items() if outcome is True)
         failed = tuple(world for world, outcome in known.items() if outcome is False)
         return (
-            merge([held, guarded(true, Guard(key, names, True, usual, settings))]),
-            merge([failed, guarded(false, Guard(key, names, False, usual, settings))]),
+            merge([held, guarded(true, Guard(key, names, True, usual, settings, open=asked))]),
+            merge([failed, guarded(false, Guard(key, names, False, usual, settings, open=asked))]),
         )
 
     def _test_all(self, frame: Frame, expression: facts.Operation) -> tuple[Worlds, Worlds]:
@@ -598,6 +606,18 @@ def _is_plain(test: Expression) -> bool:
     if isinstance(test, facts.Attribute):
         return _is_plain(test.value)
     return isinstance(test, (facts.Name, facts.Constant))
+
+
+def _dealt(targets: tuple[Expression, ...], value: Items) -> tuple[Value, ...] | None:
+    """The members for each of some targets, of which one may take several (`model, *rest`); None if they do not fit."""
+    starred = [number for number, target in enumerate(targets) if isinstance(target, facts.Starred)]
+    more = len(value.members) - len(targets)
+    if not starred:
+        return value.members if not more else None
+    if more < -1 or len(starred) > 1:
+        return None
+    start, end = starred[0], starred[0] + more + 1
+    return (*value.members[:start], Items(value.members[start:end]), *value.members[end:])
 
 
 def _entry_of(owner: Expression) -> Expression:

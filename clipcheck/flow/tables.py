@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from clipcheck import facts
 from clipcheck.findings import Site
-from clipcheck.flow import paths
+from clipcheck.flow import paths, strings
 from clipcheck.flow.events import Events
 from clipcheck.flow.values import (
     Arguments,
@@ -198,7 +198,8 @@ class Tables(Events):
     ) -> Value | None:
         """A method of a table, an object of settings, a path or a file; None for any other."""
         if isinstance(owner, (File, Literal, Option)):
-            return paths.method_of(owner, name, given.positional)
+            found = paths.method_of(owner, name, given.positional)
+            return found if found is not None else strings.method_of(owner, name, given)
         if isinstance(owner, Table):
             if name == "update":
                 self._update_table(frame, owner, given, call)

@@ -14,6 +14,7 @@ from clipcheck.protocol import Gradients
 from clipcheck.record import HashedOnce, dataclass, field, replace
 
 MAX_WORLDS = 48
+MAX_SIDES = 8  # paths with open guards that are told apart once they have met
 ANY = "*"  # the optimizers that have not been met yet
 VALUE = "gradient "  # how the key of a gradient that is a value begins
 
@@ -28,6 +29,8 @@ class Guard(HashedOnce):
     usual: bool | None = None  # the way it goes with every option at its default
     settings: tuple[Written, ...] = field(default=(), compare=False)  # the defaults that it hangs on
     either: tuple[str, ...] = ()  # the tests of which one holds, where several paths have met in this guard
+    open: bool = False  # it asks for an option of clipping, or a warm-up, and nobody knows how that stands
+    sides: frozenset[frozenset[Guard]] = frozenset()  # what open guards led to, where such paths have met
 
     @property
     def unusual(self) -> bool:
@@ -112,14 +115,27 @@ def merge(groups: Iterable[Worlds]) -> Worlds:
 
 
 def _shared(left: frozenset[Guard], right: frozenset[Guard]) -> frozenset[Guard]:
-    """The guards of two paths that became one; what only unusual options lead to stays unusual."""
+    """The guards of two paths that became one; what only unusual or open guards lead to stays known as that."""
     shared = left & right
     if len(shared) == len(left) == len(right):
         return shared
     # The property written out: this is asked a million times.
-    unusual = [guard for guard in left | right if guard.usual is not None and guard.usual is not guard.taken]
-    if not unusual:
+    telling = [
+        guard
+        for guard in left | right
+        if guard.open or (guard.usual is not None and guard.usual is not guard.taken)
+    ]
+    if not telling:
         return shared
+    opened = [guard for guard in telling if guard.open and guard not in shared]
+    return _with_either(left, right, shared, [one for one in telling if not one.open]) | (
+        _with_sides(left - shared, right - shared) if opened else frozenset()
+    )
+
+
+def _with_either(
+    left: frozenset[Guard], right: frozenset[Guard], shared: frozenset[Guard], unusual: list[Guard]
+) -> frozenset[Guard]:
     both = all(any(guard in side for guard in unusual) for side in (left, right))
     if not both or any(guard in shared for guard in unusual):
         return shared
@@ -127,6 +143,32 @@ def _shared(left: frozenset[Guard], right: frozenset[Guard]) -> frozenset[Guard]
     tests = {test for guard in unusual for test in guard.either or (guard.key.partition(":")[2],)}
     either = tuple(sorted(tests))  # each once: paths meet anew in every turn of a loop
     return shared | {Guard(f"either:{' or '.join(either)}", names, True, False, either=either)}
+
+
+def _with_sides(left: frozenset[Guard], right: frozenset[Guard]) -> frozenset[Guard]:
+    """One guard for the open ones that two paths do not share, if both have any."""
+    if not all(any(one.open for one in side) for side in (left, right)):
+        return frozenset()
+    sides = _sides(left) | _sides(right)
+    if len(sides) > MAX_SIDES:
+        return frozenset()
+    names = frozenset[str]().union(*(one.names for side in sides for one in side))
+    texts = sorted(" and ".join(sorted(f"{one.key} {one.taken}" for one in side)) for side in sides)
+    return frozenset((Guard(f"open:{' or '.join(texts)}", names, True, open=True, sides=sides),))
+
+
+def _sides(guards: frozenset[Guard]) -> frozenset[frozenset[Guard]]:
+    """The paths behind one, each with the guards of its own that may keep it from a clip."""
+    own = frozenset(
+        one
+        for one in guards
+        if not one.sides and (one.open or (one.usual is not None and one.usual is one.taken))
+    )
+    before = [one for one in guards if one.sides]
+    if not before:
+        return frozenset((own,))
+    one = min(before, key=lambda guard: (len(guard.sides), guard.key))  # any of them may be given up
+    return frozenset(side | own for side in one.sides)
 
 
 def _blurred(worlds: Worlds) -> World:
@@ -174,10 +216,13 @@ def split(
     names: frozenset[str],
     usual: bool | None,
     settings: tuple[Written, ...] = (),
+    *,
+    asks: bool = False,
 ) -> tuple[Worlds, Worlds]:
-    """The worlds in which a test holds, and those in which it does not."""
-    held = frozenset((Guard(key, names, True, usual, settings),))
-    failed = frozenset((Guard(key, names, False, usual, settings),))
+    """The worlds in which a test holds, and those in which it does not; `asks` for a clip option or a warm-up."""
+    opened = asks and usual is None
+    held = frozenset((Guard(key, names, True, usual, settings, open=opened),))
+    failed = frozenset((Guard(key, names, False, usual, settings, open=opened),))
     true: list[World] = []
     false: list[World] = []
     for world in worlds:

@@ -32,5 +32,5 @@ def _where(context: StepContext, docket: Docket) -> tuple[str, tuple[Evidence, .
         return "", ()
     clips = sorted({site for path in clipped for site in path.gradients.clips})
     evidence = tuple(words.at(site, "clipped here, but not on every way to the step") for site in clips)
-    guards = parting(docket.accusing(context)[0], clipped)
+    guards = parting(docket.accusing(context)[0].guards, clipped)
     return f" where {words.condition(guards)}" if guards else " on one of the ways to it", evidence

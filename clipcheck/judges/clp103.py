@@ -21,7 +21,7 @@ def judge(step: Step, docket: Docket) -> Verdict | None:
     clips = sorted({site for path in in_part(context) for site in path.gradients.clips})
     names = list(dict.fromkeys(with_article(one.name or "model") for one in outside))
     whole = [path for path in context.paths if path.gradients.phase is Phase.CLIPPED]
-    guards = parting(in_part(context)[0], whole)
+    guards = parting(in_part(context)[0].guards, whole)
     where = f" where {words.condition(guards)}" if guards else ""
     message = (
         f"{words.quoted(step.call)} also updates {words.listed(names)}, which the clip before it does not "
