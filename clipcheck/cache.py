@@ -50,9 +50,8 @@ def default_directory() -> Path | None:
 
 
 def open_cache(settings: Settings, knowledge_digest: str) -> FactsCache:
-    """Return the cache that the settings ask for; with `no_cache`, one that holds nothing."""
-    directory = None if settings.no_cache else settings.cache_dir or default_directory()
-    return FactsCache(directory, knowledge_digest)
+    """Return the cache that the settings ask for; where there is no folder for it, one that holds nothing."""
+    return FactsCache(settings.cache_dir or default_directory(), knowledge_digest)
 
 
 class FactsCache:

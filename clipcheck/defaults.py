@@ -133,7 +133,7 @@ def _of_guard(guard: Guard, docket: Docket) -> Change | None:
     """The default that a guard hangs on, and the value that turns it round."""
     hinted = docket.context.knowledge.hinted
     named = [one for one in guard.settings if hinted("clip-option", one.name)] or list(guard.settings)
-    if len(named) != 1:
+    if len(named) != 1 or _is_state(named[0], docket):
         return None
     (written,) = named
     number = repr(float(docket.context.settings.max_norm))
@@ -145,6 +145,54 @@ def _of_guard(guard: Guard, docket: Docket) -> Change | None:
     if isinstance(written.value, str):
         return Change(written, f'"{number}"') if _is_number(written.value) else None
     return Change(written, number)
+
+
+def _is_state(written: Written, docket: Docket) -> bool:
+    """Whether a value is that of an attribute which its class sets again while it runs: that is no option.
+
+    One that a method sets to a parameter of its own (`self.clip = clip`) stays an option: a caller chooses it.
+    """
+    row = written.place[1]
+    body = docket.context.body(written.place[0])
+    around = [one for one in blocks.walk(body) if isinstance(one, facts.Class) and _covers(one, row)]
+    methods = [one for cls in around for one in cls.body if isinstance(one, facts.Function)]
+    kept = [(method, *pair) for method in methods for pair in _kept(method)]
+    for home, name, first in kept:
+        if _covers(first, row):
+            return any(
+                again == name
+                and statement is not first
+                and (method is home or not _handed_in(statement, method))
+                for method, again, statement in kept
+            )
+    return False
+
+
+def _covers(statement: facts.Statement, row: int) -> bool:
+    return statement.span.row <= row <= statement.span.end_row
+
+
+def _kept(method: facts.Function) -> Iterator[tuple[str, facts.Assign | facts.Augment]]:
+    """The attributes that a method sets on what it is called on, and the statement of each."""
+    receiver = method.parameters[0].name if method.parameters else ""
+    for node in blocks.walk(method.body):
+        if not isinstance(node, (facts.Assign, facts.Augment)):
+            continue
+        for target in node.targets if isinstance(node, facts.Assign) else (node.target,):
+            if not isinstance(target, facts.Attribute) or not isinstance(target.value, facts.Name):
+                continue
+            if target.value.id == receiver:
+                yield target.attr, node
+
+
+def _handed_in(statement: facts.Assign | facts.Augment, method: facts.Function) -> bool:
+    """Whether what a method sets is one of its parameters, as it is."""
+    given = {one.name for one in method.parameters}
+    return (
+        isinstance(statement, facts.Assign)
+        and isinstance(statement.value, facts.Name)
+        and statement.value.id in given
+    )
 
 
 def _is_number(text: str) -> bool:

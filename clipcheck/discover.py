@@ -95,10 +95,12 @@ def discover(paths: Sequence[Path], settings: Settings) -> Discovery:
             if not (settings.force_exclude and walk.excluded(stdin)):
                 walk.files.add(str(stdin))
             continue
-        kind = _kind(path, absolute)
+        kind, trouble = _kind(path, absolute)
         if settings.force_exclude and walk.excluded(absolute):
             continue
-        if stat.S_ISDIR(kind):
+        if trouble:
+            walk.failures.append(Failure(str(absolute), trouble))
+        elif stat.S_ISDIR(kind):
             walked.append(absolute)
             walk.folder(absolute)
         else:
@@ -123,16 +125,18 @@ def _holds_everything(folder: Path) -> bool:
     return folder == folder.parent or folder == Path(os.path.expanduser("~"))
 
 
-def _kind(path: Path, absolute: Path) -> int:
+def _kind(path: Path, absolute: Path) -> tuple[int, str]:
+    """What a path leads to, and why that cannot be read; others are read all the same. Raises PathError for nothing."""
     try:
         mode = os.stat(absolute).st_mode
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise PathError(f"{path}: no such file or folder") from None
-    except (OSError, ValueError) as error:
-        raise PathError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
-        raise PathError(f"{path}: neither a regular file nor a folder")
-    return mode
+    except ValueError as error:
+        raise PathError(f"{path}: {error}") from None
+    except OSError as error:
+        return 0, f"cannot be read: {error.strerror or error}"
+    regular = stat.S_ISDIR(mode) or stat.S_ISREG(mode)
+    return mode, "" if regular else "neither a regular file nor a folder"
 
 
 class _Walk:

@@ -6,9 +6,9 @@ clips, steps and wrappers, and how their fix is written. Adding a framework adds
 
 from __future__ import annotations
 
-import hashlib
 import re
 import sys
+import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -500,7 +500,7 @@ def load(
         for data in shipped:
             words.learn(data)
         for name, text in _texts(folders):
-            digest = hashlib.sha256(digest.encode() + text.encode()).hexdigest()
+            digest = _sum(digest.encode(), text.encode())
             _add(knowledge, name, _parsed(name, text), words)
     knowledge.digest = digest
     knowledge.own = {name: CallRule("clip", "library") for name in clip_functions}
@@ -513,7 +513,7 @@ def digest_of(folders: Collection[Path] = ()) -> str:
     """What `load` gives as the digest, without the knowledge."""
     digest = _shipped()[0]
     for _, text in _texts(folders):
-        digest = hashlib.sha256(digest.encode() + text.encode()).hexdigest()
+        digest = _sum(digest.encode(), text.encode())
     return digest
 
 
@@ -524,7 +524,7 @@ def _shipped() -> tuple[str, list[Mapping[str, Any]]]:
     """
     files = sorted(catalog.folder().glob("*.toml"))
     texts = [path.read_bytes() for path in files]
-    digest = hashlib.sha256(b"\0".join(texts)).hexdigest()
+    digest = _sum(*texts)
     try:
         built = import_module("clipcheck.rules.parsed")
     except ModuleNotFoundError:
@@ -532,6 +532,12 @@ def _shipped() -> tuple[str, list[Mapping[str, Any]]]:
     if built is not None and digest == built.DIGEST:
         return digest, built.FILES
     return digest, [_parsed(path.name, text.decode()) for path, text in zip(files, texts, strict=True)]
+
+
+def _sum(*texts: bytes) -> str:
+    """A check sum of texts (setup.py has the same): nobody is kept out by it, and `hashlib` takes 3 ms to import."""
+    data = b"\0".join(texts)
+    return f"{zlib.crc32(data):08x}{zlib.adler32(data):08x}{len(data):08x}"
 
 
 def _texts(folders: Iterable[Path]) -> Iterator[tuple[str, str]]:
@@ -693,7 +699,7 @@ def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
 def _read_calls(knowledge: Knowledge, data: Mapping[str, Any], framework: str) -> None:
     for section in ("call", "method"):
         for entry in data.get(section, ()):
-            slots = tuple((key, slot) for key in SLOTS if (slot := _slot(entry.get(key))))
+            slots = tuple((key, (entry[key][0], entry[key][1])) for key in SLOTS if key in entry)
             rule = CallRule(
                 event=entry["event"],
                 kind=entry.get("kind", ""),

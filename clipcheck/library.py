@@ -6,9 +6,9 @@ import os
 from array import array
 from collections.abc import Iterable, Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from clipcheck import notebook
-from clipcheck.cache import content_hash, open_cache
 from clipcheck.config import Settings
 from clipcheck.extract import Text, extract, extract_text
 from clipcheck.facts import Block, ModuleFacts, Suppression
@@ -23,6 +23,9 @@ from clipcheck.settingsfiles import MAX_BYTES
 from clipcheck.sourcefile import decode, searchable
 from clipcheck.suppress import find_suppressions
 from clipcheck.survey import COMMENT, Hope, Survey, statements
+
+if TYPE_CHECKING:
+    from clipcheck.cache import FactsCache
 
 _KEPT = 2_000_000  # characters of source whose facts are kept while nobody uses them
 
@@ -61,7 +64,7 @@ class Library:
         self._characters = 0
         self._keys: dict[str, str] = {}  # of the files that were read from disk, their names in the cache
         self._programs: dict[str, notebook.Program] = {}
-        self._cache = open_cache(settings, known.digest)
+        self._cache = _cache_of(settings, known.digest)
 
     # -- reading -------------------------------------------------------------------------------------
 
@@ -146,18 +149,21 @@ class Library:
         if data is None:
             return Failure(filename, "cannot be read")
         whole = filename in self.hopes or is_notebook(filename)
-        key = _key(filename, data, whole=whole)
-        self._keys[filename] = key
+        return self._cached(filename, data, whole=whole) or extract(data, filename, whole=whole)
+
+    def _cached(self, filename: str, data: bytes, *, whole: bool) -> ModuleFacts | None:
+        """What the cache has of a file, under a key that is remembered."""
+        if self._cache is None:
+            return None
+        key = self._keys[filename] = _key(filename, data, whole=whole)
         cached = self._cache.get(key)
-        if cached is not None:
-            if isinstance(cached.source, Text):
-                cached.source.kept = 0
-            return cached
-        return extract(data, filename, whole=whole)
+        if cached is not None and isinstance(cached.source, Text):
+            cached.source.kept = 0
+        return cached
 
     def flush(self) -> None:
         """Keep in the cache what was read since: files, and functions of files that are in there already."""
-        if self._cache.directory is None:
+        if self._cache is None or self._cache.directory is None:
             return
         for filename, found in self._facts.items():
             self._flush(filename, found)
@@ -165,7 +171,7 @@ class Library:
     def _flush(self, filename: str, found: ModuleFacts | Failure) -> None:
         key = self._keys.get(filename)
         source = found.source if isinstance(found, ModuleFacts) else None
-        if key is None or not isinstance(source, Text) or source.filled == source.kept:
+        if self._cache is None or key is None or not isinstance(source, Text) or source.filled == source.kept:
             return
         assert isinstance(found, ModuleFacts)
         self._cache.put(key, found)
@@ -246,8 +252,18 @@ class Library:
         return _unescaped(data) if is_notebook(filename) else searchable(data)
 
 
+def _cache_of(settings: Settings, digest: str) -> FactsCache | None:
+    if settings.no_cache:
+        return None
+    from clipcheck.cache import open_cache  # with what reads and writes it: a lone run does without
+
+    return open_cache(settings, digest)
+
+
 def _key(filename: str, data: bytes, *, whole: bool) -> str:
     """The name of a file's facts in the cache; the same bytes mean another thing in a notebook."""
+    from clipcheck.cache import content_hash
+
     kind = b"notebook\0" if is_notebook(filename) else b"" if whole else b"not whole\0"
     return content_hash(kind + data)
 

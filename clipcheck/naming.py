@@ -24,7 +24,7 @@ def words(identifier: str) -> str:
 
 def with_article(name: str) -> str:
     """A name with its indefinite article: an LSTM, a Transformer."""
-    if len(name) > 1 and name[:2].isupper():
+    if name[:2].isupper():
         return f"an {name}" if name[0] in _VOWEL_LETTERS else f"a {name}"
     return f"an {name}" if name[:1].lower() in ("a", "e", "i", "o", "u") else f"a {name}"
 

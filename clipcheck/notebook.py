@@ -7,12 +7,11 @@ of the program are what every stage counts in; cells are known where files are r
 from __future__ import annotations
 
 import ast
-import json
 import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from clipcheck.cells import Cell, Notebook, read_cells, row_offsets, write_cells
 from clipcheck.facts import LeftOut
 from clipcheck.findings import (
     Edit,
@@ -31,6 +30,9 @@ from clipcheck.magics import blank, plain
 from clipcheck.record import dataclass, field, replace
 from clipcheck.regular import regular
 from clipcheck.sourcefile import Lines, parse, too_large, unparsable
+
+if TYPE_CHECKING:
+    from clipcheck.cells import Cell, Notebook
 
 SUFFIX = ".ipynb"
 _LINE_END = regular("\r\n|\n|\r")
@@ -121,6 +123,10 @@ def sources(text: str) -> dict[int, str]:
 
 def file_rows(text: str) -> dict[int, list[int]]:
     """Return, by cell, the row of the notebook file that each row of its source stands in. Raises NotebookError."""
+    from clipcheck.cells import (
+        row_offsets,
+    )  # with the reader of JSON, here and below: most runs meet no notebook
+
     lines = Lines(text)
     return {cell.index: [lines.row(at) for at in row_offsets(text, cell)] for cell in _read(text).cells}
 
@@ -132,9 +138,13 @@ def _code(text: str) -> list[Cell]:
 
 
 def _read(text: str) -> Notebook:
+    from json import JSONDecodeError
+
+    from clipcheck.cells import read_cells
+
     try:
         return read_cells(text)
-    except json.JSONDecodeError as error:
+    except JSONDecodeError as error:
         raise NotebookError(f"cannot be read as a notebook: {error.msg}", error.lineno, error.colno) from None
     except RecursionError:
         raise NotebookError("cannot be read as a notebook: nested too deep") from None
@@ -283,6 +293,8 @@ def rewrite(text: str, filename: str, cuts: Sequence[tuple[int, int, str]]) -> s
         base = lines.start(lines.row(start) - first + 1)
         changed.setdefault(cell, []).append((start - base, end - base, content))
     new = {index: _edited(cells[index], edits) for index, edits in changed.items()}
+    from clipcheck.cells import write_cells
+
     return write_cells(text, _read(text), new)
 
 

@@ -6,7 +6,6 @@ What is read may have been written by somebody else, and must not run code.
 from __future__ import annotations
 
 import io
-import pickle
 from functools import cache
 from typing import Any, TypeVar
 
@@ -25,20 +24,28 @@ def allow(made: type[Made]) -> type[Made]:
 
 def pack(value: object) -> bytes:
     """The bytes of facts. Raises PicklingError, and RecursionError for what is nested too deep."""
+    import pickle  # a run without a cache does without
+
     return pickle.dumps(value, protocol=4)
 
 
 def unpack(data: bytes) -> Any:
     """The facts that `pack` made bytes of. Raises whatever damage makes a pickle raise."""
-    return _Unpickler(io.BytesIO(data)).load()
+    return _unpickler()(io.BytesIO(data)).load()
 
 
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        found = classes().get((module, name)) or _further.get((module, name))
-        if found is None:
-            raise pickle.UnpicklingError(f"{module}.{name} is no part of facts")
-        return found
+@cache
+def _unpickler() -> Any:
+    import pickle
+
+    class Unpickler(pickle.Unpickler):
+        def find_class(self, module: str, name: str) -> Any:
+            found = classes().get((module, name)) or _further.get((module, name))
+            if found is None:
+                raise pickle.UnpicklingError(f"{module}.{name} is no part of facts")
+            return found
+
+    return Unpickler
 
 
 @cache

@@ -12,17 +12,19 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clipcheck import knowledge, suppress, workers
-from clipcheck.cache import open_cache
 from clipcheck.config import Settings, UserError
-from clipcheck.discover import discover
+from clipcheck.discover import Discovery, discover
 from clipcheck.findings import Finding, Report, Sight
-from clipcheck.memory import Memory
 from clipcheck.outcome import Outcome, marked
 from clipcheck.progress import Tell, silent
 from clipcheck.record import field_names
 from clipcheck.scanning import Scan, scan
+
+if TYPE_CHECKING:
+    from clipcheck.memory import Memory
 
 
 def run(
@@ -41,8 +43,7 @@ def run(
     with gc_at_rest():
         discovery = discover(paths, settings)
         plain = not overlay and settings.baseline is None and discovery.is_whole
-        cache = open_cache(settings, knowledge.digest_of(settings.rules)) if plain else None
-        memory = Memory(cache, discovery, settings) if cache is not None and cache.directory else None
+        memory = _memory_of(discovery, settings) if plain and not settings.no_cache else None
         if memory is not None and (remembered := memory.recall()) is not None:
             if hear is not None:
                 hear(remembered.findings)
@@ -66,6 +67,15 @@ def run(
     return baseline.without_known(
         report, settings, read, lambda some: [one for one in everything if one.filename in some]
     )
+
+
+def _memory_of(discovery: Discovery, settings: Settings) -> Memory | None:
+    """What is remembered of such scans, where there is a cache to remember it."""
+    from clipcheck.cache import open_cache  # both with what reads and writes it: a lone run does without
+    from clipcheck.memory import Memory
+
+    cache = open_cache(settings, knowledge.digest_of(settings.rules))
+    return Memory(cache, discovery, settings) if cache.directory is not None else None
 
 
 def _merged(scanned: Scan, outcomes: Sequence[Outcome], files: Collection[str]) -> Report:

@@ -3,7 +3,7 @@
 The standard decorator writes, compiles and runs six methods a class and inspects its signature, which is most of a
 millisecond. With the classes of a scan that was more than half of the time of a pre-commit hook that is handed one
 file. Here a class is given its slots and methods that stand in; what belongs to its fields is compiled at the first
-call of each, and most classes are never made in a run.
+call of each, a constructor at a later one: most classes are never made in a run, or a few times.
 
 Type checkers see the standard decorator, and so does other code at run time: `dataclasses.fields`, `replace` and
 `asdict` take these classes for dataclasses. Two things differ. `frozen` is for type checkers: an instance whose fields
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["HashedOnce", "dataclass", "field", "field_names", "replace"]
 
 _MISSING: Any = object()
+_FEW = 8  # instances, for which it does not pay to compile a constructor
 
 
 class HashedOnce:
@@ -219,9 +220,14 @@ def _method(name: str, parameters: Sequence[str], body: list[str]) -> str:
 
 def _stand_in(name: str, write: Callable[[type], str]) -> Callable[..., Any]:
     """A method that puts the compiled one of the class in its own place, and does what that does."""
+    made_of: dict[type, int] = {}
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         cls = _declared(self.__class__)
+        if name == "__init__":
+            made_of[cls] = made_of.get(cls, 0) + 1
+            if made_of[cls] <= _FEW and _is_filled(self, cls, args, kwargs):
+                return None
         scope: dict[str, Any] = {"_missing": _MISSING}
         for key, one in _own(cls).items():
             scope[f"_default_{key}"] = one.default
@@ -233,6 +239,29 @@ def _stand_in(name: str, write: Callable[[type], str]) -> Callable[..., Any]:
         return made(self, *args, **kwargs)
 
     return method
+
+
+def _is_filled(record: Any, cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Do as a constructor does; False where the arguments do not fit, for the compiled one to say so."""
+    own, names = _own(cls), _arguments(cls)
+    given = dict(zip(names, args, strict=False))
+    if len(args) > len(names) or not given.keys().isdisjoint(kwargs) or not kwargs.keys() <= set(names):
+        return False
+    given |= kwargs
+    for name, one in own.items():
+        if one.default_factory is not _MISSING:
+            given.setdefault(name, _MISSING)
+            if given[name] is _MISSING:
+                given[name] = one.default_factory()
+        elif one.default is not _MISSING:
+            given.setdefault(name, one.default)
+    if any(name not in given for name in names):
+        return False
+    for name, value in given.items():
+        setattr(record, name, value)
+    if hasattr(cls, "__post_init__"):
+        record.__post_init__()
+    return True
 
 
 _STAND_INS = {

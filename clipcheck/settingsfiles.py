@@ -6,7 +6,6 @@ Nothing is constructed but plain values; YAML's tags for objects of Python are i
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -144,6 +143,8 @@ class _Reader:
     def _scalar(self, node: yaml.Node, row: int) -> Setting:
         text = str(node.value)
         if self._as_json and node.style is None:
+            import json
+
             return Setting(row, json.loads(text))
         if node.style is None and _NUMBER.fullmatch(text):
             return Setting(row, float(text))

@@ -10,7 +10,8 @@ import ast
 import warnings
 from bisect import bisect_right
 from collections.abc import Iterator
-from itertools import accumulate
+from itertools import accumulate, count
+from operator import add
 from pathlib import Path
 from tokenize import detect_encoding
 
@@ -123,7 +124,8 @@ class Lines:
         if "\r" in self.text:
             starts = [0, *(match.end() for match in _LINE_END.finditer(self.text))]
         else:
-            starts = list(accumulate((len(row) + 1 for row in self.text.split("\n")), initial=0))[:-1]
+            lengths = map(len, self.text.split("\n"))
+            starts = list(map(add, accumulate(lengths, initial=0), count()))[:-1]  # a line end after each
         object.__setattr__(self, "starts", starts)
 
     def row(self, offset: int) -> int:

@@ -81,7 +81,7 @@ class Survey:
         self._packages = {name.encode() for name in known.by_import}
         words = sorted(self._methods | self._functions)
         self._needles = {
-            needle: [_mentions(word) for word in words if needle in word] for needle in _stems(words)
+            needle: [(word, _mentions(word)) for word in words if needle in word] for needle in _stems(words)
         }
         self._clips = regular(_CLIP + rb"\w*\s*\(")
         self._made = _made(self._told)
@@ -100,7 +100,7 @@ class Survey:
         if heaviest is Hope.SURE:
             return Hope.SURE
         for needle, mentions in self._needles.items():
-            if needle in data and any(self._is_event(data, mention) for mention in mentions):
+            if needle in data and any(word in data and self._is_event(data, one) for word, one in mentions):
                 return Hope.SOME
         if _CLIP in data and any(self._is_clip(data, match) for match in self._clips.finditer(data)):
             return Hope.SOME
@@ -236,10 +236,10 @@ def _stems(words: Iterable[bytes]) -> list[bytes]:
 
 def _mentions(word: bytes) -> re.Pattern[bytes]:
     """A word, and what follows it where it is called or handed on; it begins with a text, so `re` is fast."""
-    return re.compile(rb"(" + re.escape(word) + rb")\s*([(,;)\]}\n'\"]|\Z)")
+    return regular(rb"(" + re.escape(word) + rb")\s*([(,;)\]}\n'\"]|\Z)")
 
 
 def _made(classes: Iterable[bytes]) -> re.Pattern[bytes]:
     """One of some classes where it is called, or where a class is built upon it."""
     names = b"|".join(sorted(map(re.escape, classes)))
-    return re.compile(rb"\b(?:" + names + rb")\s*\(|\bclass\s+\w+\s*\([^)]*\b(?:" + names + rb")\b")
+    return regular(rb"\b(?:" + names + rb")\s*\(|\bclass\s+\w+\s*\([^)]*\b(?:" + names + rb")\b")

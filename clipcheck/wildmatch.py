@@ -8,8 +8,8 @@ further down. Who walks a tree, as git does, has to know what is said of each fo
 from __future__ import annotations
 
 import re
-import string
 import sys
+from functools import cache
 from itertools import pairwise
 
 from clipcheck.record import dataclass
@@ -20,20 +20,6 @@ _NEVER = b"(?!)"
 _STAR, _FOLDERS = b"[^/\0]*", b"(?:.*/)?"
 _PATIENT = sys.version_info[:2] >= (3, 11)
 _MOST = 4  # of each in a pattern, where more could take for ever
-_CLASSES = {
-    "alnum": string.ascii_letters + string.digits,
-    "alpha": string.ascii_letters,
-    "blank": " \t",
-    "cntrl": "".join(map(chr, (*range(32), 127))),
-    "digit": string.digits,
-    "graph": string.ascii_letters + string.digits + string.punctuation,
-    "lower": string.ascii_lowercase,
-    "print": string.ascii_letters + string.digits + string.punctuation + " ",
-    "punct": string.punctuation,
-    "space": string.whitespace,
-    "upper": string.ascii_uppercase,
-    "xdigit": string.hexdigits,
-}
 _STARS = regular(rb"\*+")
 _SPACES = regular(rb"((?:\\.|[^\\])*?) *", re.DOTALL)
 
@@ -130,6 +116,27 @@ def _stars(text: bytes, at: int) -> tuple[int, bytes]:
     return end, _STAR
 
 
+@cache
+def _classes() -> dict[str, str]:
+    """The letters of `[[:name:]]`."""
+    import string  # which compiles a pattern of its own, and hardly any ignore file needs it
+
+    return {
+        "alnum": string.ascii_letters + string.digits,
+        "alpha": string.ascii_letters,
+        "blank": " \t",
+        "cntrl": "".join(map(chr, (*range(32), 127))),
+        "digit": string.digits,
+        "graph": string.ascii_letters + string.digits + string.punctuation,
+        "lower": string.ascii_lowercase,
+        "print": string.ascii_letters + string.digits + string.punctuation + " ",
+        "punct": string.punctuation,
+        "space": string.whitespace,
+        "upper": string.ascii_uppercase,
+        "xdigit": string.hexdigits,
+    }
+
+
 def _bracket(text: bytes, at: int) -> tuple[int, set[int]]:
     """Return where the set that begins at `at` ends, and the bytes that it matches: never a slash, none if it is damaged."""
     negated = text[at : at + 1] in (b"!", b"^")
@@ -146,7 +153,7 @@ def _bracket(text: bytes, at: int) -> tuple[int, set[int]]:
             members.update(range(before, ord(text[at : at + 1] or b"\0") + 1))
             before = 0
         elif letter == b"[" and after == b":" and (named := re.compile(rb"\[:([^\]]*):\]").match(text, at)):
-            known = _CLASSES.get(named[1].decode("latin-1"))
+            known = _classes().get(named[1].decode("latin-1"))
             if known is None:
                 return len(text), set()
             members.update(known.encode())

@@ -189,4 +189,3 @@ def test_without_a_home_there_is_no_cache(monkeypatch):
 
 def test_the_settings_decide(tmp_path):
     assert open_cache(Settings(cache_dir=tmp_path), "d").directory == tmp_path
-    assert open_cache(Settings(cache_dir=tmp_path, no_cache=True), "d").directory is None

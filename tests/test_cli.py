@@ -398,10 +398,12 @@ def test_the_version_loads_nothing_but_what_says_it(tmp_path):
 
 # What a scan needs in some projects alone.
 SELDOM = {
-    "dataclasses",
-    "importlib.resources",
     "concurrent.futures",
+    "dataclasses",
+    "hashlib",
+    "importlib.resources",
     "multiprocessing",
+    "pickle",
     "tempfile",
     "tomllib",
     "tomli",

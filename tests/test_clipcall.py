@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 import pytest
-from judging import BACKWARD, FILE, KNOWLEDGE, Scene, gradients
+from judging import BACKWARD, FILE, KNOWLEDGE, ON, Scene, gradients
 
 from clipcheck import argument, attach, blocks, chained, clipcall, defaults, engines, imports, moves
 from clipcheck.docket import Docket
@@ -282,6 +282,57 @@ def test_the_default_that_turns_a_guard_round(key, value, taken, expected):
     found = defaults._of_guard(guard, docket(Scene("x()")))
     assert (found and found.text) == expected
     assert defaults._of_guard(replace(guard, settings=()), docket(Scene("x()"))) is None
+
+
+HELD = """
+class Own:
+    clip = None
+    def __init__(self, other, clip=None):
+        self.clip = None
+        {first}
+    def later(self, clip):
+        {again}
+    @staticmethod
+    def apart():
+        x = 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "state"),
+    [
+        ("pass", "pass", False),
+        ("pass", "self.clip = clip", False),
+        ("pass", "self.clip = other", True),
+        ("pass", "self.clip = clip()", True),
+        ("pass", "self.clip = self.other = 1.0", True),
+        ("pass", "self.clip *= 2", True),
+        ("pass", "if clip:\n            self.clip = 1.0", True),
+        ("pass", "clip.clip = 1.0", False),
+        ("pass", "self.other = clip()", False),
+        ("pass", "clip = self.other()", False),
+        ("self.clip = clip", "pass", True),
+        ("other.clip = 1.0", "pass", False),
+    ],
+)
+def test_an_attribute_that_its_class_computes_again_is_no_option(first, again, state):
+    case = docket(Scene(HELD.format(first=first, again=again)))
+    assert defaults._is_state(Written("clip", None, (FILE, 4)), case) is state
+    assert not defaults._is_state(Written("clip", None, (FILE, 2)), case)  # a field, not what a method sets
+    guard = replace(ON, settings=(Written("clip", None, (FILE, 4)),))
+    assert (defaults._of_guard(guard, case) is None) is state
+
+
+def test_an_attribute_over_several_rows_and_one_outside_of_classes():
+    source = "class Own:\n    def __init__(self):\n        self.clip = (\n            None\n        )\n    def f(self):\n        self.clip = g()\n"
+    case = docket(Scene(f"{source}clip = None\nclip = g()\n"))
+    assert [defaults._is_state(Written("clip", None, (FILE, row)), case) for row in (3, 4, 5, 8, 99)] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(

@@ -87,3 +87,8 @@ def test_what_is_named_is_counted_by_kind():
     )
     assert len(set(corpora.named(said))) == 1
     assert len(list(corpora.named(said))) == 2
+
+
+def test_what_clipcheck_says_it_did_not_fix_is_known_by_its_name():
+    said = "error: pkg/a.py: not fixed: after fixing, CLP203 is still found, or new\nfixed 3 findings\n"
+    assert corpora.refused(said) == {"pkg/a.py"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -185,10 +186,17 @@ def test_a_path_that_is_not_there_is_a_usage_error(root, name, words):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes")
-def test_a_pipe_named_outright_is_a_usage_error(root):
+def test_what_cannot_be_read_is_named_and_the_rest_is_found(root):
+    tree(root, "a.py")
     os.mkfifo(root / "p.py")
-    with pytest.raises(PathError, match="neither a regular file nor a folder"):
-        discover([root / "p.py"], config.Settings(project_root=root))
+    (root / "loop.py").symlink_to("loop.py")
+    found = discover([root / "p.py", root / "loop.py", root / "a.py"], config.Settings(project_root=root))
+    assert paths(found.report_on) == (root / "a.py",)
+    told = [(Path(one.filename).name, one.message) for one in found.failures]
+    assert told == [
+        ("p.py", "neither a regular file nor a folder"),
+        ("loop.py", f"cannot be read: {os.strerror(errno.ELOOP)}"),
+    ]
 
 
 def test_notebooks_are_found_as_python_files_are(root):

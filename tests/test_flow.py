@@ -323,3 +323,37 @@ def test_a_program_that_is_too_large_is_named(tmp_path: Path, monkeypatch: pytes
     report = pipeline.run([tmp_path], config.load(tmp_path))
     assert core.ENTRY_FUEL > 5
     assert report.unfinished == (str(tmp_path / "train.py"),)
+
+
+def test_a_model_is_looked_into_when_all_else_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its constructor makes decides about the risk, so that it has statements of its own to spend."""
+    monkeypatch.setattr("clipcheck.flow.interpreter.VALUE_FUEL", 20)
+    (tmp_path / "clipcheck.toml").touch()
+    text = """
+    def number(n):
+        m = n + 1
+        return m
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = self.made()
+
+        def made(self):
+            return nn.LSTM(4, 8)
+
+    def main(data):
+        numbers = [number(0), number(1), number(2), number(3), number(4), number(5), number(6), number(7),
+                   number(8), number(9), number(10), number(11), number(12), number(13), number(14)]
+        model = Net()
+        optimizer = torch.optim.Adam(model.parameters())
+        model(data).sum().backward()
+        optimizer.step()
+    """
+    (tmp_path / "train.py").write_text(HEAD + textwrap.dedent(text), encoding="utf-8")
+    settings = config.load(tmp_path, None, {"no_cache": True, "jobs": 1})
+    assert [one.risk for one in pipeline.run([tmp_path], settings).findings] == ["high"]
+    monkeypatch.setattr("clipcheck.flow.calls.MODEL_FUEL", 0)
+    assert not pipeline.run([tmp_path], settings).findings

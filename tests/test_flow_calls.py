@@ -558,6 +558,23 @@ def test_code_that_was_handed_the_model_puts_its_step_in_doubt(call):
     assert seen.unsure()
 
 
+@pytest.mark.parametrize("ready", [True, False])
+def test_an_optimizer_that_a_base_out_of_sight_keeps_is_unscaled(ready):
+    unscale = "self.scaler.unscale_(self.optimizer)"
+    seen = sightings(
+        train=f"""
+        from mystery import Brain
+
+        class Own(Brain):
+            def fit_batch(self, batch):
+                self.scaler.scale(self.net(batch).sum()).backward()
+                {unscale if ready else f"if self.ready: {unscale}"}
+                self.scaler.step(self.optimizer)
+        """
+    )
+    assert seen.phases() == ({Phase.FRESH} if ready else {Phase.FRESH, Phase.SCALED})
+
+
 @pytest.mark.parametrize(
     "call",
     [

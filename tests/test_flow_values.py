@@ -378,6 +378,59 @@ def test_kinds(clip, kind):
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        "p.grad.div_(loss_scale)",
+        "p.grad.data.mul_(1.0 / scaler.get_scale())",
+        "p.grad *= inv_scale",
+        "p.grad /= self.loss_scale",
+        "p.grad = p.grad / loss_scale",
+        "p.grad = p.grad.float().div(loss_scale)",
+        "p.grad = p.grad.coalesce()",
+        "whole = p.grad.data.coalesce()\n    p.grad = whole.to_dense()",
+        "scale = 1 / loss_scale\n    p.grad.mul_(scale)",
+    ],
+)
+def test_a_loss_scale_taken_off_and_another_form_are_no_clips(change):
+    seen = trained(f"{BACK}\nfor p in model.parameters():\n    {change}\noptimizer.step()\n")
+    assert seen.clips() == []
+    assert seen.phases() == {Phase.FRESH}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "scale = loss_scale * max(1, total / limit)\n    p.grad.div_(scale)",
+        "inv_scale = limit / total_norm\n    p.grad *= inv_scale",
+        "inv_scale = loss_scale\n    inv_scale *= coef\n    p.grad.mul_(inv_scale)",
+        "p.grad.mul_(scale)",
+        "p.grad = p.grad.float() * scale",
+        "p.grad = p.grad.sign()",
+        "p.grad = other.grad.float()",
+        "p.grad = p.grad.clamp(-1, 1) / loss_scale",
+        "p.grad.clamp_(-loss_scale, loss_scale)",
+        "p.grad = p.grad.float()\n    p.grad = p.grad.float().mul(coef)",
+        "whole = p.grad\n    whole = whole.clamp(-1, 1)\n    p.grad = whole",
+    ],
+)
+def test_what_may_come_from_a_norm_is_a_clip(change):
+    seen = trained(f"{BACK}\nfor p in model.parameters():\n    {change}\noptimizer.step()\n")
+    assert {one.kind for one in seen.clips()} == {"hand-written"}
+
+
+def test_what_an_optimizer_unscales_in_its_step_is_not_clipped_before_it():
+    seen = trained(
+        "class Own(torch.optim.SGD):\n"
+        "    def step(self):\n"
+        "        for p in self.param_groups[0]['params']:\n"
+        "            p.grad.div_(self.loss_scale)\n"
+        "        super().step()\n"
+        f"optimizer = Own(model.parameters(), 0.1)\n{BACK}\noptimizer.step()\n"
+    )
+    assert any(path.gradients.unsure for path in seen.paths())
+
+
+@pytest.mark.parametrize(
     ("clip", "alone"),
     [
         ("for p in model.parameters():\n    clip_grad_norm_(p, 1.0)", True),

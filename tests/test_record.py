@@ -79,13 +79,20 @@ CASES = [
 ]
 
 
-def both(name: str, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
-    return getattr(OURS, name)(*args, **kwargs), getattr(STANDARD, name)(*args, **kwargs)
+often = pytest.mark.parametrize("times", [0, record._FEW, record._FEW + 1])  # that a class was made before
 
 
+def both(name: str, times: int, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+    cls = getattr(declared(record), name)
+    for _ in range(times):
+        cls(*args, **kwargs)
+    return cls(*args, **kwargs), getattr(STANDARD, name)(*args, **kwargs)
+
+
+@often
 @pytest.mark.parametrize(("name", "args", "kwargs"), CASES)
-def test_made_shown_and_read_alike(name: str, args: Any, kwargs: Any) -> None:
-    ours, standard = both(name, *args, **kwargs)
+def test_made_shown_and_read_alike(name: str, args: Any, kwargs: Any, times: int) -> None:
+    ours, standard = both(name, times, *args, **kwargs)
     assert repr(ours) == repr(standard)
     assert ours.__match_args__ == standard.__match_args__
     assert dataclasses.asdict(ours) == dataclasses.asdict(standard)
@@ -94,7 +101,7 @@ def test_made_shown_and_read_alike(name: str, args: Any, kwargs: Any) -> None:
 
 @pytest.mark.parametrize(("name", "args", "kwargs"), CASES)
 def test_equal_and_hashed_alike(name: str, args: Any, kwargs: Any) -> None:
-    ours, standard = zip(both(name, *args, **kwargs), both(name, *args, **kwargs), strict=True)
+    ours, standard = ([getattr(one, name)(*args, **kwargs) for _ in range(2)] for one in (OURS, STANDARD))
     assert (ours[0] == ours[1]) is (standard[0] == standard[1]) is True
     assert ours[0] != standard[0]
     if standard[0].__hash__ is None:
@@ -103,9 +110,15 @@ def test_equal_and_hashed_alike(name: str, args: Any, kwargs: Any) -> None:
         assert hash(ours[0]) == hash(ours[1]) == hash(standard[0])
 
 
-@pytest.mark.parametrize(("args", "kwargs"), [((), {}), ((1, "b", 2.0, 3), {}), ((1,), {"other": 2})])
-def test_wrong_arguments_are_refused(args: Any, kwargs: Any) -> None:
-    for cls in (OURS.Plain, STANDARD.Plain):
+@often
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [((), {}), ((1, "b", 2.0, 3), {}), ((1,), {"other": 2}), ((1,), {"first": 2}), ((), {"second": "b"})],
+)
+def test_wrong_arguments_are_refused(args: Any, kwargs: Any, times: int) -> None:
+    for cls in (declared(record).Plain, STANDARD.Plain):
+        for _ in range(times):
+            cls(1)
         with pytest.raises(TypeError, match="__init__"):
             cls(*args, **kwargs)
 
@@ -140,10 +153,12 @@ def test_replaced(replace: Any) -> None:
 
 
 def test_each_has_a_list_of_its_own() -> None:
-    one, other = OURS.Mutable(1), OURS.Mutable(1)
-    one.kept.append(2)
-    assert other.kept == []
-    assert OURS.Mutable(1, None).kept is None
+    cls = declared(record).Mutable
+    for _ in range(record._FEW):
+        one, other = cls(1), cls(1)
+        one.kept.append(2)
+        assert other.kept == []
+        assert cls(1, None).kept is None
 
 
 def test_a_default_that_would_be_shared_is_refused() -> None:
@@ -188,6 +203,9 @@ def test_declaring_compiles_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record, "exec", lambda *given: asked.append(given) or exec(*given), raising=False)
     cls = declared(record).Plain
     assert not asked
+    for number in range(record._FEW):
+        cls(number)
+    assert not asked  # a class that is made a few times pays for no constructor
     cls(1), cls(2)
     assert len(asked) == 1
     assert cls(1) == cls(1)

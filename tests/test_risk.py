@@ -9,10 +9,10 @@ from judging import Scene
 
 from clipcheck import idle
 from clipcheck.extract import extract_text
-from clipcheck.findings import RISKS, Evidence
+from clipcheck.findings import RISKS, Evidence, Site, Span
 from clipcheck.flow.interpreter import Interpreter
 from clipcheck.flow.records import Sightings
-from clipcheck.flow.values import Unknown
+from clipcheck.flow.values import Object, Tensor, Unknown
 from clipcheck.handwritten import Reader
 from clipcheck.knowledge import load
 from clipcheck.lengths import LONGEST, number
@@ -543,3 +543,142 @@ def test_what_has_no_name_has_none():
 def test_a_bare_parameter_is_shown_where_nothing_else_is_trained():
     found = assess(net("self.w = nn.Parameter(torch.zeros(3))", "return x * self.w"))
     assert any("Parameter made here" in one.message for one in found.evidence)
+
+
+# -- what a class is, seen through its parts ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "summary"),
+    [
+        ("a cell by its class name", "a ConvLSTMCell"),
+        ("a layer chosen by its name", "a recurrent network"),
+        ("a loop over time", "a recurrence written by hand"),
+    ],
+)
+def test_a_recurrent_network_in_words(key, summary):
+    assert assess(*LOUD[key][:2]).summary == summary
+
+
+def test_a_single_capital_is_read_by_its_name():
+    assert [with_article(name) for name in ("N", "G", "")] == ["an N", "a G", "a "]
+
+
+def test_a_policy_by_what_its_program_imports():
+    found = assess("import gym\n" + net(MLP))
+    assert (found.risk, found.family, found.summary) == ("low", "policy", "a policy")
+    assert assess("import gym.wrappers\n" + net(MLP)).family == "policy"
+    assert assess("import tools.gym\n" + net(MLP)).family == "linear"
+
+
+def test_a_tensor_is_no_model():
+    project = Project([], lambda name: extract_text("", name), KNOWLEDGE)
+    found = Assessor(project, Sightings()).assess((Tensor(frozenset(), True),), "/p/x.py", ())
+    assert (found.risk, found.family, found.summary) == ("none", "tensor", "a tensor, not a model")
+
+
+def test_the_new_state_may_be_computed_where_it_is_returned():
+    assert (
+        Reader(KNOWLEDGE).recurrence(method("y = self.out(x)\nreturn y, self.cell(x, h)", "self, x, h")) == 3
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "residual"),
+    [
+        ("y = self.f(x)\nreturn x + y", True),
+        ("x += self.f(x)\nreturn x", True),
+        ("def later(z):\n    return z + self.f(z)\nreturn self.f(x)", False),
+        ("def later(z):\n    y = self.f(z)\n    return y\nreturn x + y", False),
+    ],
+)
+def test_what_goes_around_a_module_is_a_residual_connection(body, residual):
+    assert Reader(KNOWLEDGE).residual(method(body, "self, x")) is residual
+
+
+def test_what_a_constructor_adds_is_no_residual_connection():
+    deep = "self.layers = nn.ModuleList([nn.Linear(8, 8) for _ in range(60)])"
+    assert assess(net(f"{deep}\nself.width = hidden + self.count(hidden)")).risk == "high"
+
+
+GENERATES = "\n    def sample(self, xs, h):\n        for x in xs:\n            h = self.layers(x, h)\n        return h\n"
+
+
+def test_what_is_generated_step_by_step_is_not_trained_so():
+    looped = net(MLP, "return self.{}(x, x)") + GENERATES
+    assert assess(looped.format("sample")).risk == "none"
+    assert assess(looped.replace("def sample", "def run").format("run")).risk == "high"
+
+
+def test_an_attention_layer_of_a_library_that_is_not_known():
+    head = "from elsewhere import MultiHeadAttention, Mystery, attention\n"
+    made = "self.a = Mystery(attention(8))\nself.b = nn.Linear(8, 8)\nself.c = MultiHeadAttention(8)"
+    found = assess(head + net(made))
+    assert (found.risk, found.family, found.evidence[0].row) == ("medium", "transformer", 11)
+
+
+@pytest.mark.parametrize("name", ["MiniGPT", "SmallTransformer"])
+def test_a_transformer_by_its_name(name):
+    found = assess(net(MLP, name=name), f"{name}()")
+    assert (found.risk, found.family) == ("medium", "transformer")
+    assert found.evidence[0].message == f"{name} made here"
+
+
+def test_a_transformer_that_carries_a_state_is_not_taken_for_a_recurrent_network():
+    looped = "for t in range(9):\n    h = self.layers(x[t] + h)\nreturn h"
+    assert assess(net(MLP, looped, "SmallTransformer"), "SmallTransformer()").family == "transformer"
+    assert assess(net(MLP, looped)).family == "recurrent"
+
+
+def test_queries_keys_and_values_are_attention():
+    made = "self.q_proj = nn.Linear(8, 8)\nself.k_proj = nn.Linear(8, 8)\nself.v_proj = nn.Linear(8, 8)"
+    assert assess(net(made)).family == "transformer"
+    assert assess(net(made.replace("v_proj", "w_proj"))).family == "linear"
+
+
+def test_a_class_keeps_its_own_methods_beside_those_of_a_base_in_a_module():
+    base = f"from torch import nn\n{net(MLP, name='Base')}"
+    own = "class Net(layers.Base):\n    def forward(self, xs, h):\n        for x in xs:\n            h = self.layers(x, h)\n"
+    train = f"{HEAD}import layers\n{own}        return h\n{LOOP.format(made='Net()')}"
+    assert assess_files({"layers.py": base, "train.py": train}).family == "recurrent"
+
+
+def test_a_part_that_is_a_discriminator_says_nothing_of_the_whole():
+    part = net(MLP, name="Discriminator")
+    assert assess(part + net("self.parts = [Discriminator()]\nself.layers = nn.Linear(8, 8)")).risk == "none"
+    assert assess(part, "Discriminator()").family == "adversarial"
+
+
+def test_a_class_of_the_settings_may_be_named_by_its_base():
+    own = "from elsewhere import Cell as Base\n" + net(MLP).replace("nn.Module", "Base")
+    assert assess(own, recurrent_classes=("elsewhere.Cell",)).risk == "high"
+    assert assess(own, recurrent_classes=("Base",)).risk == "high"
+    assert assess(own, recurrent_classes=("elsewhere.Base",)).risk != "high"
+
+
+def test_a_length_is_shown_where_its_number_stands():
+    source = f"size = 1024\n{GPT.replace('hidden=64', 'block_size')}"
+    found = assess(source, "Net(block_size=size)")
+    assert (found.risk, found.evidence[1].row) == ("high", 5)
+
+
+def test_a_table_of_positions_is_longer_than_what_is_trained_on():
+    table = net(MLP, name="PositionalEncoding").replace("hidden=64", "max_len")
+    made = "self.attn = nn.MultiheadAttention(8, 2)\nself.{} = {}(max_len=size)"
+    own = "size = 5000\n" + table + net(made.format("pos", "PositionalEncoding"))
+    assert assess(own).summary == "a Transformer"
+    assert assess(own.replace("PositionalEncoding", "Reader")).risk == "high"
+
+
+@pytest.mark.parametrize(("nested", "risk"), [(3, "high"), (4, "none")])
+def test_settings_are_looked_into_for_models_but_not_without_end(nested, risk):
+    config = "class Config:\n    def __init__(self, inner):\n        pass\n"
+    held = "Config(" * nested + "nn.LSTM(8, 8)" + ")" * nested
+    assert assess(f"{config}{net(MLP)}", f"Net({held})").risk == risk
+
+
+def test_settings_behind_a_name_are_no_part():
+    project = Project([], lambda name: extract_text("", name), KNOWLEDGE)
+    made = Object("m", Site("/p/x.py", Span(1, 0, 1, 1)), None, "dgl.Settings", None)
+    found = Assessor(project, Sightings(objects={"m": made})).assess((Unknown("m"),), "/p/x.py", ())
+    assert found.summary == "a model that was not found"

@@ -113,9 +113,10 @@ def test_links_in_a_circle_pipes_and_devices_are_passed_over(tmp_path):
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.count("CLP101") == 1
     for name in ("pipe.py", "zero.py"):
-        done = command(tmp_path, name)
+        done = command(tmp_path, name, "train.py")
         assert done.returncode == 2
         assert f"{name}: neither a regular file nor a folder" in done.stderr
+        assert done.stdout.count("CLP101") == 1  # what else was named
 
 
 def test_a_name_that_is_not_utf_8(tmp_path):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from clipcheck import facts
 from clipcheck.findings import Site
 from clipcheck.flow.builtin import BUILTINS
-from clipcheck.flow.core import MAX_DEPTH, VALUE_DEPTH
+from clipcheck.flow.core import MAX_DEPTH, MODEL_FUEL, VALUE_DEPTH
 from clipcheck.flow.expressions import Expressions
+from clipcheck.flow.inplace import VIEWS
 from clipcheck.flow.render import last_identifier
 from clipcheck.flow.values import (
     Arguments,
@@ -156,12 +157,16 @@ class Calls(Expressions):
             self.visited.add(id(definition))
             known = (id(definition), function.frame, function.receiver, given, self.worlds)
             if known not in self.known_effects:
+                worlds = self.worlds
                 result = self.run_function(function, given, call)
+                if self.knowledge.hinted("clip-call", definition.name) and not self.project.clips(definition):
+                    self.doubt_unseen_clip(function, worlds)
                 self.known_effects[known] = result, self.worlds
             result, self.worlds = self.known_effects[known]
             return result
         depth = sum(1 for active in self.stack) if not self.following else 0
-        if depth > VALUE_DEPTH or self.value_fuel <= 0 or (self.loading and self.loading_fuel <= 0):
+        left = self.value_fuel + (MODEL_FUEL if self.constructing else 0)
+        if depth > VALUE_DEPTH or left <= 0 or (self.loading and self.loading_fuel <= 0):
             return Unknown(f"{function.filename}:{definition.name}()", self.models_in(given))
         key = (id(definition), function.receiver, given)
         if key not in self.known_values:
@@ -174,6 +179,9 @@ class Calls(Expressions):
         else:
             self.born(self.known_births.get(key, ()))
         return self.known_values[key]
+
+    def doubt_unseen_clip(self, function: FunctionRef, before: Worlds) -> None:
+        raise NotImplementedError
 
     def _hands_on(self, given: Arguments) -> bool:
         """Whether a function is handed another that may bring in an event, by whatever name it calls it."""
@@ -300,7 +308,9 @@ class Calls(Expressions):
             )
             if fresh or (self.following and self.project.matters(constructor.definition)):
                 times, self.multiplicity = self.multiplicity, 1
+                self.constructing += known.role == "module"
                 self.follow(method, given, call)
+                self.constructing -= known.role == "module"
                 self.multiplicity = times
         elif fresh:
             self._fields(cls, known, given)
@@ -484,6 +494,8 @@ class Calls(Expressions):
     ) -> Value:
         """`append`, `extend` and the like change the list that the receiver's name stands for."""
         if isinstance(owner, Parameters) and self.changed_by_method(owner, name, call):
+            return owner
+        if isinstance(owner, Parameters) and owner.gradient and name in VIEWS:
             return owner
         if isinstance(owner, Parameters) and name in ("items", "values", "get", "pop"):
             return Parameters(

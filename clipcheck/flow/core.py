@@ -21,6 +21,7 @@ MAX_DEPTH = 14  # calls inside calls
 VALUE_DEPTH = 7  # the same, for calls followed only for what they return
 ENTRY_FUEL = 12_000  # statements followed from one entry point
 VALUE_FUEL = 3_000  # statements followed for their values alone, from one entry point
+MODEL_FUEL = 3_000  # further ones, for the constructors of models alone
 LOADING_FUEL = 100  # statements of functions followed for their values while one module is read
 PATHS_A_PRICE = 8  # paths that a statement is followed on for the price of one more
 LONGEST_KEY = 200
@@ -62,6 +63,7 @@ class Core:
         self.blamed: frozenset[str] = frozenset()  # the models that the last loss came from
         self.discarded: facts.Expression | None = None  # the expression whose value nobody uses
         self.value_fuel = VALUE_FUEL
+        self.constructing = 0  # constructors of models around this place
         self.loading_fuel = LOADING_FUEL
         self.known_values: dict[object, Value] = {}
         self.known_effects: dict[object, tuple[Value, Worlds]] = {}  # of functions followed with their events
@@ -136,6 +138,13 @@ class Core:
         self.fuel -= 1 + len(self.worlds) // PATHS_A_PRICE
         if self.fuel < 0:
             raise OutOfFuel
+
+    def here(self) -> facts.Block:
+        """The body of the function that is run, or of the module."""
+        if self.stack:
+            return self.stack[-1].definition.body
+        module = self.project.facts(self.statement[0])
+        return module.body if module is not None else ()
 
     # -- what the layers above provide ---------------------------------------------------------------
 

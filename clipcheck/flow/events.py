@@ -8,7 +8,7 @@ from clipcheck import facts
 from clipcheck.findings import Evidence, Site
 from clipcheck.flow.builtin import BUILTINS
 from clipcheck.flow.calls import Calls, model_of
-from clipcheck.flow.inplace import NO_BOUND, changes_gradients, steps_another
+from clipcheck.flow.inplace import NO_BOUND, changes_gradients, factors_of, steps_another, unscales
 from clipcheck.flow.records import Path
 from clipcheck.flow.render import last_identifier, names_in, render
 from clipcheck.flow.values import (
@@ -376,11 +376,12 @@ class Events(Calls):
     ) -> Value:
         optimizer = given.get(rule.slot("optimizer"))
         key = self._key(optimizer) if optimizer is not None else ""
-        if self.following and key:
+        if self.following and optimizer is not None:
             site = self.site()
-            self.worlds = merge(
-                [tuple(w.having(key, w.get(key).after(Event.UNSCALE, site)[0]) for w in self.worlds)]
-            )
+            if key:  # one that is not known at all is among those that have not been met
+                self.worlds = merge(
+                    [tuple(w.having(key, w.get(key).after(Event.UNSCALE, site)[0]) for w in self.worlds)]
+                )
             self.change(lambda state: state.after(Event.UNSCALE, site)[0], lambda name: name == ANY)
         return Literal(None)
 
@@ -501,6 +502,13 @@ class Events(Calls):
             lambda key: by_name if key == ANY else self._within_reach(key, reached, by_name),
         )
 
+    def doubt_unseen_clip(self, function: FunctionRef, before: Worlds) -> None:
+        """A function of the project that is called like a clip, and did nothing that is known for one."""
+        if {world.states for world in self.worlds} == {world.states for world in before}:
+            name = function.definition.name
+            place = f"{function.filename}:{function.definition.row}"
+            self.change(lambda state: _doubted(state, f"{name}() at {place} was given the name of a clip"))
+
     def _within_reach(self, key: str, reached: frozenset[str], by_name: bool) -> bool:
         if key in reached:
             return True
@@ -527,9 +535,18 @@ class Events(Calls):
         cover = Parameters(owner.models, False, owner.holder)
         if hook:
             self.mark_by_hand(cover)
+        elif unscales(factors_of(call), self.here(), self.knowledge.hinted):
+            self.unscaled_by_hand(cover)
         else:
             self.clip_by_hand(cover, call)
         return True
+
+    def unscaled_by_hand(self, cover: Parameters | None) -> None:
+        """Gradients divided by a loss scale: what clips them from now on meets them as they are."""
+        site = self.site()
+        self.change(
+            lambda state: state.after(Event.UNSCALE, site)[0], lambda key: self.relation(key, cover) != "none"
+        )
 
     def mark_by_hand(self, cover: Parameters | None) -> None:
         """Remember whose gradients the code changes by itself: no step on them is accused."""

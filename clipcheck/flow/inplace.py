@@ -1,15 +1,26 @@
-"""What an optimizer of the project does inside: it changes gradients in place, or steps another optimizer."""
+"""What code does to gradients by hand: it changes them in place, takes a loss scale off them, or steps another optimizer."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 from clipcheck import blocks, facts
 from clipcheck.facts import Expression
+from clipcheck.flow.render import names_in, render
 
+# What shares its memory with the tensor that it was asked of: `p.grad.detach().mul_(x)` changes `p.grad`.
+VIEWS = frozenset({"detach", "flatten", "ravel", "squeeze", "unsqueeze", "view", "view_as"})
 NO_BOUND = frozenset({"zero_", "detach_", "requires_grad_", "add_", "sub_"})  # nothing that bounds a gradient
+Hinted = Callable[[str, str], bool]
+_FACTORS = frozenset({"mul", "multiply", "div", "divide", "true_divide"})
+_SHORT = 20  # names that are followed to where they are computed
 
 
 def changes_gradients(function: facts.Function) -> bool:
-    """Whether a function changes gradients in place in a way that may bound them: `p.grad.mul_(x)`, `p.grad *= x`."""
+    """Whether a function changes gradients in place in a way that may bound them: `p.grad.mul_(x)`, `p.grad *= x`.
+
+    Taking a loss scale off counts here: a clip before such a function would meet the scaled gradients.
+    """
     return any(_changes(node) for node in blocks.walk(function.body))
 
 
@@ -23,6 +34,47 @@ def steps_another(function: facts.Function) -> bool:
     return False
 
 
+def unscales(factors: tuple[Expression, ...], body: facts.Block, hinted: Hinted) -> bool:
+    """Whether gradients times, or over, these lose a loss scale and no more: nothing in them comes from a norm or a bound."""
+    names = _origins(factors, body) if factors else frozenset()
+    return any(hinted("loss-scale", name) for name in names) and not any(
+        hinted("bounding", name) for name in names
+    )
+
+
+def put_back(target: Expression, value: Expression, body: facts.Block, hinted: Hinted) -> bool:
+    """Whether a gradient is given its own value, in another form or without a loss scale.
+
+    `p.grad = p.grad.coalesce()`, `p.grad = p.grad.float() / loss_scale`.
+    """
+    for _ in range(_SHORT):
+        if render(value) == render(target):
+            return True
+        factors: tuple[Expression, ...] = ()
+        if isinstance(value, facts.Name):
+            made = [one.value for one in _assignments(body) if value.id in _bound(one)]
+            if len(made) != 1:
+                return False
+            (value,) = made
+        elif isinstance(value, facts.Attribute) and value.attr == "data":
+            value = value.value
+        elif isinstance(value, facts.Operation) and value.operator in ("*", "/"):
+            value, *rest = value.operands
+            factors = tuple(rest)
+        elif isinstance(value, facts.Call) and isinstance(value.function, facts.Attribute):
+            called, given = value.function.attr, value.arguments
+            value = value.function.value
+            if called in _FACTORS:
+                factors = given
+            elif not hinted("tensor-form", called):
+                return False
+        else:
+            return False
+        if factors and not unscales(factors, body, hinted):
+            return False
+    return False
+
+
 def _changes(node: object) -> bool:
     if isinstance(node, facts.Call) and isinstance(node.function, facts.Attribute):
         in_place = node.function.attr.endswith("_") and node.function.attr not in NO_BOUND
@@ -30,10 +82,52 @@ def _changes(node: object) -> bool:
     return isinstance(node, facts.Augment) and node.operator in ("*", "/") and _is_gradient(node.target)
 
 
+def factors_of(call: facts.Call) -> tuple[Expression, ...]:
+    """What `p.grad.mul_(x)` and `p.grad.div_(x)` multiply and divide by; nothing for other calls."""
+    called = call.function.attr if isinstance(call.function, facts.Attribute) else ""
+    return call.arguments if called.removesuffix("_") in _FACTORS else ()
+
+
+def _origins(expressions: tuple[Expression, ...], body: facts.Block) -> frozenset[str]:
+    """The names that expressions read, and those that go into them where they are computed; attributes by their last."""
+    found: set[str] = set()
+    waiting = [name for one in expressions for name in names_in(one)]
+    assignments = list(_assignments(body))
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += [read for one in assignments if name in _bound(one) for read in names_in(one.value)]
+    return frozenset(name.lstrip(".") for name in found)
+
+
+def _assignments(body: facts.Block) -> Iterator[facts.Assign | facts.Augment]:
+    for node in blocks.walk(body):
+        if isinstance(node, (facts.Assign, facts.Augment)):
+            yield node
+
+
+def _bound(statement: facts.Assign | facts.Augment) -> Iterator[str]:
+    """The names that a statement gives a value, written as `names_in` writes them."""
+    targets = statement.targets if isinstance(statement, facts.Assign) else (statement.target,)
+    for target in targets:
+        for part in target.items if isinstance(target, facts.Collection) else (target,):
+            if isinstance(part, facts.Name):
+                yield part.id
+            elif isinstance(part, facts.Attribute):
+                yield f".{part.attr}"
+
+
 def _is_gradient(expression: Expression) -> bool:
-    """`p.grad`, `p.grad.data`."""
-    while isinstance(expression, facts.Attribute):
-        if expression.attr == "grad":
+    """`p.grad`, `p.grad.data`, `p.grad.detach()`."""
+    while isinstance(expression, (facts.Attribute, facts.Call)):
+        if isinstance(expression, facts.Call):
+            function = expression.function
+            if not isinstance(function, facts.Attribute) or function.attr not in VIEWS:
+                return False
+            expression = function.value
+        elif expression.attr == "grad":
             return True
-        expression = expression.value
+        else:
+            expression = expression.value
     return False

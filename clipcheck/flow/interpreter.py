@@ -120,7 +120,7 @@ class Interpreter(Configs):
         self.fuel, self.value_fuel = ENTRY_FUEL, VALUE_FUEL
         self.stack, self.frames, self.chain = [], [], []
         self.returns, self.raised, self.loops = [], [], []
-        self.following, self.loop_depth, self.multiplicity = True, 0, 1
+        self.following, self.loop_depth, self.multiplicity, self.constructing = True, 0, 1, 0
         self.engine, self.clipping_engine, self.blamed = None, "", frozenset()
         self.alternatives, self.trainer = 0, None
         self.possessions.clear()

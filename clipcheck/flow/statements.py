@@ -9,6 +9,7 @@ from clipcheck import facts
 from clipcheck.facts import Expression, Statement
 from clipcheck.findings import Evidence
 from clipcheck.flow.compiled import Compiled
+from clipcheck.flow.inplace import put_back, unscales
 from clipcheck.flow.render import guard_of, last_identifier, names_in, render
 from clipcheck.flow.values import (
     ClassRef,
@@ -66,10 +67,23 @@ class Statements(Compiled):
         if statement.annotation is not None and isinstance(value, Unknown):
             value = self._annotated(frame, statement.annotation, value)
         for target in statement.targets:
+            if self._puts_back(frame, target, statement.value):
+                continue
             self.assign(frame, target, value)
             if self.loop_depth:
                 self._notice_recurrence(frame, target, statement.value, value)
         return ""
+
+    def _puts_back(self, frame: Frame, target: Expression, value: Expression) -> bool:
+        """`p.grad = p.grad.coalesce()`, `p.grad = p.grad / loss_scale`: no clipping by hand."""
+        if not isinstance(target, facts.Attribute) or target.attr != "grad" or not self.following:
+            return False
+        if not put_back(target, value, self.here(), self.knowledge.hinted):
+            return False
+        cover = self.parameters_in(self.evaluate(frame, target.value))
+        if cover is not None:
+            self.unscaled_by_hand(Parameters(cover.models, False, cover.holder))
+        return True
 
     def _annotated(self, frame: Frame, annotation: Expression, value: Unknown) -> Value:
         for choice in choices(self.evaluate(frame, annotation)):
@@ -130,10 +144,14 @@ class Statements(Compiled):
             self.knowledge.hinted("averaging", name.lstrip(".")) for name in names_in(operand)
         )
         scaled = operator in ("*", "/") and not averaging  # what is added is no clipping
-        if self.following and scaled and not isinstance(operand, facts.Constant):
-            span = self.statement[1]
-            call = facts.Call(operand, (), (), span, span)
-            self.clip_by_hand(Parameters(gradient.models, False, gradient.holder), call)
+        if not self.following or not scaled or isinstance(operand, facts.Constant):
+            return
+        cover = Parameters(gradient.models, False, gradient.holder)
+        if unscales((operand,), self.here(), self.knowledge.hinted):
+            self.unscaled_by_hand(cover)
+            return
+        span = self.statement[1]
+        self.clip_by_hand(cover, facts.Call(operand, (), (), span, span))
 
     def run_return(self, frame: Frame, statement: facts.Return) -> str:
         value = self.evaluate(frame, statement.value) if statement.value is not None else Literal(None)

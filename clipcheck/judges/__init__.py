@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from clipcheck import repair
 from clipcheck.docket import Docket, JudgeContext
 from clipcheck.faults import docket_of
 from clipcheck.findings import Sight, Verdict
-from clipcheck.flow.records import Clip, Sightings, Step
+from clipcheck.flow.records import Clip, Conflict, Sightings, Step
 from clipcheck.judges import (
     clp101,
     clp102,
@@ -66,17 +65,27 @@ CODES: Mapping[str, Callable[..., Verdict | None]] = {**STEPS, **CLIPS}
 def judge(sightings: Sightings, context: JudgeContext) -> list[Verdict]:
     """Every verdict on the steps and clips of a run, with its repair, in the order of the files."""
     docket = docket_of(sightings, context)
-    found: list[Verdict] = []
+    found: list[tuple[Verdict, Step | Clip | Conflict]] = []
     for step in sightings.steps.values():
         verdicts = filter(None, (by_step(step, docket) for by_step in STEPS.values()))
-        found += [replace(one, repair=repair.of_step(one.code, step, docket)) for one in verdicts]
+        found += [(one, step) for one in verdicts]
     for clip in sightings.clips.values():
         verdicts = filter(None, (by_clip(clip, docket) for by_clip in CLIPS.values()))
-        found += [replace(one, repair=repair.of_clip(one.code, clip, docket)) for one in verdicts]
+        found += [(one, clip) for one in verdicts]
     for conflict in sightings.conflicts.values():
         if verdict := clp209.of_conflict(conflict, docket):
-            found.append(replace(verdict, repair=repair.of_conflict(conflict)))
-    return sorted(found, key=_order)
+            found.append((verdict, conflict))
+    return sorted((_with_repair(one, of, docket) for one, of in found), key=_order)
+
+
+def _with_repair(verdict: Verdict, of: Step | Clip | Conflict, docket: Docket) -> Verdict:
+    from clipcheck import repair  # with all that knows how: most runs have nothing to repair
+
+    if isinstance(of, Step):
+        return replace(verdict, repair=repair.of_step(verdict.code, of, docket))
+    if isinstance(of, Clip):
+        return replace(verdict, repair=repair.of_clip(verdict.code, of, docket))
+    return replace(verdict, repair=repair.of_conflict(of))
 
 
 def _order(verdict: Verdict) -> tuple[str, int, int, str]:
