@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 
 from clipcheck import facts
@@ -29,12 +30,14 @@ from clipcheck.progress import Tell, counted, silent
 from clipcheck.project import Project
 from clipcheck.protocol import Gradients, Phase
 from clipcheck.record import replace
+from clipcheck.regular import regular
 
 MAX_SUBCLASSES = 4
 MAX_MODULES = 400  # of one program that are read
 MAX_STARS = 60  # modules read for `from module import *`
 MAX_CLIMB = 4  # callers of callers of a step
 MAX_ROOTS = 3  # contexts that one step is first met in
+_TESTS = regular(r"(^|/)(tests?/([^/]+/)*[^/]*|test_[^/]*\.py|[^/]*_test\.py|conftest\.py)$")
 MAX_CALLERS = 12  # a name that more functions call says nothing about who calls this one
 
 
@@ -77,6 +80,7 @@ class Interpreter(Setups):
                 self._enter_at(target)  # else who calls it was given up for its size, and may clip
         self._drop_delegated()
         self.settle()
+        self._drop_tests()
         return self.sightings
 
     def _is_loose(self, function: FunctionRef) -> bool:
@@ -113,6 +117,12 @@ class Interpreter(Setups):
             step.contexts = [context for context in step.contexts if isinstance(context.optimizer, Object)]
             if not step.contexts:
                 del self.sightings.steps[site]
+
+    def _drop_tests(self) -> None:
+        """Forget how tests reach a step that the program reaches as well: what they train is a model for tests."""
+        for step in self.sightings.steps.values():
+            own = [one for one in step.contexts if not _tests(one.entry, step.site.filename)]
+            step.contexts = own or step.contexts
 
     def _enter(self, label: str, run: object) -> None:
         """Run one entry point within its bounds; one that is too large is named."""
@@ -336,6 +346,15 @@ class Callers:
         if len(callers) > MAX_CALLERS:  # `fit`, `run`: those of its own file mean this one
             callers = [caller for caller in callers if caller.filename == function.filename]
         return callers[:MAX_CALLERS]
+
+
+def _tests(entry: str, filename: str) -> bool:
+    """Whether a file is one of tests, by the names that test runners look for, and another one is not."""
+    if not entry or entry == filename:
+        return False
+    above = len(os.path.commonpath((entry, filename)))  # a project may lie in a folder called `test`
+    mine, other = (name[above:].replace(os.sep, "/") for name in (entry, filename))
+    return _TESTS.search(mine) is not None and _TESTS.search(other) is None
 
 
 def _is_test(function: FunctionRef) -> bool:
