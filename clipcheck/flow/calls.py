@@ -8,7 +8,7 @@ from clipcheck.flow.builtin import BUILTINS
 from clipcheck.flow.core import MAX_DEPTH, MODEL_FUEL, VALUE_DEPTH
 from clipcheck.flow.expressions import Expressions
 from clipcheck.flow.inplace import VIEWS
-from clipcheck.flow.render import last_identifier
+from clipcheck.flow.render import last_identifier, render
 from clipcheck.flow.values import (
     Arguments,
     Bound,
@@ -92,6 +92,8 @@ class Calls(Expressions):
         self, frame: Frame, function: Several, owner: Value | None, given: Arguments, call: facts.Call
     ) -> Value:
         """A call of one of several things: each is followed from the same worlds."""
+        if (other := self._not_known(function, call)) is not None:
+            return self.apply(frame, Unknown(f"{other.key}.step"), other, given, call)
         before, results, after = self.worlds, [], []
         known = [choice for choice in function.choices if not isinstance(choice, (Unknown, Literal))]
         known = [choice for choice in known if not _of_nothing(choice)] or known
@@ -127,6 +129,24 @@ class Calls(Expressions):
         self.alternatives -= 1
         self.worlds = merge(after)
         return several(results)
+
+    def _not_known(self, function: Several, call: facts.Call) -> Unknown | None:
+        """The optimizer that is stepped where nothing of what it may be has a step, as far as that is known.
+
+        `build(settings)` gives lists of what it builds, too. One of the project whose `step` does nothing has taken its
+        step elsewhere: then nothing is sure.
+        """
+        if not isinstance(call.function, facts.Attribute) or call.function.attr != "step":
+            return None
+        own = [one for one in function.choices if isinstance(one, FunctionRef)]
+        others = [one for one in function.choices if not isinstance(one, FunctionRef)]
+        strange = any(map(_of_sequence, others))
+        lost = others and all(isinstance(one, Unknown) or _of_sequence(one) for one in others)
+        if not lost or not (own or strange) or any(self.project.matters(one.definition) for one in own):
+            return None
+        if own:
+            self.doubt_all("one of the optimizers steps elsewhere")
+        return Unknown(f"{self.site().filename}:{call.row}:{render(call.function.value)}")
 
     def _lacked(self, choice: Value) -> bool:
         """Whether this is a method that a library's optimizer does not have."""
@@ -586,6 +606,9 @@ class Calls(Expressions):
     def finish(self, frame: Frame) -> None:
         raise NotImplementedError
 
+    def doubt_all(self, reason: str) -> None:
+        raise NotImplementedError
+
     def clip_by_library(self, frame: Frame, owner: Value | None, given: Arguments, call: facts.Call) -> None:
         raise NotImplementedError
 
@@ -607,6 +630,11 @@ def _of_nothing(function: Value) -> bool:
     return (
         isinstance(function, Bound) and isinstance(function.owner, Literal) and function.owner.value is None
     )
+
+
+def _of_sequence(function: Value) -> bool:
+    """A method of a list or a table, where an object was looked for."""
+    return isinstance(function, Bound) and isinstance(function.owner, (Items, Elements, Table))
 
 
 def _grows(function: Value) -> bool:

@@ -90,7 +90,7 @@ class Events(Calls):
         if name != "step":
             return None
         if not isinstance(owner, Object) or owner.role != "optimizer":
-            if self.following:
+            if self.following and self.project.matters(function.definition):
                 self.sightings.delegated.add(self.site())
             return None
         if self.project.clips(function.definition) or steps_another(function.definition):
