@@ -245,7 +245,8 @@ class Library:
                 if hope is Hope.SURE or reported.holds(outline):
                     holding[name] = reported.leading(outline)
         libraries = frozenset(self.known_names.packages)
-        return programs(holding, self._imports, modules, self._searched, libraries)
+        helpers = frozenset(name for name in holding if not self._survey.goes_back(self._searched(name)))
+        return programs(holding, self._imports, modules, self._searched, libraries, helpers)
 
     def _searched(self, filename: str) -> bytes:
         data = self.bytes_of(filename) or b""

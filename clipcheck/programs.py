@@ -16,6 +16,7 @@ from clipcheck.record import dataclass
 from clipcheck.survey import parsed, words_of
 
 _HOPS = 3  # packages that re-export a package that re-exports a file
+_MAX_JOINED = 6  # files with events that one caller brings together: who brings more starts many programs
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,12 @@ def programs(
     modules: Modules,
     data_of: Callable[[str], bytes],
     libraries: frozenset[str] = frozenset(),
+    helpers: frozenset[str] = frozenset(),
 ) -> list[Program]:
     """The programs of the files that hold events; `holding` says what each defines that leads to them.
 
-    What is imported from `libraries` is never a file of the project.
+    What is imported from `libraries` is never a file of the project. What is in `helpers` is one of the program of
+    what its callers bring in beside it: an optimizer of the project's own steps where the trainer of another file has clipped.
     """
     files = sorted(holding)
     groups = _Groups(files)
@@ -79,10 +82,23 @@ def programs(
         wanted = further
         if not wanted:
             break
+    for brought in _brought_together(callers):
+        if not helpers.isdisjoint(brought) and not helpers.issuperset(brought):
+            for name in brought[1:]:
+                groups.join(brought[0], name)
     return [
         Program(tuple(group), tuple(sorted(set[str]().union(*(callers.get(name, ()) for name in group)))))
         for group in groups.groups()
     ]
+
+
+def _brought_together(callers: Mapping[str, set[str]]) -> list[list[str]]:
+    """The files with events that one caller brings in, where these are a few."""
+    found: dict[str, list[str]] = {}
+    for name, by in sorted(callers.items()):
+        for caller in by:
+            found.setdefault(caller, []).append(name)
+    return [names for _, names in sorted(found.items()) if 1 < len(names) <= _MAX_JOINED]
 
 
 def _callers(

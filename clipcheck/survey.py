@@ -149,6 +149,10 @@ class Survey:
             return False
         if not called or (owner == "self" and b"def " + word in data):
             return False
+        return self.goes_back(data)
+
+    def goes_back(self, data: bytes) -> bool:
+        """Whether something goes back through a graph: a file that steps without knows its gradients by its callers."""
         return any(name in data for name in self._backward)
 
     def _is_clip(self, data: bytes, match: re.Match[bytes]) -> bool:

@@ -276,6 +276,23 @@ def test_files_with_events_that_do_not_are_two_with_the_caller_of_both(make, tmp
     assert found == [(["engine"], ["both"]), (["motor"], ["both"])]
 
 
+def test_a_file_that_steps_alone_is_of_the_program_of_what_goes_back_beside_it(make, tmp_path):
+    both = b"import engine, motor\nengine.train()\nmotor.train()\n"
+    goes_back = ENGINE + b"loss.backward()\n"
+    found = programs(make, tmp_path, engine=ENGINE, motor=goes_back, both=both)
+    assert found == [(["engine", "motor"], ["both"])]
+    found = programs(make, tmp_path, engine=goes_back, motor=goes_back, both=both)
+    assert found == [(["engine"], ["both"]), (["motor"], ["both"])]
+
+
+def test_who_brings_many_trainings_makes_no_program_of_them(make, tmp_path):
+    names = [f"motor{number}" for number in range(9)]
+    motors = dict.fromkeys(names, ENGINE + b"loss.backward()\n")
+    main = "".join(f"import {name}\n{name}.train()\n" for name in ("engine", *names)).encode()
+    found = programs(make, tmp_path, engine=ENGINE, main=main, **motors)
+    assert found == [([name], ["main"]) for name in ("engine", *names)]
+
+
 def test_what_a_package_hands_on_is_called_through_it(make, tmp_path):
     (tmp_path / "engines").mkdir()
     (package, engine) = write(tmp_path / "engines", __init__=b"from .engine import train\n", engine=ENGINE)

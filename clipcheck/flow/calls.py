@@ -57,7 +57,11 @@ class Calls(Expressions):
             made = function.receiver
             if isinstance(made, ClassRef) and function.definition.name in self.knowledge.constructors:
                 return self.instantiate(frame, made, Arguments(), call)
-            return self.handed_back(frame, self.follow(function, given, call), call.span)
+            before = self.worlds if self._may_clip_unseen(function) else ()
+            result = self.follow(function, given, call)
+            if before and {one.states for one in before} == {one.states for one in self.worlds}:
+                self.clip_by_library(frame, made, given, call)
+            return self.handed_back(frame, result, call.span)
         if isinstance(function, ClassRef):
             return self.instantiate(frame, function, given, call)
         if isinstance(function, Partial):
@@ -77,6 +81,12 @@ class Calls(Expressions):
         if isinstance(function, Bound):
             return self._call_method(frame, function, given, call)
         return self.unresolved(frame, owner, given, call)
+
+    def _may_clip_unseen(self, function: FunctionRef) -> bool:
+        """Whether a function is called a clip, and leaves it to code that may not be in sight."""
+        definition = function.definition
+        named = self.following and self.knowledge.hinted("clip-call", definition.name)
+        return bool(named and definition.calls and not self.project.clips(definition))
 
     def _apply_any(
         self, frame: Frame, function: Several, owner: Value | None, given: Arguments, call: facts.Call
@@ -574,6 +584,9 @@ class Calls(Expressions):
         raise NotImplementedError
 
     def finish(self, frame: Frame) -> None:
+        raise NotImplementedError
+
+    def clip_by_library(self, frame: Frame, owner: Value | None, given: Arguments, call: facts.Call) -> None:
         raise NotImplementedError
 
 

@@ -77,6 +77,7 @@ class Core:
         self.alternatives = 0  # how many choices lie between here and the statement, one of which is taken
         self.told: dict[str, Told] = self.sightings.told  # what is told how to clip, by the key of the object
         self.own: dict[str, list[Value]] = {}  # the optimizers that a model's own method makes, by its key
+        self.given_back: dict[str, Value | None] = {}  # what that method returns
         self.trainer: Running | None = None  # whose run is being followed
         self.chain: list[str] = []  # where the calls on the stack were made
         self.conditions: list[Guard] = []  # of the conditional expressions around the one that is evaluated

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from clipcheck import facts
 from clipcheck.findings import Site
-from clipcheck.flow.configs import Configs
 from clipcheck.flow.core import ENTRY_FUEL, LOADING_FUEL, VALUE_FUEL, OutOfFuel
 from clipcheck.flow.records import Sightings
+from clipcheck.flow.setups import Setups
 from clipcheck.flow.values import (
     Arguments,
     ClassRef,
@@ -38,7 +38,7 @@ MAX_ROOTS = 3  # contexts that one step is first met in
 MAX_CALLERS = 12  # a name that more functions call says nothing about who calls this one
 
 
-class Interpreter(Configs):
+class Interpreter(Setups):
     """Runs modules and entry points, and gathers what was sighted."""
 
     def __init__(self, project: Project) -> None:
@@ -122,7 +122,7 @@ class Interpreter(Configs):
         self.returns, self.raised, self.loops = [], [], []
         self.following, self.loop_depth, self.multiplicity, self.constructing = True, 0, 1, 0
         self.engine, self.clipping_engine, self.blamed = None, "", frozenset()
-        self.alternatives, self.trainer = 0, None
+        self.alternatives, self.trainer, self.entered = 0, None, None
         self.possessions.clear()
         self.known_values.clear()
         self.known_effects.clear()
@@ -268,6 +268,7 @@ class Interpreter(Configs):
             self.worlds, self.following = (World(),), False
             key = f"{cls.filename}:{cls.definition.name}"
             receiver = self.make(cls, key, Site(cls.filename, cls.definition.span), Arguments())
+            self.enter_instance(receiver)
             self.following = True
             spent = frozenset.intersection(*(world.spent for world in self.worlds))
             spent = self.spent_in_making.setdefault(key, spent)  # it is made once, whichever method runs

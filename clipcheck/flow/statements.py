@@ -250,6 +250,8 @@ class Statements(Compiled):
                     parts.append(dealt[number])
                 elif isinstance(choice, Object) and (method := self.method_at(choice, number)):
                     parts.append(method)
+                elif number == 0 and _is_one_model(choice):
+                    parts.append(choice)
                 elif isinstance(choice, (Gradient, Tensor, Object)):
                     parts.append(
                         choice if not isinstance(choice, Object) else Unknown(f"{choice.key}[{number}]")
@@ -606,6 +608,12 @@ def _is_plain(test: Expression) -> bool:
     if isinstance(test, facts.Attribute):
         return _is_plain(test.value)
     return isinstance(test, (facts.Name, facts.Constant))
+
+
+def _is_one_model(value: Value) -> bool:
+    """Whether a value is a model that cannot be unpacked: `model, report = Net.from_pretrained(path)` is handed more."""
+    rule = value.rule if isinstance(value, Object) and value.role == "module" else None
+    return rule is not None and rule.family != "container"
 
 
 def _dealt(targets: tuple[Expression, ...], value: Items) -> tuple[Value, ...] | None:

@@ -157,6 +157,9 @@ class Tables(Events):
                 return known
         return found
 
+    def set_up(self, owner: Object, name: str) -> Value | None:
+        raise NotImplementedError
+
     def _held(self, owner: Value, name: str) -> Value | None:
         """An attribute that no statement assigns: part of a path, or a setting handed to the constructor."""
         if isinstance(owner, (Literal, Option)):
@@ -167,6 +170,9 @@ class Tables(Events):
             return self.table_of(owner)
         if owner.cls is None:
             return None
+        made = self.set_up(owner, name)
+        if made is not None:
+            return made
         # `class Config: def __init__(self, **kwargs): for name, value in kwargs.items(): setattr(...)`
         constructor = self.class_member(owner.cls, "__init__")
         if not isinstance(constructor, FunctionRef):

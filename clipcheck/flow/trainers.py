@@ -31,6 +31,7 @@ from clipcheck.flow.values import (
     choices,
     literal,
     members,
+    several,
 )
 from clipcheck.flow.worlds import ANY, World, merge, split
 from clipcheck.knowledge import CallRule, Clipping, Hooks
@@ -252,6 +253,9 @@ class Trainers(Members):
         """`self.optimizers()`: what the model's own method makes, one or all of them."""
         if isinstance(owner, Object) and owner.rule is not None and owner.rule.hooks is not None:
             found = self._optimizers_of(owner, owner.rule.hooks)
+            ways = list(_by_place(self.given_back.get(owner.key)))
+            if found and ways:
+                return several(way[0] if len(way) == 1 else Items(way) for way in ways)
             if found:
                 return found[0] if len(found) == 1 else Items(tuple(found))
         key = owner.key if isinstance(owner, (Object, Unknown)) else f"{frame.filename}:{call.row}"
@@ -261,7 +265,7 @@ class Trainers(Members):
         """The optimizers that a model's method returns, in their order; the same ones each time it is asked."""
         if model.key not in self.own:
             self.own[model.key] = []  # the method may ask for them itself
-            returned = self._hook(model, hooks.optimizers)
+            returned = self.given_back[model.key] = self._hook(model, hooks.optimizers)
             self.own[model.key] = list(dict.fromkeys(_optimizers(returned))) if returned is not None else []
         for one in self.own[model.key]:
             if isinstance(one, Object):
@@ -393,6 +397,25 @@ def _optimizers(value: Value, depth: int = 4) -> Iterator[Value]:
         elif isinstance(choice, (Items, Table, Elements)) and depth:
             for member in members(choice):
                 yield from _optimizers(member, depth - 1)
+
+
+def _by_place(value: Value | None) -> Iterator[tuple[Value, ...]]:
+    """On each way through the method that returns them, the optimizers by their places: `opt_g, opt_d = …` unpacks those."""
+    for choice in choices(value) if value is not None else ():
+        listed = choice.members if isinstance(choice, Items) else (choice,)
+        first = choices(listed[0]) if listed else ()
+        if first and all(isinstance(one, Items) for one in first):  # a list of them, beside one of schedulers
+            yield from (
+                one.members for one in first if isinstance(one, Items) and _all_optimizers(one.members)
+            )
+        elif listed and _all_optimizers(listed):
+            yield listed
+
+
+def _all_optimizers(places: tuple[Value, ...]) -> bool:
+    return all(
+        any(isinstance(one, Object) and one.role == "optimizer" for one in choices(place)) for place in places
+    )
 
 
 def _handed(arguments: Arguments) -> tuple[str, int] | None:
