@@ -284,6 +284,25 @@ def test_the_default_that_turns_a_guard_round(key, value, taken, expected):
     assert defaults._of_guard(replace(guard, settings=()), docket(Scene("x()"))) is None
 
 
+@pytest.mark.parametrize(
+    ("row", "nearest"),
+    [
+        (1, (1, 0)),
+        (4, (2, 0)),
+        (6, (3, 1)),
+        (10, (1, 1)),
+        (14, (5, 1)),
+        (16, (4, 2)),
+        (20, (0, 2)),
+        (30, (10, 2)),
+    ],
+)
+def test_the_nearest_clip_may_stand_above_or_below(row, nearest):
+    some = [clipcall._Sibling(at, number, None) for number, at in enumerate((2, 9, 20))]
+    assert clipcall._nearest(some, row, None, together=False) == nearest
+    assert clipcall._nearest(some, row, None, together=True) is None
+
+
 HELD = """
 class Own:
     clip = None

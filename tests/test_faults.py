@@ -289,6 +289,18 @@ def test_a_list_of_gradients_with_a_name_of_its_own():
     assert codes(turn(*lines)) == ["CLP205"]
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "clip_grad_norm_([], 1.0)",
+        "nn.utils.clip_grad_norm_([], 1.0)",
+        "nn.utils.clip_grad_norm_(max_norm=1.0, parameters=[])",
+    ],
+)
+def test_an_empty_list_holds_no_gradients_by_whatever_name_the_function_goes(call):
+    assert "CLP205" in codes(turn(call, STEP))
+
+
 def test_a_list_that_is_filled_before_the_clip_is_silent():
     lines = ("params = []", "params.extend(model.parameters())", clip("params"), STEP)
     assert codes(turn(*lines)) == []
@@ -352,6 +364,12 @@ def test_a_clip_of_what_may_be_the_model_is_silent(setup):
 def test_a_clip_beside_the_step_of_an_unknown_optimizer_is_silent():
     program = turn(OTHER, STEP, "unknown_optimizer.step()")
     assert "CLP207" not in codes(program, PAIR.replace("speaking =", "unused ="))
+
+
+def test_a_clip_may_be_for_the_step_of_an_unknown_optimizer_anywhere_in_the_file():
+    later = "def later(optimizer):\n    optimizer.step()\n"
+    assert "CLP207" not in codes(turn(OTHER, STEP, after=later), PAIR)
+    assert "CLP207" in codes(turn(OTHER, STEP), PAIR)
 
 
 def test_a_clip_of_another_model_is_one_finding_at_the_clip():

@@ -406,6 +406,8 @@ def test_a_loss_scale_taken_off_and_another_form_are_no_clips(change):
         "p.grad.mul_(scale)",
         "p.grad = p.grad.float() * scale",
         "p.grad = p.grad.sign()",
+        "p.grad = p.grad.mul(other=coef)",
+        "p.grad = inv_scale * torch.sign(p.grad)",
         "p.grad = other.grad.float()",
         "p.grad = p.grad.clamp(-1, 1) / loss_scale",
         "p.grad.clamp_(-loss_scale, loss_scale)",

@@ -564,6 +564,11 @@ def test_a_single_capital_is_read_by_its_name():
     assert [with_article(name) for name in ("N", "G", "")] == ["an N", "a G", "a "]
 
 
+@pytest.mark.parametrize("name", ["Alexnet", "Encoder", "Informer", "Oracle", "Unit", "inner"])
+def test_a_name_that_begins_with_a_vowel(name):
+    assert with_article(name) == f"an {name}"
+
+
 def test_a_policy_by_what_its_program_imports():
     found = assess("import gym\n" + net(MLP))
     assert (found.risk, found.family, found.summary) == ("low", "policy", "a policy")
@@ -653,6 +658,8 @@ def test_a_class_of_the_settings_may_be_named_by_its_base():
     own = "from elsewhere import Cell as Base\n" + net(MLP).replace("nn.Module", "Base")
     assert assess(own, recurrent_classes=("elsewhere.Cell",)).risk == "high"
     assert assess(own, recurrent_classes=("Base",)).risk == "high"
+    mixed = own.replace("(Base)", "(nn.Module, Base)")
+    assert assess(mixed, recurrent_classes=("elsewhere.Cell",)).risk == "high"
     assert assess(own, recurrent_classes=("elsewhere.Base",)).risk != "high"
 
 

@@ -52,10 +52,10 @@ def put_back(target: Expression, value: Expression, body: facts.Block, hinted: H
             return True
         factors: tuple[Expression, ...] = ()
         if isinstance(value, facts.Name):
-            made = [one.value for one in _assignments(body) if value.id in _bound(one)]
+            made = _made(body).get(value.id, [])
             if len(made) != 1:
                 return False
-            (value,) = made
+            value = made[0]
         elif isinstance(value, facts.Attribute) and value.attr == "data":
             value = value.value
         elif isinstance(value, facts.Operation) and value.operator in ("*", "/"):
@@ -64,7 +64,7 @@ def put_back(target: Expression, value: Expression, body: facts.Block, hinted: H
         elif isinstance(value, facts.Call) and isinstance(value.function, facts.Attribute):
             called, given = value.function.attr, value.arguments
             value = value.function.value
-            if called in _FACTORS:
+            if called in _FACTORS and given:
                 factors = given
             elif not hinted("tensor-form", called):
                 return False
@@ -92,19 +92,24 @@ def _origins(expressions: tuple[Expression, ...], body: facts.Block) -> frozense
     """The names that expressions read, and those that go into them where they are computed; attributes by their last."""
     found: set[str] = set()
     waiting = [name for one in expressions for name in names_in(one)]
-    assignments = list(_assignments(body))
+    made = _made(body)
     while waiting:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting += [read for one in assignments if name in _bound(one) for read in names_in(one.value)]
+            waiting += [read for value in made.get(name, ()) for read in names_in(value)]
     return frozenset(name.lstrip(".") for name in found)
 
 
-def _assignments(body: facts.Block) -> Iterator[facts.Assign | facts.Augment]:
+@blocks.kept
+def _made(body: facts.Block) -> dict[str, list[Expression]]:
+    """What goes into each name that a function or a module sets, wherever in it that is."""
+    found: dict[str, list[Expression]] = {}
     for node in blocks.walk(body):
         if isinstance(node, (facts.Assign, facts.Augment)):
-            yield node
+            for name in _bound(node):
+                found.setdefault(name, []).append(node.value)
+    return found
 
 
 def _bound(statement: facts.Assign | facts.Augment) -> Iterator[str]:
