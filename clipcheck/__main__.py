@@ -17,6 +17,9 @@ def main() -> NoReturn:
     if sys.argv[1:] == ["--version"]:
         print(f"clipcheck {__version__}")
         raise SystemExit(0)
+    import gc
+
+    gc.set_threshold(100_000)  # of 700: of the modules that a start imports, nothing is garbage
     from clipcheck.cli import main as run
 
     run()
