@@ -130,9 +130,14 @@ def _made_once(name: str, clip: Clip, here: Located | None, docket: Docket) -> E
     if here is None:
         return None
     scope = here.function.body if here.function is not None else docket.context.body(clip.site.filename)
-    if blocks.uses(scope)[name] != 2:
-        return None  # its binding, and the clip's argument
-    return blocks.assigned(scope).get(name)
+    made: Expression | None = facts.Name(name, clip.call.row)
+    met: set[str] = set()
+    while isinstance(made, facts.Name):  # a name may be given to what has one
+        if made.id in met or blocks.uses(scope)[made.id] != 2:
+            return None  # its binding, and the clip's argument
+        met.add(made.id)
+        made = blocks.assigned(scope).get(made.id)
+    return made
 
 
 def _hollow(given: Expression) -> str:

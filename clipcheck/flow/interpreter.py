@@ -352,7 +352,10 @@ def _tests(entry: str, filename: str) -> bool:
     """Whether a file is one of tests, by the names that test runners look for, and another one is not."""
     if not entry or entry == filename:
         return False
-    above = len(os.path.commonpath((entry, filename)))  # a project may lie in a folder called `test`
+    try:
+        above = len(os.path.commonpath((entry, filename)))  # a project may lie in a folder called `test`
+    except ValueError:  # on two drives
+        return False
     mine, other = (name[above:].replace(os.sep, "/") for name in (entry, filename))
     return _TESTS.search(mine) is not None and _TESTS.search(other) is None
 

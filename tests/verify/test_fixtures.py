@@ -41,6 +41,7 @@ OTHER = {
     "penalty-by-hand": ("not measurable", "confirmed"),  # a penalty changes the gradients: it might be a clip
     "suppression-partly-unused": ("refuted", "refuted"),  # only a comment is put right
     "suppression-unused": ("confirmed", "confirmed"),  # the same
+    "unscaled-by-hand": ("not measurable", "confirmed"),  # a division by hand might be a clip, to a run
     "value-clipping": ("not measurable", "confirmed"),  # no value reaches the limit in so few steps
 }
 # fixture and row of the steps that count as clipped, and that a run refutes
@@ -50,6 +51,7 @@ BARE = {
         "multiplier-of-a-penalty",
         16,
     ),  # what its optimizer updates is one number, which the scan takes for no model
+    ("unscaled-by-hand-and-clipped", 14),  # a run does not know that the division took the scale off
     ("clip-per-network", 12),  # each network alone, and one optimizer for both: not the norm of all
 }
 
