@@ -177,10 +177,7 @@ class Calls(Expressions):
             self.visited.add(id(definition))
             known = (id(definition), function.frame, function.receiver, given, self.worlds)
             if known not in self.known_effects:
-                worlds = self.worlds
                 result = self.run_function(function, given, call)
-                if self.knowledge.hinted("clip-call", definition.name) and not self.project.clips(definition):
-                    self.doubt_unseen_clip(function, worlds)
                 self.known_effects[known] = result, self.worlds
             result, self.worlds = self.known_effects[known]
             return result
@@ -199,9 +196,6 @@ class Calls(Expressions):
         else:
             self.born(self.known_births.get(key, ()))
         return self.known_values[key]
-
-    def doubt_unseen_clip(self, function: FunctionRef, before: Worlds) -> None:
-        raise NotImplementedError
 
     def _hands_on(self, given: Arguments) -> bool:
         """Whether a function is handed another that may bring in an event, by whatever name it calls it."""

@@ -502,13 +502,6 @@ class Events(Calls):
             lambda key: by_name if key == ANY else self._within_reach(key, reached, by_name),
         )
 
-    def doubt_unseen_clip(self, function: FunctionRef, before: Worlds) -> None:
-        """A function of the project that is called like a clip, and did nothing that is known for one."""
-        if {world.states for world in self.worlds} == {world.states for world in before}:
-            name = function.definition.name
-            place = f"{function.filename}:{function.definition.row}"
-            self.change(lambda state: _doubted(state, f"{name}() at {place} was given the name of a clip"))
-
     def _within_reach(self, key: str, reached: frozenset[str], by_name: bool) -> bool:
         if key in reached:
             return True
