@@ -699,7 +699,7 @@ def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
 def _read_calls(knowledge: Knowledge, data: Mapping[str, Any], framework: str) -> None:
     for section in ("call", "method"):
         for entry in data.get(section, ()):
-            slots = tuple((key, (entry[key][0], entry[key][1])) for key in SLOTS if key in entry)
+            slots = tuple((key, slot) for key in SLOTS if key in entry and (slot := _slot(entry[key])))
             rule = CallRule(
                 event=entry["event"],
                 kind=entry.get("kind", ""),

@@ -123,9 +123,8 @@ def sources(text: str) -> dict[int, str]:
 
 def file_rows(text: str) -> dict[int, list[int]]:
     """Return, by cell, the row of the notebook file that each row of its source stands in. Raises NotebookError."""
-    from clipcheck.cells import (
-        row_offsets,
-    )  # with the reader of JSON, here and below: most runs meet no notebook
+    # With the reader of JSON, here and below: most runs meet no notebook.
+    from clipcheck.cells import row_offsets
 
     lines = Lines(text)
     return {cell.index: [lines.row(at) for at in row_offsets(text, cell)] for cell in _read(text).cells}

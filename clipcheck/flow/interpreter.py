@@ -121,7 +121,7 @@ class Interpreter(Setups):
     def _drop_tests(self) -> None:
         """Forget how tests reach a step that the program reaches as well: what they train is a model for tests."""
         for step in self.sightings.steps.values():
-            own = [one for one in step.contexts if not _tests(one.entry, step.site.filename)]
+            own = [one for one in step.contexts if not _is_from_tests(one.entry, step.site.filename)]
             step.contexts = own or step.contexts
 
     def _enter(self, label: str, run: object) -> None:
@@ -348,8 +348,8 @@ class Callers:
         return callers[:MAX_CALLERS]
 
 
-def _tests(entry: str, filename: str) -> bool:
-    """Whether a file is one of tests, by the names that test runners look for, and another one is not."""
+def _is_from_tests(entry: str, filename: str) -> bool:
+    """Whether tests enter a file that is none of theirs, by the names that test runners look for."""
     if not entry or entry == filename:
         return False
     try:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from clipcheck import facts
-from clipcheck.facts import Statement
+from clipcheck import blocks, facts
 from clipcheck.flow.configs import Configs
 from clipcheck.flow.values import Arguments, ClassRef, FunctionRef, Literal, Object, Value
 from clipcheck.project import Project
@@ -59,16 +58,10 @@ class Setups(Configs):
                     yield method
 
 
-def _assigns(body: Iterable[Statement], receiver: str, name: str) -> bool:
+def _assigns(body: facts.Block, receiver: str, name: str) -> bool:
     """Whether one of some statements, at any depth, is `receiver.name = …`."""
-    for statement in body:
-        if isinstance(statement, facts.Assign) and any(
-            _is_attribute(target, receiver, name) for target in statement.targets
-        ):
-            return True
-        if any(_assigns(block, receiver, name) for block in facts.blocks_of(statement)):
-            return True
-    return False
+    assignments = (node for node in blocks.walk(body) if isinstance(node, facts.Assign))
+    return any(_is_attribute(target, receiver, name) for one in assignments for target in one.targets)
 
 
 def _is_attribute(target: facts.Expression, receiver: str, name: str) -> bool:
