@@ -49,13 +49,14 @@ class Discovery:
         """Walk the project and return every file of it that may be read, those reported on included.
 
         Where nothing marks a project, the folders given are the project, and what stands beside and a little
-        below each file given: `model.py` belongs to `train.py`. Below / and a home folder nothing is looked for.
+        below each file given, or the package it is in: `model.py` belongs to `train.py`. Below / and a home folder
+        nothing is looked for.
         """
         if self.is_whole:
             return self.report_on
         if find_root(self.root) != self.root:
             walk = _Walk(self._settings)
-            for folder in sorted({Path(path).parent for path in self.report_on}):
+            for folder in sorted({_beside(Path(path)) for path in self.report_on}):
                 if not any(top in (folder, *folder.parents) for top in self._walked):
                     walk.folder(folder, depth=0 if _holds_everything(folder) else _NEAR, most=_MAX_NEAR)
             return _in_order({*self.report_on, *walk.files})
@@ -118,6 +119,14 @@ def discover(paths: Sequence[Path], settings: Settings) -> Discovery:
 def _in_order(files: Iterable[str]) -> tuple[str, ...]:
     """Paths as `Path` sorts them, folder by folder, without making one of each."""
     return tuple(sorted(files, key=lambda path: path.split(os.sep)))
+
+
+def _beside(file: Path) -> Path:
+    """The folder that a file is in, or that the package it is in stands in: who imports that stands there."""
+    folder = file.parent
+    while folder != folder.parent and (folder / "__init__.py").is_file():
+        folder = folder.parent
+    return folder
 
 
 def _holds_everything(folder: Path) -> bool:

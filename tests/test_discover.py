@@ -251,6 +251,16 @@ def test_a_lone_file_is_read_with_what_stands_beside_it(root):
     assert paths(found.project_files()) == (root / "data" / "loader.py", root / "model.py", root / "train.py")
 
 
+def test_a_lone_file_of_a_package_is_read_with_what_stands_beside_the_package(root):
+    tree(root, "train.py", "app/__init__.py", "app/utils/__init__.py", "app/utils/steps.py", "other/a.py")
+    found = discover([root / "app" / "utils" / "steps.py"], config.load(root))
+    assert paths(found.report_on) == (root / "app" / "utils" / "steps.py",)
+    assert paths(found.project_files()) == (
+        root / "app" / "__init__.py", root / "app" / "utils" / "__init__.py", root / "app" / "utils" / "steps.py",
+        root / "other" / "a.py", root / "train.py",
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "name",
     [".venv/lib/a.py", "build/a.py", "env/a.py", "ignored/a.py", "node_modules/a.py", "site-packages/a.py"],
