@@ -28,7 +28,7 @@ class Change:
 
     @property
     def words(self) -> str:
-        return f"`{self.written.name}` to {self.text}"
+        return f"{f'`{self.written.name}`' if self.written.name else 'the threshold'} to {self.text}"
 
 
 def clip_options(context: StepContext) -> frozenset[Guard]:
@@ -209,7 +209,7 @@ def _thresholds(context: StepContext, docket: Docket) -> Iterator[Change]:
     for clip in (docket.sightings.clips[site] for site in sorted(sites) if site in docket.sightings.clips):
         for value in (one.threshold for one in clip.contexts if one.threshold is not None):
             for choice in choices(value):
-                written = written_as("the threshold", choice)
+                written = written_as("", choice)
                 if written is None or isinstance(written.value, (bool, str)):
                     continue
                 if written.value is None or not clipcall.LEAST <= written.value < clipcall.MOST:

@@ -147,6 +147,26 @@ def test_a_clip_is_the_framework_s_where_it_is_so_in_every_context(owners, expec
     assert (found and found.code) == expected
 
 
+@pytest.mark.parametrize(
+    ("events", "kind", "marks", "outcome"),
+    [
+        pytest.param((), "norm", {}, "clipped", id="clipped, whatever came before"),
+        pytest.param((), "hand-written", {}, "unknown", id="by what may be no clip"),
+        pytest.param(("backward",), "norm", {}, "unknown", id="before what made them"),
+        pytest.param((), "norm", {"code": "CLP101"}, "unknown", id="to no avail"),
+    ],
+)
+def test_gradients_of_which_something_is_unsure_are_clipped_where_a_clip_is_sure(
+    events, kind, marks, outcome
+):
+    scene = Scene(LOOP)
+    clip = scene.clip(FRESH, kind=kind)
+    state = gradients(*BACKWARD, "clip", *events, clips=frozenset({clip.site}), unsure="may be clipped")
+    scene.step(replace(stepping(state), **{"code": "", **marks}), label="in one way")
+    step = scene.step(CLIPPED, label="in another")
+    assert docket(scene).outcome(step) == outcome
+
+
 # -- faults ------------------------------------------------------------------------------------------
 
 

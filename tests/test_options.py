@@ -591,6 +591,44 @@ def test_the_fix_sets_the_default_where_it_stands_in_the_file_of_the_step(files,
     assert report.findings[0].message.endswith(f"; set `clip` to 1.0 in {elsewhere}") is not here
 
 
+def test_a_threshold_that_no_option_names_is_called_one(tmp_path):
+    train = """
+        import argparse
+        import torch
+        from steps import Scaler
+
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--clip_grad", type=float, default=None)
+        args = parser.parse_args()
+        model = torch.nn.LSTM(4, 8)
+        optimizer = torch.optim.Adam(model.parameters())
+        scaler = Scaler()
+        for x in data:
+            optimizer.zero_grad()
+            scaler(model, optimizer, model(x)[0].sum(), CLIP)
+    """
+    files = {
+        "steps.py": """
+            import torch
+
+            class Scaler:
+                def __call__(self, model, optimizer, loss, max_norm=None):
+                    loss.backward()
+                    if max_norm is not None:
+                        torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+                    optimizer.step()
+        """,
+        "finetune.py": train.replace("CLIP", "args.clip_grad"),
+        "probe.py": train.replace("CLIP", "None"),
+    }
+    _, report = scan(tmp_path, files)
+    (finding,) = report.findings
+    assert finding.code == "CLP102"
+    assert finding.message.endswith(
+        "; set `clip_grad` to 1.0 in finetune.py and the threshold to 1.0 in probe.py"
+    )
+
+
 @kinds
 def test_without_unsafe_fixes_nothing_is_written(files, tmp_path):
     root, _ = scan(tmp_path, filled(files, "0.0"))

@@ -18,6 +18,9 @@ SYNC = Guard("train:sync", frozenset({"sync"}), taken=True)
 NO_SYNC = replace(SYNC, taken=False)
 FAST = Guard("main:args.fast", frozenset({"args", ".fast"}), taken=True, usual=False)
 DEBUG = Guard("main:args.debug", frozenset({"args", ".debug"}), taken=True, usual=False)
+USUAL = replace(FAST, taken=False)
+WARM = Guard("main:step > warmup", frozenset({"step", "warmup"}), taken=True, open=True)
+COLD = Guard("main:self.clip", frozenset({"self", ".clip"}), taken=False, open=True)
 EPOCH = Guard("main:epoch > 2", frozenset({"epoch"}), taken=True)
 
 
@@ -78,6 +81,13 @@ def test_what_only_unusual_options_lead_to_stays_unusual():
     assert guard.names == FAST.names | DEBUG.names
 
 
+def test_a_test_with_a_colon_in_it_is_named_whole():
+    part = Guard("main:args.sizes[1:]", frozenset({"args", ".sizes"}), taken=True, usual=False)
+    (met,) = merge([(world(FRESH, FAST),), (world(FRESH, part),)])
+    (guard,) = met.guards
+    assert guard.either == ("args.fast", "args.sizes[1:]")
+
+
 def test_a_shared_unusual_guard_needs_no_other():
     (met,) = merge([(world(FRESH, FAST, SYNC),), (world(FRESH, FAST, DEBUG),)])
     assert met.guards == {FAST}
@@ -96,6 +106,34 @@ def test_an_iterator_is_used_up_where_it_is_on_both_ways():
     right = replace(world(FRESH), spent=frozenset({"b", "c"}))
     (met,) = merge([(left,), (right,)])
     assert met.spent == {"b"}
+
+
+# -- what nobody knows -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("beside", "kept"),
+    [
+        pytest.param((), set(), id="alone"),
+        pytest.param((USUAL,), {USUAL}, id="an option at its default"),
+        pytest.param((EPOCH,), set(), id="a test of no option"),
+    ],
+)
+def test_open_ways_that_meet_keep_what_led_to_each(beside, kept):
+    (met,) = merge([(world(FRESH, WARM, *beside),), (world(FRESH, COLD),)])
+    (guard,) = met.guards
+    assert guard.open
+    assert guard.sides == {frozenset({WARM, *kept}), frozenset({COLD})}
+
+
+def test_what_only_an_unusual_option_leads_to_is_no_side_of_an_open_way():
+    (met,) = merge([(world(FRESH, WARM, FAST),), (world(FRESH, COLD),)])
+    assert [guard.sides for guard in met.guards] == [{frozenset({WARM}), frozenset({COLD})}]
+
+
+def test_an_open_guard_on_one_side_alone_is_let_go():
+    (met,) = merge([(world(FRESH, WARM),), (world(FRESH, EPOCH),)])
+    assert met.guards == frozenset()
 
 
 # -- the bound ---------------------------------------------------------------------------------------
@@ -178,6 +216,15 @@ def test_without_a_default_neither_side_is_unusual():
     (true,), (false,) = split((world(),), FAST.key, FAST.names, None)
     assert not true.unusual
     assert not false.unusual
+
+
+def test_both_sides_of_a_split_keep_the_iterators_used_up_and_the_settings():
+    clip = Written("clip", 0.0, ("train.py", 3), 4)
+    used = replace(world(), spent=frozenset({"it"}))
+    sides = split((used,), FAST.key, FAST.names, False, (clip,))
+    for (side,), taken in zip(sides, (True, False), strict=True):
+        (guard,) = side.guards
+        assert (side.spent, guard.taken, guard.settings) == ({"it"}, taken, (clip,))
 
 
 # -- one world ---------------------------------------------------------------------------------------
