@@ -49,14 +49,16 @@ class Discovery:
         """Walk the project and return every file of it that may be read, those reported on included.
 
         Where nothing marks a project, the folders given are the project, and what stands beside and a little
-        below each file given, or the package it is in: `model.py` belongs to `train.py`. Below / and a home folder
-        nothing is looked for.
+        below each file given, or the package it is in: `model.py` belongs to `train.py`. So does what stands in the
+        current folder, where the file is below that. Below / and a home folder nothing is looked for.
         """
         if self.is_whole:
             return self.report_on
         if find_root(self.root) != self.root:
             walk = _Walk(self._settings)
-            for folder in sorted({_beside(Path(path)) for path in self.report_on}):
+            here = Path.cwd()
+            around = [here for path in self.report_on if here in Path(path).parents]
+            for folder in sorted({*around[:1], *(_beside(Path(path)) for path in self.report_on)}):
                 if not any(top in (folder, *folder.parents) for top in self._walked):
                     walk.folder(folder, depth=0 if _holds_everything(folder) else _NEAR, most=_MAX_NEAR)
             return _in_order({*self.report_on, *walk.files})

@@ -10,6 +10,7 @@ from clipcheck.docket import Docket, one_by_one, optimizers, options, stepped_be
 from clipcheck.findings import Evidence, Finding, Site
 from clipcheck.flow.records import Clip, Path, Step, StepContext
 from clipcheck.flow.values import Object, Unknown, Value, choices
+from clipcheck.flow.worlds import Guard
 from clipcheck.judges import words
 from clipcheck.notebook import is_notebook
 from clipcheck.protocol import Gradients, Phase
@@ -176,26 +177,38 @@ def _reached(case: Case, context: StepContext) -> str:
 
 
 def _ways(case: Case, context: StepContext) -> list[str]:
-    """Each way to the step: on what condition, and the events on it in their order."""
+    """What may happen on the way to the step, in its order, and on what condition: that which sets these ways apart."""
+    kinds: dict[tuple[str, ...], list[Path]] = {}
+    for path in context.paths:
+        kinds.setdefault(tuple(_events(case, path.gradients)), []).append(path)
+    everywhere = _shared(context.paths)
     out: list[str] = []
-    for path in context.paths[:MAX_WAYS]:
-        condition = _condition(path, alone=len(context.paths) == 1)
-        events = [f"{number}. {event}" for number, event in enumerate(_events(case, path.gradients), 1)]
-        out += [f"  {condition}:", *(f"    {event}" for event in events)] if condition else _indented(events)
-    if len(context.paths) > MAX_WAYS:
-        out.append(f"  and {len(context.paths) - MAX_WAYS} more ways")
+    for events, paths in list(kinds.items())[:MAX_WAYS]:
+        condition = _condition(paths, everywhere, alone=len(kinds) == 1)
+        listed = [f"{number}. {event}" for number, event in enumerate(events, 1)]
+        out += [f"  {condition}:", *(f"    {event}" for event in listed)] if condition else _indented(listed)
+    if len(kinds) > MAX_WAYS:
+        out.append(f"  and {len(kinds) - MAX_WAYS} more ways")
     return out
 
 
-def _condition(path: Path, *, alone: bool) -> str:
-    guards = frozenset(guard for guard in path.guards if not guard.sides)  # those have no one condition
+def _condition(paths: Sequence[Path], everywhere: frozenset[Guard], *, alone: bool) -> str:
+    """On what condition these ways are taken: all that they ask for where there are no others, else what sets them apart."""
+    guards = everywhere if alone else _shared(paths) - everywhere
     if not guards:
-        return "" if alone else "otherwise"
-    turned = options(path)
+        several = f"on {len(paths)} ways" if len(paths) > 1 else "otherwise"
+        return "" if alone else several
     text = f"where {words.condition(guards)}"
+    turned = guards & options(paths[0])
     if turned == guards:
         return f"{text} (not the default)"
     return f"{text} (not by default: {words.condition(turned)})" if turned else text
+
+
+def _shared(paths: Sequence[Path]) -> frozenset[Guard]:
+    """The guards that all of these ways have; those of ways that have met have no one condition."""
+    shared = frozenset[Guard].intersection(*(path.guards for path in paths)) if paths else frozenset[Guard]()
+    return frozenset(guard for guard in shared if not guard.sides)
 
 
 def _events(case: Case, gradients: Gradients) -> Iterator[str]:

@@ -261,6 +261,16 @@ def test_a_lone_file_of_a_package_is_read_with_what_stands_beside_the_package(ro
     )  # fmt: skip
 
 
+def test_a_lone_file_is_read_with_what_stands_in_the_current_folder_above_it(root, monkeypatch):
+    tree(root, "a/main.py", "a/util/steps.py", "b/other.py")
+    given = [root / "a" / "util" / "steps.py"]
+    assert paths(discover(given, config.load(root)).project_files()) == tuple(given)
+    monkeypatch.chdir(root / "a")
+    assert paths(discover(given, config.load(root)).project_files()) == (root / "a" / "main.py", *given)
+    monkeypatch.chdir(root / "b")
+    assert paths(discover(given, config.load(root)).project_files()) == tuple(given)
+
+
 @pytest.mark.parametrize(
     "name",
     [".venv/lib/a.py", "build/a.py", "env/a.py", "ignored/a.py", "node_modules/a.py", "site-packages/a.py"],

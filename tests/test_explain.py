@@ -122,6 +122,33 @@ def test_the_guards_of_each_way(told):
     assert "  where `batch < 5` is false:\n    1. backward" in text
 
 
+def test_ways_are_told_by_what_sets_them_apart(told):
+    text = told(
+        loop(
+            "if verbose:",
+            "    say()",
+            "if not dry:",
+            "    if batch < 5:",
+            f"        {CLIP}",
+            "    optimizer.step()",
+        )
+    )
+    assert "  where `batch < 5` is true:\n    1. backward" in text
+    assert "  where `batch < 5` is false:\n    1. backward" in text
+    assert "dry" not in text.partition("gradients, when")[2].partition("risk of")[0]
+
+
+def test_a_single_kind_of_way_is_told_with_all_that_it_asks_for(told):
+    text = told(loop("if dry:", "    continue", CLIP, "optimizer.step()"))
+    assert text.count("1. backward") == 1
+    assert "  where `dry` is false:\n    1. backward" in text
+
+
+def test_ways_with_nothing_in_common_are_counted(told):
+    text = told(loop("if batch < 5:", f"    {CLIP}", "elif batch > 9:", f"    {CLIP}", "optimizer.step()"))
+    assert text.count("the step, on clipped gradients") == 2  # by one clip, or by the other
+
+
 def test_an_option_that_is_off(told):
     source = """\
     import argparse
