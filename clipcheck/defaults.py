@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from clipcheck import blocks, clipcall, facts
+from clipcheck import blocks, clipcall, facts, naming
 from clipcheck.docket import Assessed, Docket, acted_on, bare, options, usual
 from clipcheck.findings import Evidence, Repair, Replace, Span
 from clipcheck.flow.options import written_as
@@ -81,11 +81,16 @@ def _action(change: Change) -> Replace:
 
 
 def advice(step: Step, docket: Docket) -> str:
-    """What to set where, if that is in a file that the fix does not write; else nothing."""
+    """What to set where, if some of that is in a file that the fix does not write; else nothing."""
     found = needed(docket.accused(step), docket)
-    elsewhere = [change for change in found if change.written.place[0] != step.site.filename]
-    places = [f"{one.words} in {os.path.basename(one.written.place[0])}" for one in elsewhere]
-    return f"; set {' and '.join(places)}" if places else ""
+    elsewhere = any(change.written.place[0] != step.site.filename for change in found)
+    return f"; set {naming.listed([_where(change) for change in found])}" if elsewhere else ""
+
+
+def _where(change: Change) -> str:
+    filename, row = change.written.place
+    name = os.path.basename(filename)
+    return f"{change.words} in {name}" if change.written.name else f"{change.words} in {name}:{row}"
 
 
 def needed(contexts: Iterable[StepContext], docket: Docket) -> list[Change]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from clipcheck.regular import regular
 
@@ -27,6 +27,11 @@ def with_article(name: str) -> str:
     if name[:2].isupper():
         return f"an {name}" if name[0] in _VOWEL_LETTERS else f"a {name}"
     return f"an {name}" if name[:1].lower() in ("a", "e", "i", "o", "u") else f"a {name}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Some names as a list in a sentence: "an LSTM, a GRU and a Linear"."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def risk_words(risk: str) -> str:

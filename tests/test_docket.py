@@ -7,7 +7,7 @@ from math import inf
 import pytest
 from judging import ADAM, BACKWARD, FILE, KNOWLEDGE, ON, Risky, Scene, clipping, gradients, stepping
 
-from clipcheck import faults
+from clipcheck import faults, naming
 from clipcheck.config import Settings
 from clipcheck.docket import Docket, Fault, JudgeContext, owned
 from clipcheck.findings import Evidence, Site, Span
@@ -574,7 +574,7 @@ def test_what_is_told_is_named_by_its_class_where_the_call_does_not_say_it():
     ],
 )
 def test_names_are_listed(names, expected):
-    assert words.listed(names) == expected
+    assert naming.listed(names) == expected
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from clipcheck.docket import Docket, in_part, left_out, parting
 from clipcheck.findings import Evidence, Verdict
 from clipcheck.flow.records import Step
 from clipcheck.judges import words
-from clipcheck.naming import with_article
+from clipcheck.naming import listed, with_article
 from clipcheck.protocol import Phase
 
 
@@ -24,7 +24,7 @@ def judge(step: Step, docket: Docket) -> Verdict | None:
     guards = parting(in_part(context)[0].guards, whole)
     where = f" where {words.condition(guards)}" if guards else ""
     message = (
-        f"{words.quoted(step.call)} also updates {words.listed(names)}, which the clip before it does not "
+        f"{words.quoted(step.call)} also updates {listed(names)}, which the clip before it does not "
         f"cover{where}; clip all that the optimizer updates"
     )
     chain = [

@@ -7,7 +7,7 @@ from clipcheck.findings import Evidence, Verdict
 from clipcheck.flow.records import Clip, Step
 from clipcheck.flow.values import Object, Parameters
 from clipcheck.judges import words
-from clipcheck.naming import with_article
+from clipcheck.naming import listed, with_article
 
 
 def judge(clip: Clip, docket: Docket) -> Verdict | None:
@@ -20,7 +20,7 @@ def judge(clip: Clip, docket: Docket) -> Verdict | None:
     own = {context.names.parameters for step in steps for context in step.contexts}
     name = words.quoted(steps[0].call) if len(steps) == 1 else "the step"
     wanted = f"; clip `{own.pop()}`" if len(own) == 1 and None not in own else "; clip what it updates"
-    message = f"{words.quoted(clip.call)} clips {words.listed(names)}, which {name} does not update{wanted}"
+    message = f"{words.quoted(clip.call)} clips {listed(names)}, which {name} does not update{wanted}"
     chain = [*_steps(steps), *(Evidence(*one.place(), f"{one.name} made here, clipped") for one in clipped)]
     assessed = docket.worst(context for step in steps for context in step.contexts)
     risk, evidence = (assessed[1].risk, assessed[1].evidence) if assessed else ("low", ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from clipcheck.docket import Assessed, Docket, bare, optimizers
 from clipcheck.facts import Call
@@ -35,11 +35,6 @@ def teller(step: Step) -> str:
 def model(assessed: Assessed) -> str:
     """What is trained, as the end of a message: "it trains an LSTM"."""
     return f"it trains {assessed.summary}"
-
-
-def listed(names: Sequence[str]) -> str:
-    """Some names as a list in a sentence: "an LSTM, a GRU and a Linear"."""
-    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def at(site: Site, message: str) -> Evidence:
