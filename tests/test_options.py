@@ -625,7 +625,7 @@ def test_a_threshold_that_no_option_names_is_called_one(tmp_path):
     (finding,) = report.findings
     assert finding.code == "CLP102"
     assert finding.message.endswith(
-        "; set `clip_grad` to 1.0 in finetune.py and the threshold to 1.0 in probe.py"
+        "; set `clip_grad` to 1.0 in finetune.py and the threshold to 1.0 in probe.py:14"
     )
 
 
