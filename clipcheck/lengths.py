@@ -13,6 +13,7 @@ from clipcheck.naming import words
 from clipcheck.project import Project
 from clipcheck.traverse import expressions, inside, statements
 
+SHORTEST = 32  # below, what is called so is a window or a chunk: `context_size=2` of a decoder
 LONGEST = 10_000_000  # a "length" beyond this says that there is no limit
 
 Length = tuple[int, Evidence]
@@ -20,7 +21,7 @@ Length = tuple[int, Evidence]
 
 def length_at(value: object, filename: str, row: int) -> Length | None:
     """A number as a sequence length with its evidence, if it can be one."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 < value < LONGEST:
+    if isinstance(value, bool) or not isinstance(value, int) or not SHORTEST <= value < LONGEST:
         return None
     return value, Evidence(filename, row, f"sequence length {value} set here")
 

@@ -333,6 +333,7 @@ GPT = net("self.attn = nn.MultiheadAttention(8, 2)", "return self.attn(x, x, x)"
         ("block_size = 128", 128),
         ("parser.generate(max_length=2048)", None),
         ("batch_size = 4096", None),
+        ("context_size = 2", None),  # of a decoder that looks back two symbols
         ("block_size = 1024", 1024),
         ("block_size = 2 ** 10", 1024),
         ("config = dict(block_size=4 * 256)", 1024),

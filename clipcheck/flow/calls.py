@@ -404,7 +404,10 @@ class Calls(Expressions):
                 made.attributes[f"#{number}"] = value
             self.made(made, call)
             return made
-        return self.library_result(frame, name, given, call)
+        result = self.library_result(frame, name, given, call)
+        if given.keywords and isinstance(result, Unknown):
+            self.told_to_clip(result, given)
+        return result
 
     def _normalise(self, value: Value, name: str, site: Site) -> None:
         """Note that a layer's weights are normalised, as by `weight_norm`."""
@@ -583,6 +586,9 @@ class Calls(Expressions):
         raise NotImplementedError
 
     def unresolved(self, frame: Frame, owner: Value | None, given: Arguments, call: facts.Call) -> Value:
+        raise NotImplementedError
+
+    def told_to_clip(self, made: Unknown, given: Arguments) -> None:
         raise NotImplementedError
 
     def handed_functions(self, given: Arguments) -> None:

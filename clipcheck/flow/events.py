@@ -28,6 +28,7 @@ from clipcheck.flow.values import (
     Unknown,
     Value,
     choices,
+    literal,
     members,
     reread,
     several,
@@ -581,16 +582,27 @@ class Events(Calls):
     def _clips_itself(self, optimizer: Object) -> bool:
         """Whether an optimizer clips in its own step.
 
-        It is known to, or it is one of the project whose step changes gradients, or that is made with a threshold.
+        It is known to, or it is one of the project whose step changes gradients, or speaks of clipping, or that is made
+        with a threshold.
         """
         if optimizer.cls is None:
             return optimizer.rule is not None and optimizer.rule.clips
         step = self.class_member(optimizer.cls, "step")
+        called = step.definition.calls if isinstance(step, FunctionRef) else ()
         if isinstance(step, FunctionRef) and changes_gradients(step.definition):
             return True
         constructor = self.class_member(optimizer.cls, "__init__")
         parameters = constructor.definition.parameters if isinstance(constructor, FunctionRef) else ()
-        return any(self.knowledge.hinted("clip-option", one.name) for one in parameters)
+        names = (*called, *(one.name for one in parameters))
+        return any(self.knowledge.hinted("own-clip", name) for name in names)
+
+    def told_to_clip(self, made: Unknown, given: Arguments) -> None:
+        """`ScaledAdam(parameters, clipping_scale=2.0)`: what nobody sees here, and was told how to clip, may do it in its step."""
+        if any(
+            name and self.knowledge.hinted("own-clip", name) and literal(value) is not None
+            for name, value in given.keywords
+        ):
+            self.by_hand.add(made.key)
 
     def made(self, made: Object, call: facts.Call | None = None) -> None:
         """A new optimizer: nothing has reached the gradients of what it updates yet."""
