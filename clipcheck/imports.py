@@ -99,7 +99,11 @@ def _below(tree: Tree, node: ast.stmt) -> tuple[int, str, str]:
     apart = isinstance(node, ast.Expr) or (isinstance(node, ast.ImportFrom) and node.module == "__future__")
     gap = newline if apart else ""
     if tree.lines.line_end(row):
-        return tree.lines.end(row), gap, newline
+        return (
+            tree.lines.end(row),
+            gap,
+            newline + (_blank_rows(tree.lines, row + 1, newline) if apart else ""),
+        )
     return len(tree.text), newline + gap, ""
 
 
@@ -116,11 +120,18 @@ def _below_comments(lines: Lines) -> tuple[int, str, str]:
         while opening < min(2, len(rows)) and _is_fixed(rows[opening], opening):
             opening += 1
     newline = lines.newline(max(1, opening))
-    if opening == 0:
-        return 0, "", newline
-    if not lines.line_end(opening):
+    if opening and not lines.line_end(opening):
         return len(lines.text), newline + gap, ""
-    return lines.end(opening), gap, newline
+    start = lines.end(opening) if opening else 0
+    return start, gap, newline + _blank_rows(lines, opening + 1, newline)
+
+
+def _blank_rows(lines: Lines, row: int, newline: str) -> str:
+    """What sets a first import apart from the code right below it: two rows before a definition, one before the rest."""
+    text = lines.text[lines.start(row) : lines.content_end(row)] if row <= len(lines.starts) else ""
+    if not text.strip() or text.startswith(("import ", "from ")):
+        return ""
+    return newline * (2 if text.startswith(("def ", "class ", "async ", "@")) else 1)
 
 
 def _is_fixed(row: str, index: int) -> bool:

@@ -420,7 +420,7 @@ def test_unsafe_fixes_hang_on_the_settings(file: Path, unsafe: bool, count: int)
 def test_many_findings_share_their_import(file: Path) -> None:
     file.write_text("if a:\n    opt.step()\nelse: opt.step()\n")
     outcome = fixed(file)
-    after = "import torch\nif a:\n    clip(model)\n    opt.step()\nelse: clip(model); opt.step()\n"
+    after = "import torch\n\nif a:\n    clip(model)\n    opt.step()\nelse: clip(model); opt.step()\n"
     assert file.read_text() == after
     assert [(one.start.row, one.start.column) for one in outcome.fixed] == [(2, 5), (3, 7)]
     assert outcome.report == Report()
@@ -449,7 +449,7 @@ BYTES = {
         b"import torch\r\na()\nclip(model)\ropt.step()\rb()\n",
     ),
     "no final newline": (b"import torch\nopt.step()", b"import torch\nclip(model)\nopt.step()"),
-    "mark": (b"\xef\xbb\xbfopt.step()\n", b"\xef\xbb\xbfimport torch\nclip(model)\nopt.step()\n"),
+    "mark": (b"\xef\xbb\xbfopt.step()\n", b"\xef\xbb\xbfimport torch\n\nclip(model)\nopt.step()\n"),
     "form feed": (b"import torch\n\x0c\nopt.step()\n", b"import torch\n\x0c\nclip(model)\nopt.step()\n"),
     "trailing space": (
         b"import torch  \nx = 1 \t\nopt.step()\n\n\n",

@@ -433,7 +433,7 @@ IMPORTED = {
     "another name for it": ("import torch as t\n", "import torch as t\nimport torch\n"),
     "only for the type checker": (
         "if TYPE_CHECKING:\n    import torch\nx = 1\n",
-        "import torch\nif TYPE_CHECKING:\n    import torch\nx = 1\n",
+        "import torch\n\nif TYPE_CHECKING:\n    import torch\nx = 1\n",
     ),
     "not inside try": (
         "import os\ntry:\n    import a\nexcept ImportError:\n    a = None\nx = 1\n",
@@ -461,10 +461,16 @@ IMPORTED = {
     ),
     "after shebang and coding": (
         "#!/usr/bin/env python\n# coding: utf-8\n# about f\ndef f(): pass\n",
-        "#!/usr/bin/env python\n# coding: utf-8\nimport torch\n# about f\ndef f(): pass\n",
+        "#!/usr/bin/env python\n# coding: utf-8\nimport torch\n\n# about f\ndef f(): pass\n",
     ),
     "after a licence": ("# Licence\n# of x\n\nx = 1\n", "# Licence\n# of x\n\nimport torch\n\nx = 1\n"),
-    "nothing above": ("x = 1\n", "import torch\nx = 1\n"),
+    "nothing above": ("x = 1\n", "import torch\n\nx = 1\n"),
+    "right above a function": ("def f(): pass\n", "import torch\n\n\ndef f(): pass\n"),
+    "right above a decorator": (
+        '"""Text."""\n@g\ndef f(): pass\n',
+        '"""Text."""\n\nimport torch\n\n\n@g\ndef f(): pass\n',
+    ),
+    "right above another import": ("# Text.\nimport os\n", "# Text.\nimport os\nimport torch\n"),
     "an empty file": ("", "import torch\n"),
     "only a comment": ("# a", "# a\n\nimport torch"),
 }
