@@ -165,12 +165,27 @@ def _prelude(step: Step, contexts: list[StepContext], docket: Docket) -> tuple[s
     """The unscale call where the gradients carry the loss scale; None where that cannot be put right."""
     phases = {path.gradients.phase for context in contexts for path in bare(context.paths)}
     if Phase.SCALED not in phases:
-        return ()
+        return _unseen_scale(step, docket)
     every = {path.gradients.phase for context in step.contexts for path in context.paths}
     calls = {docket.unscale_call(c.names.scaler, c.names.optimizer) for c in contexts}
     # Unscaling twice is an error at run time, so every path that has gradients must need it.
     if every - {Phase.SCALED, Phase.EMPTY, Phase.SPENT} or len(calls) != 1 or "" in calls:
         return None
+    return (calls.pop(),)
+
+
+def _unseen_scale(step: Step, docket: Docket) -> tuple[str, ...]:
+    """The unscale call where a scaler steps whose scaling is not in sight, and nothing has unscaled: the step would.
+
+    A step function of the project stands where a scaler does, so its name has to say that it is one.
+    """
+    hinted = docket.context.knowledge.hinted
+    if not all(hinted("scaler", (c.names.scaler or "").rpartition(".")[2]) for c in step.contexts):
+        return ()
+    met = [path.gradients for context in step.contexts for path in context.paths]
+    calls = {docket.unscale_call(c.names.scaler, c.names.optimizer) for c in step.contexts}
+    if len(calls) != 1 or "" in calls or any(one.phase is Phase.ENTRY or one.unscaled for one in met):
+        return ()
     return (calls.pop(),)
 
 

@@ -333,6 +333,8 @@ class Expressions(Names):
                 out.append(Items((Unknown("name"), single)) if choice.named else single)
             elif isinstance(choice, Gradient):
                 out.append(replace(choice, single=True))
+            elif isinstance(choice, Tensor):  # `for output in model(x)`
+                out.append(choice)
             elif isinstance(choice, Items):
                 out.extend(choice.members)
             elif isinstance(choice, Elements):

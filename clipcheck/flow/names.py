@@ -288,7 +288,7 @@ class Names(Iterators):
             elif isinstance(choice, Items) and choice.members:
                 out.extend(choice.members)
             elif isinstance(choice, Elements):
-                out.append(choice.member)
+                out.append(_kept_under(choice.member, index))
             elif isinstance(choice, Table):
                 out.append(self._entry(choice, index) or self.unknown(frame, expression, render(expression)))
             elif isinstance(choice, Object):
@@ -345,3 +345,13 @@ def _lacks(value: Value, name: str) -> bool:
     """Whether a constant has no such attribute: where the code asks for it, the value is another one."""
     constant = literal(value)
     return not isinstance(constant, Value) and not hasattr(constant, name)
+
+
+def _kept_under(member: Value, index: Value) -> Value:
+    """What a sequence gives for an index; of a dict comprehension, which is read as pairs, what the key stands for."""
+    if not isinstance(member, Items) or len(member.members) != 2:
+        return member
+    key, kept = member.members
+    asked = literal(index)
+    named = isinstance(asked, str) or all(isinstance(literal(one), str) for one in choices(key))
+    return kept if named and not isinstance(asked, int) else member

@@ -7,7 +7,7 @@ from typing import Any
 
 from clipcheck import facts
 from clipcheck.facts import Expression, Statement
-from clipcheck.findings import Evidence
+from clipcheck.findings import Evidence, Site
 from clipcheck.flow.compiled import Compiled
 from clipcheck.flow.inplace import put_back, unscales
 from clipcheck.flow.render import guard_of, last_identifier, names_in, render
@@ -93,8 +93,13 @@ class Statements(Compiled):
         return value
 
     def _notice_recurrence(self, frame: Frame, target: Expression, source: Expression, value: Value) -> None:
-        """`output, hidden = model(x[t], hidden)` in a loop: a recurrence, unrolled by hand."""
+        """`output, hidden = model(x[t], hidden)` in a loop: a recurrence, unrolled by hand.
+
+        Where the loop is over what is called, it is a stack of layers: `for layer in layers: h, e = layer(h, e)`.
+        """
         if not isinstance(source, facts.Call) or not isinstance(target, facts.Collection):
+            return
+        if names_in(source.function) & self.turning:
             return
         carried = {last_identifier(item) for item in target.items} & {
             last_identifier(argument) for argument in source.arguments
@@ -465,6 +470,7 @@ class Statements(Compiled):
     def _unrolled(self, frame: Frame, statement: facts.For, source: Items) -> list[Worlds]:
         """A loop over a list whose members are known: once for each; the ways out of it by `break`."""
         done: list[Worlds] = []
+        turning, self.turning = self.turning, names_in(statement.target)
         self.loop_depth += 1
         for member in source.members:
             breaks: list[Worlds] = []
@@ -476,6 +482,7 @@ class Statements(Compiled):
             done.extend(breaks)
             self.worlds = merge([self.worlds, *continues])
         self.loop_depth -= 1
+        self.turning = turning
         return done
 
     def run_while(self, frame: Frame, statement: facts.While) -> str:
@@ -501,7 +508,8 @@ class Statements(Compiled):
         out: list[Worlds] = [] if exits is not None or runs else [self.worlds]
         broken: list[Worlds] = []
         seen: set[Any] = set()
-        before = dict(frame.locals)
+        before, entered = dict(frame.locals), self.worlds
+        turning, self.turning = self.turning, _turning(statement)
         self.loop_depth += 1
         for _ in range(MAX_ROUNDS if self.following else 1):
             breaks: list[Worlds] = []
@@ -526,6 +534,9 @@ class Statements(Compiled):
             self.statement = (frame.filename, statement.span)
             enter()
         self.loop_depth -= 1
+        self.turning = turning
+        if exits is None and not runs and not _clips_in(entered) >= _clips_in(merge(out[1:])):
+            del out[0]  # nobody clips in a loop over nothing
         self.worlds = merge([*out, *(exits or [])])
         return broken
 
@@ -562,6 +573,16 @@ class Statements(Compiled):
         if statement.final and self.worlds:
             return self.run_block(frame, statement.final)
         return "" if self.worlds else (ended or "leave")
+
+
+def _turning(loop: facts.For | facts.While) -> frozenset[str]:
+    """The names that another turn of a loop gives another value."""
+    return names_in(loop.target) if isinstance(loop, facts.For) else frozenset()
+
+
+def _clips_in(worlds: Worlds) -> frozenset[Site]:
+    """The clips that act on any gradients, on any path."""
+    return frozenset(site for world in worlds for _, state in world.states for site in state.clips)
 
 
 def _never_empty(source: Value) -> bool:

@@ -78,7 +78,10 @@ class Steps(Covers):
 
     def clip_by_hand(self, cover: Parameters | None, call: facts.Call) -> None:
         """Gradients changed in place: the norm computed and the gradients scaled, or clamped."""
-        self.mark_by_hand(cover)
+        if not all(
+            world.unusual for world in self.worlds
+        ):  # those that only an option leads to stay paths of their own
+            self.mark_by_hand(cover)
         self._clip("hand-written", cover, ClipContext([], None, None, False, True, False), call)
 
     def _clip(
