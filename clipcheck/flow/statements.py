@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from clipcheck import facts
-from clipcheck.facts import Expression, Statement
+from clipcheck.facts import Expression, Statement, blocks_of
 from clipcheck.findings import Evidence
 from clipcheck.flow.compiled import Compiled
 from clipcheck.flow.inplace import put_back, unscales
@@ -32,8 +32,10 @@ from clipcheck.flow.values import (
     several,
 )
 from clipcheck.flow.worlds import Guard, Worlds, forget, guarded, merge, split, usual_outcome
+from clipcheck.protocol import Phase
 from clipcheck.record import replace
 
+_UNCLIPPED = (Phase.ENTRY, Phase.FRESH, Phase.SCALED)
 MAX_ROUNDS = 5  # of a loop, until its worlds are stable
 MAX_UNROLLED = 6  # members of a known sequence that a loop is run for one by one
 
@@ -498,7 +500,8 @@ class Statements(Compiled):
         runs: bool = False,
     ) -> list[Worlds]:
         """Run a loop's body until its worlds are stable; the ways out of it by `break` are returned."""
-        out: list[Worlds] = [] if exits is not None or runs else [self.worlds]
+        idle = self.worlds
+        out: list[Worlds] = [] if exits is not None or runs else [idle]
         broken: list[Worlds] = []
         seen: set[Any] = set()
         before = dict(frame.locals)
@@ -517,6 +520,8 @@ class Statements(Compiled):
             self.worlds = merge([self.worlds, *continues])
             broken.extend(breaks)
             if exits is None:
+                if out == [idle] and _clips(idle, self.worlds) and self._matched(frame, statement):
+                    out = []
                 out.append(self.worlds)
             states = frozenset(self.worlds)
             if not self.worlds or states in seen:
@@ -528,6 +533,19 @@ class Statements(Compiled):
         self.loop_depth -= 1
         self.worlds = merge([*out, *(exits or [])])
         return broken
+
+    def _matched(self, frame: Frame, statement: facts.For | facts.While) -> bool:
+        """Whether a loop over the same comes behind one: where that has a turn, this one has had it.
+
+        `for one in optimizers: clip(one)`, `for one in optimizers: one.step()`.
+        """
+        if self.stack:
+            body = self.stack[-1].definition.body
+        else:
+            module = self.project.facts(frame.filename)
+            body = module.body if module is not None else ()
+        behind = _behind(body, statement) or ()
+        return isinstance(statement, facts.For) and render(statement.source) in _sources(behind)
 
     def _ended(self, frame: Frame, orelse: tuple[Statement, ...], broken: list[Worlds]) -> str:
         """Behind a loop: its `else` runs unless it was broken off, then all ways meet."""
@@ -571,6 +589,33 @@ def _never_empty(source: Value) -> bool:
     if isinstance(source, Elements) and isinstance(source.member, Table):
         return source.member.get("params") is not None
     return isinstance(source, Parameters)
+
+
+def _behind(body: tuple[Statement, ...], statement: Statement) -> tuple[Statement, ...] | None:
+    """The statements behind one in its block, which is this or one of the blocks in it."""
+    for number, one in enumerate(body):
+        if one is statement:
+            return body[number + 1 :]
+        for block in blocks_of(one):
+            found = _behind(block, statement)
+            if found is not None:
+                return found
+    return None
+
+
+def _sources(body: tuple[Statement, ...]) -> Iterator[str]:
+    """What the loops of a block go over, and those of the blocks in it."""
+    for one in body:
+        if isinstance(one, facts.For):
+            yield render(one.source)
+        for block in blocks_of(one):
+            yield from _sources(block)
+
+
+def _clips(before: Worlds, after: Worlds) -> bool:
+    """Whether a turn of a loop clips what was not clipped, and leaves the step to what comes behind it."""
+    bare = {key for world in before for key, state in world.states if state.phase in _UNCLIPPED}
+    return any(world.get(key).phase is Phase.CLIPPED for world in after for key in bare)
 
 
 def _asks_for_gradient(expression: Expression) -> bool:
