@@ -29,6 +29,31 @@ SILENT = {
                 optimizer.step()
                 optimizer.zero_grad()
         """,
+    "a loop over the parts that it clips": f"""
+        for x in data:
+            optimizer.zero_grad()
+            {BACK}
+            for number, part in enumerate(parts_of(model)):
+                torch.nn.utils.clip_grad_norm_(part.parameters(), bounds[number])
+            optimizer.step()
+        """,
+    "a loop over the names of what it clips": f"""
+        for x in data:
+            optimizer.zero_grad()
+            {BACK}
+            for name in names:
+                clip_gradients(parts[name])
+            optimizer.step()
+        """,
+    "two loops over the same, of which one clips": f"""
+        for x in data:
+            optimizer.zero_grad()
+            {BACK}
+            for _ in workers.values():
+                {CLIP}
+            for _ in workers.values():
+                optimizer.step()
+        """,
     "a guard and its opposite": f"""
         for x in data:
             optimizer.zero_grad()
@@ -368,6 +393,30 @@ GUILTY = {
                 case "a":
                     {CLIP}
             optimizer.step()
+        """,
+        {"CLP101"},
+    ),
+    "a clip in a loop over what is clipped, which is empty": (
+        f"""
+        parts = []
+        for x in data:
+            optimizer.zero_grad()
+            {BACK}
+            for part in parts:
+                torch.nn.utils.clip_grad_norm_(part.parameters(), 1.0)
+            optimizer.step()
+        """,
+        {"CLP101"},
+    ),
+    "two loops over different things, of which one clips": (
+        f"""
+        for x in data:
+            optimizer.zero_grad()
+            {BACK}
+            for _ in others:
+                {CLIP}
+            for _ in workers:
+                optimizer.step()
         """,
         {"CLP101"},
     ),

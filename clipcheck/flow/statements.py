@@ -10,7 +10,7 @@ from clipcheck.facts import Expression, Statement, blocks_of
 from clipcheck.findings import Evidence
 from clipcheck.flow.compiled import Compiled
 from clipcheck.flow.inplace import put_back, unscales
-from clipcheck.flow.render import guard_of, last_identifier, names_in, render
+from clipcheck.flow.render import children, guard_of, last_identifier, names_in, render
 from clipcheck.flow.values import (
     ClassRef,
     Elements,
@@ -458,7 +458,7 @@ class Statements(Compiled):
 
             groups = last_identifier(statement.source) == "param_groups"
             runs = (isinstance(count, int) and count > 0) or groups or _never_empty(source)
-            broken = self._loop(frame, statement, enter, runs=runs)
+            broken = self._loop(frame, statement, enter, runs=runs, empty=count == 0)
             if not broken:
                 self.use_up(source)
         self.multiplicity = times
@@ -498,6 +498,7 @@ class Statements(Compiled):
         enter: Callable[[], Worlds],
         exits: list[Worlds] | None = None,
         runs: bool = False,
+        empty: bool = False,
     ) -> list[Worlds]:
         """Run a loop's body until its worlds are stable; the ways out of it by `break` are returned."""
         idle = self.worlds
@@ -520,7 +521,12 @@ class Statements(Compiled):
             self.worlds = merge([self.worlds, *continues])
             broken.extend(breaks)
             if exits is None:
-                if out == [idle] and _clips(idle, self.worlds) and self._matched(frame, statement):
+                if (
+                    not empty
+                    and out == [idle]
+                    and _clips(idle, self.worlds)
+                    and self._meant(frame, statement)
+                ):
                     out = []
                 out.append(self.worlds)
             states = frozenset(self.worlds)
@@ -534,18 +540,21 @@ class Statements(Compiled):
         self.worlds = merge([*out, *(exits or [])])
         return broken
 
-    def _matched(self, frame: Frame, statement: facts.For | facts.While) -> bool:
-        """Whether a loop over the same comes behind one: where that has a turn, this one has had it.
+    def _meant(self, frame: Frame, statement: facts.For | facts.While) -> bool:
+        """Whether a loop that clips is meant to have a turn: it clips what it goes over, or so does what comes behind.
 
-        `for one in optimizers: clip(one)`, `for one in optimizers: one.step()`.
+        `for one in parts: clip(one)`; `for one in optimizers: clip(one)` before `for one in optimizers: one.step()`.
         """
-        if self.stack:
-            body = self.stack[-1].definition.body
-        else:
-            module = self.project.facts(frame.filename)
-            body = module.body if module is not None else ()
-        behind = _behind(body, statement) or ()
-        return isinstance(statement, facts.For) and render(statement.source) in _sources(behind)
+        if not isinstance(statement, facts.For):
+            return False
+        own = names_in(statement.target)
+        for call in _calls(statement.body):
+            clips = self.knowledge.hinted("clip-call", last_identifier(call.function))
+            if clips and not own.isdisjoint(names_in(call)):
+                return True
+        module = self.project.facts(frame.filename)
+        body = self.stack[-1].definition.body if self.stack else module.body if module is not None else ()
+        return render(statement.source) in _sources(_behind(body, statement) or ())
 
     def _ended(self, frame: Frame, orelse: tuple[Statement, ...], broken: list[Worlds]) -> str:
         """Behind a loop: its `else` runs unless it was broken off, then all ways meet."""
@@ -601,6 +610,19 @@ def _behind(body: tuple[Statement, ...], statement: Statement) -> tuple[Statemen
             if found is not None:
                 return found
     return None
+
+
+def _calls(body: tuple[Statement, ...]) -> Iterator[facts.Call]:
+    """The calls in the values of a block, and of the blocks in it."""
+    for one in body:
+        stack = [one.value] if isinstance(one, (facts.Evaluate, facts.Assign)) else []
+        while stack:
+            node = stack.pop()
+            if isinstance(node, facts.Call):
+                yield node
+            stack.extend(children(node))
+        for block in blocks_of(one):
+            yield from _calls(block)
 
 
 def _sources(body: tuple[Statement, ...]) -> Iterator[str]:
