@@ -146,7 +146,8 @@ class Project:
         if self._fits.isdisjoint(function.calls):
             return False
         self._names_that_matter()
-        return not self._made.isdisjoint(function.calls)
+        # `Trainer.from_argparse_args(args)` calls no class by its name
+        return not (self._made | self.knowledge.constructors).isdisjoint(function.calls)
 
 
 def _defines(module: ModuleFacts | None, name: str) -> bool:

@@ -85,8 +85,13 @@ class Survey:
         }
         self._clips = regular(_CLIP + rb"\w*\s*\(")
         self._made = _made(self._told)
+        told, constructors = (
+            b"|".join(sorted(map(re.escape, names)))
+            for names in (self._told, {name.encode() for name in known.constructors})
+        )
         self._declared = regular(
-            rb":\s*['\"]?(?:[\w.]+\.)?(?:" + b"|".join(sorted(map(re.escape, self._told))) + rb")['\"]?\s*="
+            rb":\s*['\"]?(?:[\w.]+\.)?(?:" + told + rb")['\"]?\s*="
+            rb"|\b(?:" + told + rb")\s*\.\s*(?:" + constructors + rb")\s*\("
         )
         self._weights: dict[bytes, Hope] = {}  # of import statements, which are much the same in all files
 
@@ -96,7 +101,8 @@ class Survey:
             return Hope.SURE
         heaviest = max(map(self._weight, imports), default=Hope.NONE)
         if heaviest is Hope.SOME and self._declared.search(data) is not None:
-            heaviest = Hope.SURE  # `trainer: Trainer = instantiate(settings)`: something else makes it
+            # something else makes it: `trainer: Trainer = instantiate(settings)`, `Trainer.from_argparse_args(args)`
+            heaviest = Hope.SURE
         if heaviest is Hope.SURE:
             return Hope.SURE
         for needle, mentions in self._needles.items():

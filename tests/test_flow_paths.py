@@ -29,6 +29,31 @@ SILENT = {
                 optimizer.step()
                 optimizer.zero_grad()
         """,
+    "a loop over the parts that it clips": f"""
+        for x in data:
+            optimizer.zero_grad()
+            {BACK}
+            for number, part in enumerate(parts_of(model)):
+                torch.nn.utils.clip_grad_norm_(part.parameters(), bounds[number])
+            optimizer.step()
+        """,
+    "a loop over the names of what it clips": f"""
+        for x in data:
+            optimizer.zero_grad()
+            {BACK}
+            for name in names:
+                clip_gradients(parts[name])
+            optimizer.step()
+        """,
+    "two loops over the same, of which one clips": f"""
+        for x in data:
+            optimizer.zero_grad()
+            {BACK}
+            for _ in workers.values():
+                {CLIP}
+            for _ in workers.values():
+                optimizer.step()
+        """,
     "a guard and its opposite": f"""
         for x in data:
             optimizer.zero_grad()
@@ -270,6 +295,22 @@ SILENT = {
             {CLIP}
             scaler.step(optimizer)
         """,
+    "two loops over different things, of which one clips": f"""
+        for x in data:
+            optimizer.zero_grad()
+            {BACK}
+            for _ in others:
+                {CLIP}
+            for _ in workers:
+                optimizer.step()
+    """,
+    "a clip in a loop over data": f"""
+        optimizer.zero_grad()
+        {BACK}
+        for x in data:
+            {CLIP}
+        optimizer.step()
+    """,
 }
 GUILTY = {
     "the guard is assigned in between": (
@@ -371,13 +412,15 @@ GUILTY = {
         """,
         {"CLP101"},
     ),
-    "a clip in a loop over data that may be empty": (
+    "a clip in a loop over what is clipped, which is empty": (
         f"""
-        optimizer.zero_grad()
-        {BACK}
+        parts = []
         for x in data:
-            {CLIP}
-        optimizer.step()
+            optimizer.zero_grad()
+            {BACK}
+            for part in parts:
+                torch.nn.utils.clip_grad_norm_(part.parameters(), 1.0)
+            optimizer.step()
         """,
         {"CLP101"},
     ),

@@ -51,6 +51,7 @@ def write(folder, **files):
         b"observation = env.step(action)\n",
         b"class A:\n    def step(self):\n        loss.backward()\n\n    def run(self):\n        self.step()\n",
         b"from transformers import Trainer  # a name in an import alone\n",
+        b"from lightning import Trainer\nparser = Trainer.add_argparse_args(parser)\n",
         b"import clip_grad_norm_\n",
     ],
 )
@@ -73,6 +74,7 @@ def test_files_that_can_hold_no_event(make, tmp_path, data):
         b"from transformers import Trainer\nTrainer(model)\n",
         b"from x import Trainer\nclass Mine(Trainer): pass\n",
         b"from lightning import Trainer\ntrainer: Trainer = make(settings)\n",
+        b"import lightning\ntrainer = lightning.Trainer . from_argparse_args(args)\n",
         b"import optax\n",
         b"tf.keras.Model().fit(x)\n",
         b"optim_wrapper = dict()\n",

@@ -76,6 +76,17 @@ def test_the_counts_add_up(project: Path) -> None:
     assert sight.steps == sight.clipped + sight.low_risk + sight.reported + sight.unknown
 
 
+def test_a_trainer_made_of_arguments_alone_is_counted_as_unknown(tmp_path: Path) -> None:
+    made = "import lightning\n\ndef main(args):\n    trainer = lightning.Trainer.from_argparse_args(args)\n"
+    (tmp_path / "clipcheck.toml").touch()
+    (tmp_path / "idle.py").write_text(made, encoding="utf-8")
+    assert run(tmp_path).sight.steps == 0
+    (tmp_path / "train.py").write_text(made + "    trainer.fit(build(args))\n", encoding="utf-8")
+    report = run(tmp_path)
+    assert report.findings == ()
+    assert (report.sight.steps, report.sight.unknown) == (1, 1)
+
+
 def test_only_what_was_named_is_reported(project: Path) -> None:
     report = pipeline.run([project / "plain.py"], config.load(project, None, {"min_risk": "none"}))
     assert [Path(one.filename).name for one in report.findings] == ["plain.py"]

@@ -354,6 +354,7 @@ class Calls(Expressions):
             if isinstance(method, FunctionRef) and method.definition.name != computes:
                 bound = FunctionRef(method.filename, method.definition, method.frame, method.owner, function)
                 return reread(self.follow(bound, given, call))
+            self._go_back_within(function, computes or "forward", given, call)
         if (function.role in ("module", "") and function.cls is not None) or function.role == "module":
             inner = self.tensor_of(given.all())
             models = frozenset({function.key}) if self.has_parameters(function) else frozenset()
@@ -361,6 +362,19 @@ class Calls(Expressions):
                 return Tensor(models | inner.models, inner.complete, inner.scaled)
             return Tensor(models, True)
         return self.unresolved(frame, function, given, call)
+
+    def _go_back_within(self, module: Object, name: str, given: Arguments, call: facts.Call) -> None:
+        """A module that runs the backward of what it computes; what any other one computes is not followed."""
+        assert module.cls is not None
+        computed = self.class_member(module.cls, name)
+        if isinstance(computed, FunctionRef):
+            method = computed.definition
+            if not self.knowledge.backward_methods.isdisjoint(method.calls):
+                self.follow(
+                    FunctionRef(computed.filename, method, computed.frame, computed.owner, module),
+                    given,
+                    call,
+                )
 
     def has_parameters(self, module: Object) -> bool:
         """Whether a module trains anything: a loss or an activation does not."""

@@ -461,7 +461,7 @@ class Statements(Compiled):
 
             groups = last_identifier(statement.source) == "param_groups"
             runs = (isinstance(count, int) and count > 0) or groups or _never_empty(source)
-            broken = self._loop(frame, statement, enter, runs=runs)
+            broken = self._loop(frame, statement, enter, runs=runs, empty=count == 0)
             if not broken:
                 self.use_up(source)
         self.multiplicity = times
@@ -503,6 +503,7 @@ class Statements(Compiled):
         enter: Callable[[], Worlds],
         exits: list[Worlds] | None = None,
         runs: bool = False,
+        empty: bool = False,
     ) -> list[Worlds]:
         """Run a loop's body until its worlds are stable; the ways out of it by `break` are returned."""
         out: list[Worlds] = [] if exits is not None or runs else [self.worlds]
@@ -535,8 +536,8 @@ class Statements(Compiled):
             enter()
         self.loop_depth -= 1
         self.turning = turning
-        if exits is None and not runs and not _clips_in(entered) >= _clips_in(merge(out[1:])):
-            del out[0]  # nobody clips in a loop over nothing
+        if exits is None and not runs and not empty and not _clips_in(entered) >= _clips_in(merge(out[1:])):
+            del out[0]  # nobody writes a loop over nothing to clip in it
         self.worlds = merge([*out, *(exits or [])])
         return broken
 
