@@ -99,11 +99,8 @@ def _below(tree: Tree, node: ast.stmt) -> tuple[int, str, str]:
     apart = isinstance(node, ast.Expr) or (isinstance(node, ast.ImportFrom) and node.module == "__future__")
     gap = newline if apart else ""
     if tree.lines.line_end(row):
-        return (
-            tree.lines.end(row),
-            gap,
-            newline + (_blank_rows(tree.lines, row + 1, newline) if apart else ""),
-        )
+        below = _blank_rows(tree.lines, row + 1, newline) if apart else ""
+        return tree.lines.end(row), gap, newline + below
     return len(tree.text), newline + gap, ""
 
 

@@ -370,11 +370,8 @@ class Calls(Expressions):
         if isinstance(computed, FunctionRef):
             method = computed.definition
             if not self.knowledge.backward_methods.isdisjoint(method.calls):
-                self.follow(
-                    FunctionRef(computed.filename, method, computed.frame, computed.owner, module),
-                    given,
-                    call,
-                )
+                bound = FunctionRef(computed.filename, method, computed.frame, computed.owner, module)
+                self.follow(bound, given, call)
 
     def has_parameters(self, module: Object) -> bool:
         """Whether a module trains anything: a loss or an activation does not."""

@@ -51,9 +51,7 @@ class Core:
         self.notes: list[Evidence] = []  # recurrences and NaN checks met since the entry
         self.multiplicity = 1  # how often the loops around this place run, where that is known
         self.loop_depth = 0
-        self.turning: frozenset[str] = (
-            frozenset()
-        )  # the names that the innermost loop gives another value at each turn
+        self.turning = frozenset[str]()  # the names that the innermost loop gives another value at each turn
         self.sharded: set[str] = set()  # models that only their wrapper can clip rightly
         self.by_hand: set[str] = set()  # optimizers whose gradients the code changes by itself
         self.clipping_engine = ""  # a framework in play that may clip without being asked

@@ -78,9 +78,8 @@ class Steps(Covers):
 
     def clip_by_hand(self, cover: Parameters | None, call: facts.Call) -> None:
         """Gradients changed in place: the norm computed and the gradients scaled, or clamped."""
-        if not all(
-            world.unusual for world in self.worlds
-        ):  # those that only an option leads to stay paths of their own
+        only_by_option = all(world.unusual for world in self.worlds)
+        if not only_by_option:  # those stay paths of their own
             self.mark_by_hand(cover)
         self._clip("hand-written", cover, ClipContext([], None, None, False, True, False), call)
 
