@@ -9,6 +9,7 @@ from flowing import KNOWLEDGE, ROOT, Seen, sightings
 
 from clipcheck.extract import extract_text
 from clipcheck.flow.interpreter import Interpreter
+from clipcheck.flow.render import render
 from clipcheck.project import Project
 from clipcheck.protocol import Phase
 
@@ -346,3 +347,24 @@ def test_gradients_are_found_by_whatever_name_they_are_handed_over() -> None:
         state = state.apply_gradients(gradients=grads)
     """
     assert mlx(program).codes() == {"CLP101"}
+
+
+def test_a_step_of_a_training_state_that_nobody_knows_is_seen_and_accuses_nobody() -> None:
+    program = """
+    import jax
+    from flax.training import train_state
+    from elsewhere import make_state
+
+    def train_step(state, batch):
+        grads = jax.grad(lambda params: state.apply_fn(params, batch).sum())(state.params)
+        return state.apply_gradients(grads=grads)
+
+    state = make_state()
+    for batch in batches:
+        state = train_step(state, batch)
+    """
+    seen = sightings(train=dedent(program))
+    (found,) = seen.steps()
+    assert render(found.call.function) == "state.apply_gradients"
+    assert all(path.gradients.unsure for path in seen.paths())
+    assert seen.codes() == set()

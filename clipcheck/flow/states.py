@@ -7,6 +7,7 @@ from clipcheck.findings import Site
 from clipcheck.flow.chains import ROLE
 from clipcheck.flow.functional import combined, roots, state_of
 from clipcheck.flow.models import Models, keys_behind
+from clipcheck.flow.records import Names, Path, Step, StepContext
 from clipcheck.flow.render import last_identifier, render
 from clipcheck.flow.values import (
     Arguments,
@@ -43,6 +44,8 @@ class States(Models):
         self.stepped: set[str] = set()  # those of them that a step was seen of
         self._imports: dict[str, frozenset[str]] = {}  # by file: those that it imports
         self.loose: dict[Site, list[Before]] = {}  # steps of training states that nobody in sight made
+        self._loose_calls: dict[Site, facts.Call] = {}
+        self._stepped_at: set[Site] = set()  # steps of states that somebody did
 
     # -- events ------------------------------------------------------------------------------------------
 
@@ -64,7 +67,7 @@ class States(Models):
             if method is not None and handler is not None:
                 return handler(self, frame, method, function.owner, given, call)
         if isinstance(owner, (Unknown, Bound)) and self._steps_unseen(call, given):
-            self._step_loosely(given)
+            self._step_loosely(given, call)
             return owner if self._unmistakable(call) else self.unknown(frame, call)
         return self._usual(frame, function, owner, given, call)
 
@@ -179,9 +182,10 @@ class States(Models):
         if isinstance(owner, Object) and owner.role != ROLE:
             transformation = self.transformation_of(owner)
             if transformation is None:
-                self._step_loosely(given)
+                self._step_loosely(given, call)
             elif self.following:
                 self.stepped.add(owner.key)
+                self._stepped_at.add(self.site())
                 self.step_through(transformation, self._before(given), self._models(owner, given))
             return owner
         made = [one for one in choices(owner) if isinstance(one, Object)]
@@ -227,8 +231,10 @@ class States(Models):
 
     # -- steps of states that nobody in sight made --------------------------------------------------------
 
-    def _step_loosely(self, given: Arguments) -> None:
+    def _step_loosely(self, given: Arguments, call: facts.Call) -> None:
         if self.following:
+            if self._unmistakable(call):  # `update` is called on much that is no step
+                self._loose_calls[self.site()] = call
             known = self.loose.setdefault(self.site(), [])
             known += [one for one in self._before(given) if one not in known]
 
@@ -242,9 +248,31 @@ class States(Models):
             if key in self.stepped or transformation is None or not bare:
                 continue
             self.chain, self.entry_label, self.entry_file = [], near[0].filename, near[0].filename
+            self._stepped_at.update(near)
             for site in near:
                 self.statement = (site.filename, site.span)
                 self.step_through(transformation, self.loose[site], self._models(holder, Arguments()))
+        for site, call in self._loose_calls.items():
+            if site not in self._stepped_at and site not in self.sightings.steps:
+                self._see(site, call)
+
+    def _see(self, site: Site, call: facts.Call) -> None:
+        """A step of a state that nobody knows: it counts as unknown."""
+        reason = "what makes the updates here is not known"
+        paths = [
+            Path(replace(state, unsure=state.unsure or reason), guards, "")
+            for state, guards in self.loose[site]
+        ]
+        context = StepContext(
+            site.filename,
+            self.unknown(Frame(site.filename, "", None), call),
+            (),
+            False,
+            paths,
+            Names(None, None),
+        )
+        self.sightings.steps[site] = Step(site, call)
+        self.sightings.steps[site].met(context)
 
     def _together(self, one: str, other: str) -> bool:
         """Whether two files are of one program: the same, or one imports the other, or a third one both."""
