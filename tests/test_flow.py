@@ -357,3 +357,34 @@ def test_a_model_is_looked_into_when_all_else_is_given_up(
     assert [one.risk for one in pipeline.run([tmp_path], settings).findings] == ["high"]
     monkeypatch.setattr("clipcheck.flow.calls.MODEL_FUEL", 0)
     assert not pipeline.run([tmp_path], settings).findings
+
+
+def test_a_condition_in_a_short_function_is_known_when_all_else_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`exists(x)` stands in front of many a clip: it has statements of its own to spend."""
+    monkeypatch.setattr("clipcheck.flow.interpreter.VALUE_FUEL", 20)
+    (tmp_path / "clipcheck.toml").touch()
+    text = """
+    def number(n):
+        m = n + 1
+        return m
+
+    def exists(value):
+        return value is not None
+
+    def main(data, max_norm=None):
+        model = nn.LSTM(4, 8)
+        optimizer = torch.optim.Adam(model.parameters())
+        numbers = [number(0), number(1), number(2), number(3), number(4), number(5), number(6), number(7),
+                   number(8), number(9), number(10), number(11), number(12), number(13), number(14)]
+        model(data)[0].sum().backward()
+        if exists(max_norm):
+            nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+        optimizer.step()
+    """
+    (tmp_path / "train.py").write_text(HEAD + textwrap.dedent(text), encoding="utf-8")
+    settings = config.load(tmp_path, None, {"no_cache": True, "jobs": 1})
+    assert [one.code for one in pipeline.run([tmp_path], settings).findings] == ["CLP102"]
+    monkeypatch.setattr("clipcheck.flow.calls.SHORT_FUEL", 0)
+    assert [one.code for one in pipeline.run([tmp_path], settings).findings] != ["CLP102"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from clipcheck import facts
 from clipcheck.findings import Site
 from clipcheck.flow.builtin import BUILTINS
-from clipcheck.flow.core import MAX_DEPTH, MODEL_FUEL, VALUE_DEPTH
+from clipcheck.flow.core import MAX_DEPTH, MODEL_FUEL, SHORT_FUEL, VALUE_DEPTH
 from clipcheck.flow.expressions import Expressions
 from clipcheck.flow.inplace import VIEWS
 from clipcheck.flow.render import last_identifier, render
@@ -183,6 +183,7 @@ class Calls(Expressions):
             return result
         depth = sum(1 for active in self.stack) if not self.following else 0
         left = self.value_fuel + (MODEL_FUEL if self.constructing else 0)
+        left += SHORT_FUEL if len(definition.body) == 1 else 0
         if depth > VALUE_DEPTH or left <= 0 or (self.loading and self.loading_fuel <= 0):
             return Unknown(f"{function.filename}:{definition.name}()", self.models_in(given))
         key = (id(definition), function.receiver, given)

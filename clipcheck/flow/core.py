@@ -22,6 +22,7 @@ VALUE_DEPTH = 7  # the same, for calls followed only for what they return
 ENTRY_FUEL = 12_000  # statements followed from one entry point
 VALUE_FUEL = 3_000  # statements followed for their values alone, from one entry point
 MODEL_FUEL = 3_000  # further ones, for the constructors of models alone
+SHORT_FUEL = 1_000  # the same for functions of one statement, which conditions are often made of: `exists(x)`
 LOADING_FUEL = 100  # statements of functions followed for their values while one module is read
 PATHS_A_PRICE = 8  # paths that a statement is followed on for the price of one more
 LONGEST_KEY = 200
