@@ -14,7 +14,7 @@ from clipcheck.extract import Text, extract, extract_text
 from clipcheck.facts import Block, ModuleFacts, Suppression
 from clipcheck.findings import Failure
 from clipcheck.knowledge import Knowledge
-from clipcheck.leading import Reported, outline_of
+from clipcheck.leading import Reported, defining, outline_of
 from clipcheck.modules import Modules
 from clipcheck.notebook import NotebookError, code_of, is_notebook, open_program
 from clipcheck.programs import Imports, Program, programs
@@ -246,7 +246,12 @@ class Library:
                     holding[name] = reported.leading(outline)
         libraries = frozenset(self.known_names.packages)
         helpers = frozenset(name for name in holding if not self._survey.goes_back(self._searched(name)))
-        return programs(holding, self._imports, modules, self._searched, libraries, helpers)
+        return programs(holding, self._imports, modules, self._searched, libraries, helpers, self._defining)
+
+    def _defining(self, filename: str, names: frozenset[str]) -> frozenset[str]:
+        """What a file defines that leads to some names of another one."""
+        found = self.read(filename)
+        return defining(outline_of(found), names) if isinstance(found, ModuleFacts) else frozenset()
 
     def _searched(self, filename: str) -> bytes:
         data = self.bytes_of(filename) or b""

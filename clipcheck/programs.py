@@ -15,7 +15,8 @@ from clipcheck.modules import Modules, module_name
 from clipcheck.record import dataclass
 from clipcheck.survey import parsed, words_of
 
-_HOPS = 3  # packages that re-export a package that re-exports a file
+_HOPS = 3  # from a file with events to a caller: packages that re-export a package, callers of callers
+_MAX_FAR = 4  # callers of callers of one file with events: a step is judged in a few contexts
 _MAX_JOINED = 6  # files with events that one caller brings together: who brings more starts many programs
 
 
@@ -54,18 +55,22 @@ def programs(
     data_of: Callable[[str], bytes],
     libraries: frozenset[str] = frozenset(),
     helpers: frozenset[str] = frozenset(),
+    defining: Callable[[str, frozenset[str]], frozenset[str]] = lambda *_: frozenset(),
 ) -> list[Program]:
     """The programs of the files that hold events; `holding` says what each defines that leads to them.
 
+    `defining` says what a file defines that leads to some names of another one: by these its own callers bring it in.
     What is imported from `libraries` is never a file of the project. What is in `helpers` is one of the program of
     what its callers bring in beside it: an optimizer of the project's own steps where the trainer of another file has clipped.
     """
     files = sorted(holding)
     groups = _Groups(files)
     callers: dict[str, set[str]] = {}
+    far: dict[str, set[str]] = {}  # callers of callers
     wanted = {name: names for name in files if (names := holding[name])}
     known = set(wanted)
-    origin = {name: {name} for name in files}  # whose events a package hands on
+    beyond: set[str] = set()  # files that call only, and packages that hand these on
+    origin = {name: {name} for name in files}  # whose events a file hands on
     for _ in range(_HOPS):
         further: dict[str, frozenset[str]] = {}
         for caller, target, names in _callers(wanted, imports, modules, data_of, libraries):
@@ -74,14 +79,20 @@ def programs(
                 if caller in groups:
                     groups.join(source, caller)
                 elif not is_package or b"def " in data_of(caller):
-                    callers.setdefault(source, set()).add(caller)
-            if is_package and caller not in known:
-                further[caller] = further.get(caller, frozenset()) | names
+                    (far if target in beyond else callers).setdefault(source, set()).add(caller)
+            if caller not in known:
+                own = names if is_package else defining(caller, names)
+                further[caller] = further.get(caller, frozenset()) | own
                 origin.setdefault(caller, set()).update(origin[target])
+                if target in beyond or not is_package:
+                    beyond.add(caller)
         known |= further.keys()
         wanted = further
         if not wanted:
             break
+    for source, found in far.items():
+        near = callers.setdefault(source, set())
+        near.update(sorted(found - near, key=_tests_last)[:_MAX_FAR])
     for brought in _brought_together(callers):
         if not helpers.isdisjoint(brought) and not helpers.issuperset(brought):
             for name in brought[1:]:
@@ -90,6 +101,10 @@ def programs(
         Program(tuple(group), tuple(sorted(set[str]().union(*(callers.get(name, ()) for name in group)))))
         for group in groups.groups()
     ]
+
+
+def _tests_last(filename: str) -> tuple[bool, str]:
+    return "test" in os.path.basename(filename), filename
 
 
 def _brought_together(callers: Mapping[str, set[str]]) -> list[list[str]]:

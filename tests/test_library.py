@@ -295,6 +295,31 @@ def test_who_brings_many_trainings_makes_no_program_of_them(make, tmp_path):
     assert found == [([name], ["main"]) for name in ("engine", *names)]
 
 
+TRAINER = b"from engine import train\n\n\ndef fit(data):\n    train(data)\n\n\ndef show():\n    pass\n"
+
+
+def test_callers_of_callers_are_of_the_program(make, tmp_path):
+    files = {"engine": ENGINE, "trainer": TRAINER, "main": b"from trainer import fit\nfit()\n"}
+    assert programs(make, tmp_path, **files) == [(["engine"], ["main", "trainer"])]
+    files["main"] = b"from trainer import show\nshow()\n"
+    assert programs(make, tmp_path, **files) == [(["engine"], ["trainer"])]
+
+
+def test_of_many_callers_of_callers_a_few_are_enough_and_tests_come_last(make, tmp_path):
+    mains = dict.fromkeys([f"test_{letter}" for letter in "abc"], b"from trainer import fit\nfit()\n")
+    mains |= dict.fromkeys([f"x{number}" for number in range(3)], b"from trainer import fit\nfit()\n")
+    found = programs(make, tmp_path, engine=ENGINE, trainer=TRAINER, **mains)
+    assert found == [(["engine"], ["test_a", "trainer", "x0", "x1", "x2"])]
+
+
+def test_a_circle_of_callers_ends(make, tmp_path):
+    trainer = TRAINER + b"from main import go\ngo()\n"
+    main = b"from trainer import fit\n\n\ndef go():\n    fit()\n"
+    assert programs(make, tmp_path, engine=ENGINE, trainer=trainer, main=main) == [
+        (["engine"], ["main", "trainer"])
+    ]
+
+
 def test_what_a_package_hands_on_is_called_through_it(make, tmp_path):
     (tmp_path / "engines").mkdir()
     (package, engine) = write(tmp_path / "engines", __init__=b"from .engine import train\n", engine=ENGINE)
