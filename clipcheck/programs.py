@@ -25,7 +25,9 @@ class Program:
     """Files that are judged together, in the order of their names."""
 
     files: tuple[str, ...]  # that hold events
-    callers: tuple[str, ...]  # that bring them in
+    callers: tuple[
+        str, ...
+    ]  # that bring them in; those with events of their own hold them in another program
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -75,11 +77,15 @@ def programs(
         further: dict[str, frozenset[str]] = {}
         for caller, target, names in _callers(wanted, imports, modules, data_of, libraries):
             is_package = os.path.basename(caller) == "__init__.py"
-            for source in origin[target]:
-                if caller in groups:
+            for source in origin[target] - {caller}:
+                if (
+                    target in beyond
+                ):  # even one with events of its own: else all of a library would be one program
+                    far.setdefault(source, set()).add(caller)
+                elif caller in groups:
                     groups.join(source, caller)
                 elif not is_package or b"def " in data_of(caller):
-                    (far if target in beyond else callers).setdefault(source, set()).add(caller)
+                    callers.setdefault(source, set()).add(caller)
             if caller not in known:
                 own = names if is_package else defining(caller, names)
                 further[caller] = further.get(caller, frozenset()) | own
@@ -98,7 +104,9 @@ def programs(
             for name in brought[1:]:
                 groups.join(brought[0], name)
     return [
-        Program(tuple(group), tuple(sorted(set[str]().union(*(callers.get(name, ()) for name in group)))))
+        Program(
+            tuple(group), tuple(sorted({one for name in group for one in callers.get(name, ())} - {*group}))
+        )
         for group in groups.groups()
     ]
 

@@ -100,7 +100,9 @@ def scan(
     )
     found = tuple(library.programs(scanned.modules, files))
     sweep()  # each process that follows programs would carry it along
-    return replace(scanned, programs=found, owners={name: one for one in found for name in one.all})
+    owners = {name: one for one in found for name in one.callers}
+    owners |= {name: one for one in found for name in one.files}
+    return replace(scanned, programs=found, owners=owners)
 
 
 def sweep() -> None:

@@ -388,3 +388,37 @@ def test_a_condition_in_a_short_function_is_known_when_all_else_is_given_up(
     assert [one.code for one in pipeline.run([tmp_path], settings).findings] == ["CLP102"]
     monkeypatch.setattr("clipcheck.flow.calls.SHORT_FUEL", 0)
     assert [one.code for one in pipeline.run([tmp_path], settings).findings] != ["CLP102"]
+
+
+def test_each_file_is_told_of_once_by_the_program_that_holds_its_events(tmp_path: Path) -> None:
+    (tmp_path / "clipcheck.toml").touch()
+    files = {
+        "engine.py": """
+        def train_step(model, optimizer, batch):
+            model(batch)[0].sum().backward()
+            optimizer.step()
+        """,
+        "trainer.py": """
+        from engine import train_step
+
+        def fit(model, optimizer, data):
+            for batch in data:
+                train_step(model, optimizer, batch)
+        """,
+        "main.py": """
+        from trainer import fit
+
+        model = nn.LSTM(4, 8)
+        optimizer = torch.optim.Adam(model.parameters())
+        fit(model, optimizer, data)
+        model(data)[0].sum().backward()
+        optimizer.step()
+        """,
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(HEAD + textwrap.dedent(text), encoding="utf-8")
+    for jobs in (1, 2):
+        settings = config.load(tmp_path, None, {"no_cache": True, "jobs": jobs})
+        report = pipeline.run([tmp_path], settings)
+        assert [Path(one.filename).name for one in report.findings] == ["engine.py", "main.py"]
+        assert (report.sight.steps, report.sight.reported) == (2, 2)

@@ -312,6 +312,12 @@ def test_of_many_callers_of_callers_a_few_are_enough_and_tests_come_last(make, t
     assert found == [(["engine"], ["test_a", "trainer", "x0", "x1", "x2"])]
 
 
+def test_callers_of_callers_with_events_keep_a_program_of_their_own(make, tmp_path):
+    main = b"from trainer import fit\nfit()\noptimizer.step()\n"
+    found = programs(make, tmp_path, engine=ENGINE, trainer=TRAINER, main=main)
+    assert found == [(["engine"], ["main", "trainer"]), (["main"], [])]
+
+
 def test_a_circle_of_callers_ends(make, tmp_path):
     trainer = TRAINER + b"from main import go\ngo()\n"
     main = b"from trainer import fit\n\n\ndef go():\n    fit()\n"
