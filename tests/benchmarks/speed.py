@@ -234,6 +234,7 @@ def main() -> None:
     parser.add_argument("--ruff", default=shutil.which("ruff"))
     parser.add_argument("--torchfix", default=shutil.which("torchfix"))
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--rows", default="", help="only those with this text in their name")
     asked = parser.parse_args()
     if asked.make:
         make(asked.folder)
@@ -245,6 +246,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         place = asked.folder.resolve()
         for row in rows(place, Path(scratch), asked.clipcheck, asked.ruff, asked.torchfix or ""):
+            if asked.rows not in row.what:
+                continue
             found = []
             for pair in range(asked.pairs):
                 first, second = (row.ours, row.theirs) if pair % 2 else (row.theirs, row.ours)
