@@ -246,7 +246,7 @@ class Library:
                     holding[name] = reported.leading(outline)
         libraries = frozenset(self.known_names.packages)
         helpers = frozenset(name for name in holding if not self._survey.goes_back(self._searched(name)))
-        return programs(holding, self._imports, modules, self._searched, libraries, helpers, self._defining)
+        return programs(holding, self._imports, modules, self._searched, self._defining, libraries, helpers)
 
     def _defining(self, filename: str, names: frozenset[str]) -> frozenset[str]:
         """What a file defines that leads to some names of another one."""

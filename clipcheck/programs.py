@@ -55,9 +55,9 @@ def programs(
     imports: Imports,
     modules: Modules,
     data_of: Callable[[str], bytes],
+    defining: Callable[[str, frozenset[str]], frozenset[str]],
     libraries: frozenset[str] = frozenset(),
     helpers: frozenset[str] = frozenset(),
-    defining: Callable[[str, frozenset[str]], frozenset[str]] = lambda *_: frozenset(),
 ) -> list[Program]:
     """The programs of the files that hold events; `holding` says what each defines that leads to them.
 
