@@ -78,9 +78,7 @@ def programs(
         for caller, target, names in _callers(wanted, imports, modules, data_of, libraries):
             is_package = os.path.basename(caller) == "__init__.py"
             for source in origin[target] - {caller}:
-                if (
-                    target in beyond
-                ):  # even one with events of its own: else all of a library would be one program
+                if target in beyond:  # with events of its own or not: else a library would be one program
                     far.setdefault(source, set()).add(caller)
                 elif caller in groups:
                     groups.join(source, caller)
