@@ -173,9 +173,11 @@ class Walk:
         return frozenset(out)
 
     def loop(self, node: Loop, paths: Paths, pair: tuple[int, ...]) -> Paths:
-        """Any number of turns, but no less than one of `range(4)`."""
+        """Any number of turns, but no less than one of `range(4)`, and of what is gone over to clip in it."""
         drawn = {one.test.text for one in nodes(node.body) if isinstance(one, If) and not one.test.fixed}
-        out: set[Path] = set() if node.form == "range" else set(paths)
+        skipping, clipping = paths, _clips(paths)
+        out: set[Path] = set()
+        clipped: set[int] = set()
         known: set[Path] = set()
         turns = 0
         while not paths <= known:
@@ -188,9 +190,11 @@ class Walk:
             ended = self.block(node.body, frozenset(_without(path, drawn) for path in paths), pair)
             out |= self.breaks.pop()
             ended |= self.continues.pop()
+            clipped |= _clips(ended)
             out |= ended  # behind the loop, the tests of its last turn are still what they were
             paths = frozenset(_without(path, drawn) for path in ended)
-        return frozenset(out)
+        runs = node.form == "range" or (node.form != "while" and not clipped <= clipping)
+        return frozenset(out if runs else out | skipping)
 
     # -- events ----------------------------------------------------------------------------------------
 
@@ -357,6 +361,11 @@ class Judge:
 
 def _bare(context: set[Met]) -> list[Met]:
     return [one for one in context if one.code == "CLP101"]
+
+
+def _clips(paths: Iterable[Path]) -> frozenset[int]:
+    """The clips that act on any gradients, on any of some paths."""
+    return frozenset(row for path in paths for held in path.held for row in held.clips)
 
 
 def _loops(body: Iterable[Node]) -> Iterable[Loop]:
