@@ -31,7 +31,7 @@ from clipcheck.flow.values import (
     literal,
     several,
 )
-from clipcheck.flow.worlds import Guard, Worlds, forget, guarded, merge, split, usual_outcome
+from clipcheck.flow.worlds import ANY, Guard, Worlds, forget, guarded, merge, split, usual_outcome
 from clipcheck.record import replace
 
 MAX_ROUNDS = 5  # of a loop, until its worlds are stable
@@ -582,8 +582,10 @@ def _turning(loop: facts.For | facts.While) -> frozenset[str]:
 
 
 def _clips_in(worlds: Worlds) -> frozenset[Site]:
-    """The clips that act on any gradients, on any path."""
-    return frozenset(site for world in worlds for _, state in world.states for site in state.clips)
+    """The clips that act on any gradients, on any path; on those of optimizers not met where none was."""
+    met = any(key != ANY for world in worlds for key, _ in world.states)
+    states = [state for world in worlds for key, state in world.states if key != ANY or not met]
+    return frozenset(site for state in states for site in state.clips)
 
 
 def _never_empty(source: Value) -> bool:

@@ -36,10 +36,7 @@ OTHER = {
     "amp-clip-before-unscale": ("confirmed", "confirmed"),  # without CUDA its scaler is switched off
     "amp-unscale-after-clip": ("confirmed", "confirmed"),  # the same
     "branch-without-clip": ("confirmed", "confirmed"),  # the first steps are those that are clipped
-    "measured-by-hand": (
-        "not measurable",
-        "not measurable",
-    ),  # what reads the gradients by hand might be a clip
+    "measured-by-hand": ("refuted", "not measurable"),  # once it is told a bound, it clips by hand
     "old-name": ("confirmed", "confirmed"),  # an old name for the right thing
     "old-name-imported": ("confirmed", "confirmed"),  # the same
     "penalty-by-hand": ("not measurable", "confirmed"),  # a penalty changes the gradients: it might be a clip
