@@ -318,9 +318,7 @@ class Calls(Expressions):
         known.arguments, known.keywords = given.positional, given.keywords
         constructor = self.class_member(cls, "__init__")
         if isinstance(constructor, FunctionRef):
-            method = FunctionRef(
-                constructor.filename, constructor.definition, constructor.frame, constructor.owner, known
-            )
+            method = constructor.bound_to(known)
             if fresh or (self.following and self.project.matters(constructor.definition)):
                 times, self.multiplicity = self.multiplicity, 1
                 self.constructing += known.role == "module"
@@ -353,8 +351,7 @@ class Calls(Expressions):
             method = self.class_member(function.cls, "__call__")
             computes = function.rule.computes if function.rule is not None else ""
             if isinstance(method, FunctionRef) and method.definition.name != computes:
-                bound = FunctionRef(method.filename, method.definition, method.frame, method.owner, function)
-                return reread(self.follow(bound, given, call))
+                return reread(self.follow(method.bound_to(function), given, call))
             self._go_back_within(function, computes or "forward", given, call)
         if (function.role in ("module", "") and function.cls is not None) or function.role == "module":
             inner = self.tensor_of(given.all())
@@ -368,11 +365,9 @@ class Calls(Expressions):
         """A module that runs the backward of what it computes; what any other one computes is not followed."""
         assert module.cls is not None
         computed = self.class_member(module.cls, name)
-        if isinstance(computed, FunctionRef):
-            method = computed.definition
-            if not self.knowledge.backward_methods.isdisjoint(method.calls):
-                bound = FunctionRef(computed.filename, method, computed.frame, computed.owner, module)
-                self.follow(bound, given, call)
+        goes_back = self.knowledge.backward_methods
+        if isinstance(computed, FunctionRef) and not goes_back.isdisjoint(computed.definition.calls):
+            self.follow(computed.bound_to(module), given, call)
 
     def has_parameters(self, module: Object) -> bool:
         """Whether a module trains anything: a loss or an activation does not."""

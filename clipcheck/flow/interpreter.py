@@ -283,8 +283,7 @@ class Interpreter(Setups):
             spent = frozenset.intersection(*(world.spent for world in self.worlds))
             spent = self.spent_in_making.setdefault(key, spent)  # it is made once, whichever method runs
             self.worlds = (replace(self._entry_world(receiver), spent=spent),)
-            method = FunctionRef(member.filename, member.definition, member.frame, member.owner, receiver)
-            self.follow(method, Arguments(), None)
+            self.follow(member.bound_to(receiver), Arguments(), None)
 
     def _entry_world(self, receiver: Object) -> World:
         """The world at a method's entry: every optimizer of its instance, in a state not known."""

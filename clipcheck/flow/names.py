@@ -123,7 +123,7 @@ class Names(Iterators):
         if isinstance(owner, ClassRef):
             found = self.class_member(owner, name)
             if isinstance(found, FunctionRef) and _is_class_method(found):
-                return FunctionRef(found.filename, found.definition, found.frame, found.owner, owner)
+                return found.bound_to(owner)
             return found if found is not None else Bound(owner, name)
         if isinstance(owner, Table):
             entry = owner.get(name)
@@ -198,7 +198,7 @@ class Names(Iterators):
         if "staticmethod" in decorators:
             return function
         bound: Value = receiver if "classmethod" not in decorators else receiver.cls or receiver
-        method = FunctionRef(function.filename, function.definition, function.frame, function.owner, bound)
+        method = function.bound_to(bound)
         if decorators & {"property", "cached_property"}:
             return self.property_value(method)
         return method

@@ -39,10 +39,7 @@ class Setups(Configs):
         running = {id(one.definition) for one in self.stack}
         for method in self._setters(owner.cls, name):
             if id(method.definition) not in running:
-                bound = FunctionRef(
-                    method.filename, method.definition, method.frame, method.owner, receiver=owner
-                )
-                self.value_of(bound, Arguments(), None)
+                self.value_of(method.bound_to(owner), Arguments(), None)
         return owner.attributes.get(name)
 
     def _setters(self, cls: ClassRef, name: str) -> Iterator[FunctionRef]:

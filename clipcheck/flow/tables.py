@@ -143,8 +143,7 @@ class Tables(Events):
             known = isinstance(index, Literal) and str(index.value) in value.attributes
             method = None if known else self.class_member(value.cls, "__getitem__")
             if isinstance(method, FunctionRef) and paths.text_of(index) is not None:
-                bound = FunctionRef(method.filename, method.definition, method.frame, method.owner, value)
-                return self.value_of(bound, Arguments((index,)), None)
+                return self.value_of(method.bound_to(value), Arguments((index,)), None)
         return super().member_at(frame, value, index, expression)
 
     # -- attributes and methods --------------------------------------------------------------------------

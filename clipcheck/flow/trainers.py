@@ -200,9 +200,7 @@ class Trainers(Members):
 
     def _method(self, owner: Object, name: str) -> FunctionRef | None:
         found = self.class_member(owner.cls, name) if owner.cls is not None and name else None
-        if not isinstance(found, FunctionRef):
-            return None
-        return FunctionRef(found.filename, found.definition, found.frame, found.owner, owner)
+        return found.bound_to(owner) if isinstance(found, FunctionRef) else None
 
     def _after_backward(self, trainer: Object, model: Object, hooks: Hooks, optimizers: list[Value]) -> None:
         """The hooks of the model and of its trainer's callbacks that see the gradients before the step."""

@@ -109,6 +109,10 @@ class FunctionRef(Value):
     owner: ClassRef | None = None
     receiver: Value | None = None
 
+    def bound_to(self, receiver: Value) -> FunctionRef:
+        """The same method, of one instance or class."""
+        return FunctionRef(self.filename, self.definition, self.frame, self.owner, receiver)
+
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
