@@ -460,8 +460,9 @@ class Statements(Compiled):
                 return self.worlds
 
             groups = last_identifier(statement.source) == "param_groups"
-            runs = (isinstance(count, int) and count > 0) or groups or _never_empty(source)
-            broken = self._loop(frame, statement, enter, runs=runs, empty=count == 0)
+            known = count > 0 if isinstance(count, int) else None
+            runs = groups or _never_empty(source) or known
+            broken = self._loop(frame, statement, enter, runs=runs)
             if not broken:
                 self.use_up(source)
         self.multiplicity = times
@@ -502,10 +503,12 @@ class Statements(Compiled):
         statement: facts.For | facts.While,
         enter: Callable[[], Worlds],
         exits: list[Worlds] | None = None,
-        runs: bool = False,
-        empty: bool = False,
+        runs: bool | None = None,
     ) -> list[Worlds]:
-        """Run a loop's body until its worlds are stable; the ways out of it by `break` are returned."""
+        """Run a loop's body until its worlds are stable; the ways out of it by `break` are returned.
+
+        `runs`: whether it has a turn, where that is known. Of a `for` loop that clips it is taken to be so.
+        """
         out: list[Worlds] = [] if exits is not None or runs else [self.worlds]
         broken: list[Worlds] = []
         seen: set[Any] = set()
@@ -536,7 +539,7 @@ class Statements(Compiled):
             enter()
         self.loop_depth -= 1
         self.turning = turning
-        if exits is None and not runs and not empty and not _clips_in(entered) >= _clips_in(merge(out[1:])):
+        if exits is None and runs is None and not _clips_in(entered) >= _clips_in(sum(out[1:], ())):
             del out[0]  # nobody writes a loop over nothing to clip in it
         self.worlds = merge([*out, *(exits or [])])
         return broken
