@@ -123,6 +123,11 @@ def module_name(filename: str) -> str:
     return segments(filename)[-1]
 
 
+def named_for_tests(filename: str) -> bool:
+    """Whether a file is one of tests by its own name: what has others to choose from leaves these for last."""
+    return "test" in os.path.basename(filename)
+
+
 def segments(filename: str) -> list[str]:
     """The path of a file as module segments: `/a/b/c.py` and `/a/b/c/__init__.py` both end in `c`."""
     stem = filename[:-3] if filename.endswith(".py") else os.path.splitext(filename)[0]

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
-from clipcheck.modules import Modules, module_name
+from clipcheck.modules import Modules, module_name, named_for_tests
 from clipcheck.record import dataclass
 from clipcheck.survey import parsed, words_of
 
@@ -25,9 +25,7 @@ class Program:
     """Files that are judged together, in the order of their names."""
 
     files: tuple[str, ...]  # that hold events
-    callers: tuple[
-        str, ...
-    ]  # that bring them in; those with events of their own hold them in another program
+    callers: tuple[str, ...]  # that bring them in; they may have events of their own, and a program for these
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -96,21 +94,17 @@ def programs(
             break
     for source, found in far.items():
         near = callers.setdefault(source, set())
-        near.update(sorted(found - near, key=_tests_last)[:_MAX_FAR])
+        near.update(sorted(found - near, key=lambda name: (named_for_tests(name), name))[:_MAX_FAR])
     for brought in _brought_together(callers):
         if not helpers.isdisjoint(brought) and not helpers.issuperset(brought):
             for name in brought[1:]:
                 groups.join(brought[0], name)
-    return [
-        Program(
-            tuple(group), tuple(sorted({one for name in group for one in callers.get(name, ())} - {*group}))
-        )
-        for group in groups.groups()
-    ]
+    return [_program(group, callers) for group in groups.groups()]
 
 
-def _tests_last(filename: str) -> tuple[bool, str]:
-    return "test" in os.path.basename(filename), filename
+def _program(files: list[str], callers: Mapping[str, set[str]]) -> Program:
+    bringing = set[str]().union(*(callers.get(name, ()) for name in files))
+    return Program(tuple(files), tuple(sorted(bringing - {*files})))
 
 
 def _brought_together(callers: Mapping[str, set[str]]) -> list[list[str]]:

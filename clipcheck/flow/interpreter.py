@@ -26,6 +26,7 @@ from clipcheck.flow.values import (
     members,
 )
 from clipcheck.flow.worlds import ANY, World
+from clipcheck.modules import named_for_tests
 from clipcheck.progress import Tell, counted, silent
 from clipcheck.project import Project
 from clipcheck.protocol import Gradients, Phase
@@ -360,4 +361,4 @@ def _is_from_tests(entry: str, filename: str) -> bool:
 
 
 def _is_test(function: FunctionRef) -> bool:
-    return "test" in function.filename.rpartition("/")[2] or function.definition.name.startswith("test")
+    return named_for_tests(function.filename) or function.definition.name.startswith("test")
