@@ -167,11 +167,9 @@ def _prelude(step: Step, contexts: list[StepContext], docket: Docket) -> tuple[s
     if Phase.SCALED not in phases:
         return _unseen_scale(step, docket)
     every = {path.gradients.phase for context in step.contexts for path in context.paths}
-    calls = {docket.unscale_call(c.names.scaler, c.names.optimizer) for c in contexts}
+    call = _unscale_call(contexts, docket)
     # Unscaling twice is an error at run time, so every path that has gradients must need it.
-    if every - {Phase.SCALED, Phase.EMPTY, Phase.SPENT} or len(calls) != 1 or "" in calls:
-        return None
-    return (calls.pop(),)
+    return (call,) if call and every <= {Phase.SCALED, Phase.EMPTY, Phase.SPENT} else None
 
 
 def _unseen_scale(step: Step, docket: Docket) -> tuple[str, ...]:
@@ -183,10 +181,14 @@ def _unseen_scale(step: Step, docket: Docket) -> tuple[str, ...]:
     if not all(hinted("scaler", (c.names.scaler or "").rpartition(".")[2]) for c in step.contexts):
         return ()
     met = [path.gradients for context in step.contexts for path in context.paths]
-    calls = {docket.unscale_call(c.names.scaler, c.names.optimizer) for c in step.contexts}
-    if len(calls) != 1 or "" in calls or any(one.phase is Phase.ENTRY or one.unscaled for one in met):
-        return ()
-    return (calls.pop(),)
+    call = _unscale_call(step.contexts, docket)
+    return (call,) if call and not any(one.phase is Phase.ENTRY or one.unscaled for one in met) else ()
+
+
+def _unscale_call(contexts: list[StepContext], docket: Docket) -> str:
+    """The call that takes the loss scale off, where these contexts write it alike; else nothing."""
+    calls = {docket.unscale_call(c.names.scaler, c.names.optimizer) for c in contexts}
+    return calls.pop() if len(calls) == 1 else ""
 
 
 def _complete(step: Step, contexts: list[StepContext]) -> bool:
