@@ -56,9 +56,11 @@ class Discovery:
             return self.report_on
         if find_root(self.root) != self.root:
             walk = _Walk(self._settings)
-            here = Path.cwd()
-            around = [here for path in self.report_on if here in Path(path).parents]
-            for folder in sorted({*around[:1], *(_beside(Path(path)) for path in self.report_on)}):
+            given, here = [Path(path) for path in self.report_on], Path.cwd()
+            around = {_beside(path) for path in given}
+            if any(here in path.parents for path in given):
+                around.add(here)
+            for folder in sorted(around):
                 if not any(top in (folder, *folder.parents) for top in self._walked):
                     walk.folder(folder, depth=0 if _holds_everything(folder) else _NEAR, most=_MAX_NEAR)
             return _in_order({*self.report_on, *walk.files})

@@ -252,9 +252,9 @@ class States(Models):
             for site in near:
                 self.statement = (site.filename, site.span)
                 self.step_through(transformation, self.loose[site], self._models(holder, Arguments()))
-        for site, call in self._loose_calls.items():
-            if site not in self._stepped_at and site not in self.sightings.steps:
-                self._see(site, call)
+        unseen = self._loose_calls.keys() - self._stepped_at - self.sightings.steps.keys()
+        for site in sorted(unseen):
+            self._see(site, self._loose_calls[site])
 
     def _see(self, site: Site, call: facts.Call) -> None:
         """A step of a state that nobody knows: it counts as unknown."""
@@ -271,8 +271,7 @@ class States(Models):
             paths,
             Names(None, None),
         )
-        self.sightings.steps[site] = Step(site, call)
-        self.sightings.steps[site].met(context)
+        self.sightings.steps.setdefault(site, Step(site, call)).met(context)
 
     def _together(self, one: str, other: str) -> bool:
         """Whether two files are of one program: the same, or one imports the other, or a third one both."""
