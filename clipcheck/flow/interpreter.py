@@ -272,10 +272,8 @@ class Interpreter(Setups):
             self.worlds = (World(),)
             self.follow(function, Arguments(), None)
             return
-        for cls in self._concrete(function.owner):
-            member = self.class_member(cls, function.definition.name)
-            if not isinstance(member, FunctionRef) or member.definition is not function.definition:
-                continue
+        inheriting = [cls for cls in self._concrete(function.owner) if self._runs(cls, function)]
+        for cls in inheriting or [function.owner]:
             self.worlds, self.following = (World(),), False
             key = f"{cls.filename}:{cls.definition.name}"
             receiver = self.make(cls, key, Site(cls.filename, cls.definition.span), Arguments())
@@ -284,7 +282,12 @@ class Interpreter(Setups):
             spent = frozenset.intersection(*(world.spent for world in self.worlds))
             spent = self.spent_in_making.setdefault(key, spent)  # it is made once, whichever method runs
             self.worlds = (replace(self._entry_world(receiver), spent=spent),)
-            self.follow(member.bound_to(receiver), Arguments(), None)
+            self.follow(function.bound_to(receiver), Arguments(), None)
+
+    def _runs(self, cls: ClassRef, method: FunctionRef) -> bool:
+        """Whether the instances of a class have this method, and not one of their own in its place."""
+        member = self.class_member(cls, method.definition.name)
+        return isinstance(member, FunctionRef) and member.definition is method.definition
 
     def _entry_world(self, receiver: Object) -> World:
         """The world at a method's entry: every optimizer of its instance, in a state not known."""
