@@ -1,7 +1,7 @@
 """What judging yields: verdicts in `ast` coordinates, and the findings people read.
 
 A `Verdict` is what a judge says about one statement. `place` gives it exact positions and the
-edits of its fix on the libcst tree, which makes it a `Finding`: the unit of every report.
+edits of its fix, which makes it a `Finding`: the unit of every report.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Plan the fixes of a project in memory: fix, scan again, and keep what holds.
 
-A file's fixes are kept only if its text parses, the findings that were fixed are gone, no other ones
-have come, and fixing it again changes nothing. `write` puts the outcome on disk, `diff` shows it.
+A file's fixes are kept only if its text parses (libcst has to see the same statements as `ast`), the findings that were
+fixed are gone, no other ones have come, and fixing it again changes nothing. `write` puts the outcome on disk, `diff` shows it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from clipcheck.findings import Failure, Finding, Report
+from clipcheck.notebook import open_program
 from clipcheck.record import dataclass
 from clipcheck.sourcefile import SourceFile, read
 from clipcheck.splice import fixable, render
@@ -267,6 +268,8 @@ def _objections(
             sources[name].encode(text)
         except UnicodeError as error:
             reasons.setdefault(name, f"the fix cannot be written in the encoding of the file: {error}")
+        if name not in reasons and (disagreement := _disagreement(name, text)):
+            reasons[name] = disagreement
     surplus = _surplus(before, draft.fixed, draft.report)
     for name, code in sorted(surplus):
         if name in draft.texts:
@@ -281,6 +284,13 @@ def _objections(
         codes = ", ".join(sorted({f"{code} in {name}" for name, code in surplus}))
         reasons = dict.fromkeys(alone or draft.texts, f"fixing it brings {codes}")
     return [Failure(name, f"not fixed: {reason}") for name, reason in reasons.items()]
+
+
+def _disagreement(name: str, text: str) -> str | None:
+    """Return what another parser has against a fixed text."""
+    from clipcheck.agreement import disagreement  # with libcst, which a run that writes nothing does without
+
+    return disagreement(open_program(text, name).text)
 
 
 def _surplus(before: Report, fixed: Sequence[Finding], after: Report) -> set[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """Give verdicts their exact positions, and their fixes as edits of the text.
 
-Imported only when there is something to report: a clean repository never loads libcst.
+Imported only when there is something to report.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from clipcheck.statements import PlacementError, Tree, parse_statements
 def place(source: str, verdicts: Sequence[Verdict], names: Mapping[str, str]) -> list[Finding]:
     """Return a finding for each verdict on `source`, in their order.
 
-    `names` gives the name of each rule by its code. A file that libcst cannot follow, or a repair
-    without a place, gives a finding at `ast`'s position without a fix.
+    `names` gives the name of each rule by its code. A file that does not parse, or a repair
+    without a place, gives a finding at its verdict's position without a fix.
     """
     if not verdicts:
         return []

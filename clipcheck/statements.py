@@ -1,8 +1,7 @@
-"""The statements of a file on its libcst tree: which line and block each stands in, and what it shares them with.
+"""The statements of a file on its `ast`: which line and block each stands in, and what it shares them with.
 
-Structure comes from libcst (what shares a line, what is a one-line suite, what is an `elif`), offsets
-from `ast`: libcst drops a form feed or a lone backslash line before a statement, so that its own
-columns and rows drift after one.
+`ast` knows blocks and offsets, and the text between two statements tells what it leaves out: whether they share a line,
+whether a suite stands behind its colon, whether a condition is an `elif`.
 """
 
 from __future__ import annotations
@@ -11,18 +10,13 @@ import ast
 import io
 import tokenize
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-
-import libcst as cst
+from collections.abc import Iterator
 
 from clipcheck.record import dataclass, field
+from clipcheck.regular import regular
 from clipcheck.sourcefile import Lines, parse
 
-# libcst's parser recurses on the C stack and dies with the process where that ends (an `elif` chain of
-# 10,000 is enough on Linux); its time grows with the square of the depth. Real code stays far below.
-DEPTH = 300
-EFFORT = 10_000_000  # depths of all nodes, added up: what many deep statements cost; about 20 seconds
-SIZE = 1_000_000  # characters: about 15 seconds of a table of data
+_ONE_LINE = regular(r"([ \t\f;]|\\(\r\n|\n|\r))*")  # what stands between statements that share a line
 
 
 class PlacementError(Exception):
@@ -42,18 +36,18 @@ class Block:
 class Statement:
     """One statement; offsets count code points, and decorators belong to what they decorate."""
 
-    node: cst.BaseSmallStatement | cst.BaseCompoundStatement
+    node: ast.stmt
     block: Block
-    siblings: list[Statement]  # the statements on its logical line, itself included
+    start: int
+    head: int  # where `ast` has it: after the decorators
+    end: int
+    siblings: list[Statement] = field(default_factory=list)  # those on its logical line, itself included
     is_elif: bool = False
-    start: int = -1
-    head: int = -1  # where `ast` has it: after the decorators
-    end: int = -1
 
     @property
     def compound(self) -> bool:
         """Whether it holds a block of its own."""
-        return isinstance(self.node, cst.BaseCompoundStatement)
+        return isinstance(self.node, ast.Match) or hasattr(self.node, "body")
 
     @property
     def own_line(self) -> bool:
@@ -97,117 +91,104 @@ class Tree:
 
 
 def parse_statements(text: str) -> Tree:
-    """Return the statements of `text`; raises PlacementError where libcst or this module cannot follow it."""
-    if len(text) > SIZE:
-        raise PlacementError(f"larger than {SIZE:,} characters")
+    """Return the statements of `text`; raises PlacementError where it does not parse."""
     try:
         module = parse(text)
-        nodes = _ast_statements(module)
-        statements = _walk(cst.parse_module(text))
-    except (SyntaxError, ValueError, RecursionError, MemoryError, cst.ParserSyntaxError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise PlacementError(str(error)) from error
-    lines = Lines(text)
-    if len(statements) != len(nodes):
-        raise PlacementError("libcst and ast see different statements")
-    for statement, node in zip(statements, nodes, strict=True):
-        _locate(statement, node, lines)
-    return Tree(lines, module, statements)
+    walk = _Walk(Lines(text))
+    walk.block(module.body, None)
+    return Tree(walk.lines, module, walk.found)
 
 
-def _ast_statements(module: ast.Module) -> list[ast.stmt]:
-    """Return all statements of `module` in the order of the source; raises PlacementError where libcst nests too deep."""
-    found: list[ast.stmt] = []
-    effort = 0
-    waiting: list[tuple[ast.AST, int]] = [(module, 1)]
-    while waiting:
-        node, depth = waiting.pop()
-        effort += depth
-        depth += _further(node)
-        if depth > DEPTH:
-            raise PlacementError(f"nested deeper than {DEPTH}")
-        if effort > EFFORT:
-            raise PlacementError("too much that is nested deep")
-        below = list(ast.iter_child_nodes(node))
-        found.extend(child for child in below if isinstance(child, ast.stmt))
-        waiting.extend((child, depth + 1) for child in below)
-    return sorted(found, key=lambda node: (node.lineno, node.col_offset))
+class _Walk:
+    """Gathers the statements of a module in the order of the source."""
 
+    def __init__(self, lines: Lines) -> None:
+        self.lines = lines
+        self.found: list[Statement] = []
 
-def _further(node: ast.AST) -> int:
-    """Return how much deeper libcst nests what is one node to `ast`: `a and b and c`, `import a.b.c`."""
-    if isinstance(node, ast.BoolOp):
-        return len(node.values) - 2
-    if isinstance(node, ast.ImportFrom):
-        return (node.module or "").count(".")
-    if isinstance(node, ast.Import):
-        return max(name.name.count(".") for name in node.names)
-    return 0
-
-
-def _locate(statement: Statement, node: ast.stmt, lines: Lines) -> None:
-    """Give `statement` the offsets of its twin in the `ast`."""
-    # Compound statements have one name in both, but for "Async"; small ones go by their place alone.
-    if statement.compound != hasattr(node, "body") and not isinstance(node, ast.Match):
-        raise PlacementError("libcst and ast see different statements")
-    statement.head = statement.start = lines.offset(node.lineno, node.col_offset)
-    statement.end = lines.offset(node.end_lineno or node.lineno, node.end_col_offset or node.col_offset)
-    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
-    if decorators:
-        first = lines.offset(decorators[0].lineno, decorators[0].col_offset)
-        statement.start = lines.text.rindex("@", 0, first)
-
-
-def _walk(module: cst.Module) -> list[Statement]:
-    """Return the statements of `module` in the order of the source, without offsets."""
-    found: list[Statement] = []
-    _walk_block(module.body, Block(None), found)
-    return found
-
-
-def _walk_block(body: Sequence[cst.CSTNode], block: Block, found: list[Statement]) -> None:
-    """Add the statements of one block, and of the blocks within, to `found`."""
-    for item in body:
-        if isinstance(item, cst.BaseCompoundStatement):
-            statement = Statement(item, block, [])
+    def block(self, body: list[ast.stmt], owner: Statement | None) -> None:
+        """Add the statements of one block, and of the blocks within."""
+        block, above = Block(owner), None
+        for node in body:
+            statement = self._statement(node, block)
+            if above is None:
+                block.inline = owner is not None and self._is_behind_colon(statement.start)
+            elif not above.compound and self._is_one_line(above.end, statement.start):
+                statement.siblings = above.siblings
             statement.siblings.append(statement)
-            block.statements.append(statement)
-            found.append(statement)
-            for suite, owner in _suites(item, statement, found):
-                inner = Block(owner, inline=isinstance(suite, cst.SimpleStatementSuite))
-                _walk_block(suite.body if not inner.inline else [suite], inner, found)
-        elif isinstance(item, (cst.SimpleStatementLine, cst.SimpleStatementSuite)):
-            siblings: list[Statement] = []
-            siblings.extend(Statement(small, block, siblings) for small in item.body)
-            block.statements.extend(siblings)
-            found.extend(siblings)
+            self._suites(statement)
+            above = statement
 
+    def _statement(self, node: ast.stmt, block: Block) -> Statement:
+        offset = self.lines.offset
+        head = start = offset(node.lineno, node.col_offset)
+        end = offset(node.end_lineno or node.lineno, node.end_col_offset or node.col_offset)
+        decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+        if decorators:
+            first = offset(decorators[0].lineno, decorators[0].col_offset)
+            start = self.lines.text.rindex("@", 0, first)
+        found = Statement(node, block, start, head, end)
+        block.statements.append(found)
+        self.found.append(found)
+        return found
 
-def _suites(
-    node: cst.BaseCompoundStatement, statement: Statement, found: list[Statement]
-) -> Iterator[tuple[cst.BaseSuite, Statement]]:
-    """Yield the suites of a compound statement in order; an `elif` becomes a statement of its own here."""
-    if isinstance(node, cst.Match):
-        yield from ((case.body, statement) for case in node.cases)
-        return
-    yield node.body, statement
-    if isinstance(node, cst.If):
-        branch = node.orelse
-        while isinstance(branch, cst.If):  # a loop: chains are longer than blocks are deep
-            inner = Block(statement)
-            statement = Statement(branch, inner, [], is_elif=True)
+    def _suites(self, statement: Statement) -> None:
+        """Add what stands in the suites of a statement; an `elif` is a statement of its own in them."""
+        node = statement.node
+        while isinstance(node, ast.If):  # a loop: chains are longer than blocks are deep
+            self.block(node.body, statement)
+            if not self._is_elif(node.orelse):
+                self._suite(node.orelse, statement)
+                return
+            node = node.orelse[0]
+            statement = self._statement(node, Block(statement))
+            statement.is_elif = True
             statement.siblings.append(statement)
-            inner.statements.append(statement)
-            found.append(statement)
-            yield branch.body, statement
-            branch = branch.orelse
-        if branch is not None:
-            yield branch.body, statement
-    if isinstance(node, (cst.Try, cst.TryStar)):
-        yield from ((handler.body, statement) for handler in node.handlers)
-    if isinstance(node, (cst.Try, cst.TryStar, cst.For, cst.While)) and node.orelse is not None:
-        yield node.orelse.body, statement
-    if isinstance(node, (cst.Try, cst.TryStar)) and node.finalbody is not None:
-        yield node.finalbody.body, statement
+        for case in node.cases if isinstance(node, ast.Match) else ():
+            self.block(case.body, statement)
+        self._suite(getattr(node, "body", []), statement)
+        for handler in getattr(node, "handlers", ()):
+            self.block(handler.body, statement)
+        self._suite(getattr(node, "orelse", []), statement)
+        self._suite(getattr(node, "finalbody", []), statement)
+
+    def _suite(self, body: list[ast.stmt], owner: Statement) -> None:
+        if body:
+            self.block(body, owner)
+
+    def _is_elif(self, orelse: list[ast.stmt]) -> bool:
+        """Whether the rest of a condition is another one, and not a block behind `else`."""
+        if len(orelse) != 1 or not isinstance(orelse[0], ast.If):
+            return False
+        return self.lines.text.startswith("elif", self.lines.offset(orelse[0].lineno, orelse[0].col_offset))
+
+    def _is_behind_colon(self, start: int) -> bool:
+        """Whether a suite begins on the line of its head, which may go on behind backslashes."""
+        row = self.lines.row(start)
+        before = self.lines.text[self.lines.start(row) : start].strip(" \t\f")
+        while not before and row > 1:
+            row -= 1
+            above = self.lines.text[self.lines.start(row) : self.lines.content_end(row)].strip(" \t\f")
+            if not above.endswith("\\") or _ends_in_comment(above):
+                return False
+            before = above[:-1].rstrip(" \t\f")
+        return before.endswith(":")
+
+    def _is_one_line(self, end: int, start: int) -> bool:
+        """Whether no line ends between two statements."""
+        return _ONE_LINE.fullmatch(self.lines.text, end, start) is not None
+
+
+def _ends_in_comment(row: str) -> bool:
+    """Whether a row has a comment, behind which a backslash joins nothing."""
+    try:
+        return "#" in row and any(
+            token.type == tokenize.COMMENT for token in tokenize.generate_tokens(io.StringIO(row).readline)
+        )
+    except (tokenize.TokenError, SyntaxError):  # a bracket left open, before which no comment was met
+        return False
 
 
 def _string_rows(lines: Lines) -> Iterator[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
 
@@ -21,7 +20,7 @@ from clipcheck.findings import (
     Wrap,
 )
 from clipcheck.place import place
-from clipcheck.statements import _further, parse_statements
+from clipcheck.statements import parse_statements
 
 STEP = "opt.step()"
 
@@ -69,9 +68,7 @@ def test_no_move(source: str, moved: str, anchor: str) -> None:
     assert repaired(source, MoveBefore(span(source, moved), span(source, anchor))) is None
 
 
-NOT_FOR_LIBCST = {
-    "a long elif chain": "opt.step()\nif a:\n    b\n" + "elif a:\n    b\n" * 900,
-    "a chain of signs": "opt.step()\nx = " + "-" * 900 + "1\n",
+UNPARSABLE = {
     "not Python": "opt.step()\nx = (\n",
     "too deep for Python as well": "opt.step()\nx = " + "(" * 10_000 + ")" * 10_000,
     "signs without end": "opt.step()\nx = " + "-" * 20_000 + "1\n",
@@ -79,8 +76,8 @@ NOT_FOR_LIBCST = {
 }
 
 
-@pytest.mark.parametrize("source", NOT_FOR_LIBCST.values(), ids=NOT_FOR_LIBCST.keys())
-def test_what_libcst_cannot_take_is_found_without_a_fix(source: str) -> None:
+@pytest.mark.parametrize("source", UNPARSABLE.values(), ids=UNPARSABLE.keys())
+def test_what_does_not_parse_is_found_without_a_fix(source: str) -> None:
     finding = placed(source, span(source, STEP), InsertBefore(span(source, STEP), (CLIP,)))
     assert (finding.start, finding.end, finding.fix) == (Position(1, 1), Position(1, 11), None)
 
@@ -94,7 +91,7 @@ def test_no_repair_no_fix() -> None:
     assert placed(source, span(source, STEP)).fix is None
 
 
-@pytest.mark.parametrize("name", ["libcst.matchers", "libcst.codemod", "torch"])
+@pytest.mark.parametrize("name", ["libcst", "torch"])
 def test_imports_little(name: str) -> None:
     code = f"import sys, clipcheck.place; sys.exit({name!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -533,23 +530,6 @@ def test_the_same_expression_is_wrapped_once():
     source = "p = f()\n"
     wrap = Wrap(span(source, "f()"), "list(", ")")
     assert repaired(source, wrap, wrap) == "p = list(f())\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "further"),
-    [
-        ("a and b", 0),
-        ("a and b and c", 1),
-        ("a or b or c or d", 2),
-        ("import a, b.c.d", 2),
-        ("from a.b import c", 1),
-        ("from . import c", 0),
-        ("a + b + c", 0),
-    ],
-)
-def test_how_much_deeper_libcst_nests(text, further):
-    (node,) = ast.parse(text).body
-    assert _further(node.value if isinstance(node, ast.Expr) else node) == further
 
 
 def test_a_decorated_function_begins_at_its_own_decorator():

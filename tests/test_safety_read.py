@@ -10,7 +10,7 @@ import sys
 import pytest
 from commanding import caller
 
-from clipcheck import config, sourcefile, statements
+from clipcheck import agreement, config, sourcefile
 from clipcheck.config import ConfigError
 from clipcheck.extract import extract
 from clipcheck.facts import ModuleFacts
@@ -252,24 +252,25 @@ WIDE = {
 @pytest.mark.parametrize("text", WIDE.values(), ids=WIDE)
 def test_what_never_reaches_libcst(monkeypatch, text):
     """It would end the process there, or take minutes."""
-    monkeypatch.setattr(statements.cst, "parse_module", lambda _: pytest.fail("it has been reached"))
-    with pytest.raises(statements.PlacementError):
-        statements.parse_statements(text)
+    monkeypatch.setattr(agreement.cst, "parse_module", lambda _: pytest.fail("it has been reached"))
+    assert str(agreement.disagreement(text)).startswith("libcst cannot follow it: ")
 
 
 def test_a_program_just_below_the_bounds_is_placed():
     text = "x = " + " and ".join(["a"] * 250) + "\nfrom " + ".".join(["a"] * 250) + " import b\n"
-    assert len(statements.parse_statements(text).statements) == 2
+    assert agreement.disagreement(text) is None
 
 
-def test_a_large_file_is_reported_without_a_fix(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(statements, "SIZE", 1_000)
-    (tmp_path / "train.py").write_text(PROGRAM + "x = 1\n" * 1_000)
+def test_a_large_file_is_reported_on_and_not_written(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(agreement, "SIZE", 1_000)
+    (tmp_path / "train.py").write_text(text := PROGRAM + "x = 1\n" * 1_000)
     status, out, _ = run()
     assert status == 1
     assert "train.py:9:5: CLP101" in out
-    assert "fix (" not in out
-    assert run("--fix")[0] == 1
+    status, _, err = run("--fix")
+    assert status == 1
+    assert "train.py: not fixed: libcst cannot follow it: larger than 1,000 characters" in err
+    assert (tmp_path / "train.py").read_text() == text
 
 
 def test_the_place_of_a_byte():
