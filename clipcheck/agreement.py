@@ -74,7 +74,11 @@ def _compound(node: cst.BaseCompoundStatement, depth: int) -> Iterator[_Shape]:
         yield from _suite(case.body, depth)
     if not isinstance(node, (cst.If, cst.Match)):
         yield from _suite(node.body, depth)
-    for part in (*getattr(node, "handlers", ()), getattr(node, "orelse", None), getattr(node, "finalbody", None)):
+    for part in (
+        *getattr(node, "handlers", ()),
+        getattr(node, "orelse", None),
+        getattr(node, "finalbody", None),
+    ):
         if part is not None:
             yield from _suite(part.body, depth)
 

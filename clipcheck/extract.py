@@ -71,6 +71,7 @@ def extract_text(text: str, filename: str) -> ModuleFacts | Failure:
             return failure
         tree = program.tree or parse(program.text)
         source = Text(program.text)
+        source.whole = True
         walk = _Walk(source, source.renamed)
         body = walk.block(tree.body)
     except NotebookError as error:
@@ -90,9 +91,13 @@ class Text:
     def __init__(self, text: str) -> None:
         self.text = text
         self.tell: Callable[[str, int], None] | None = None  # hears why a function could not be read
+        self.whole = (
+            False  # whether all of it was parsed when it was read, the insides of its functions included
+        )
         self.filled = 0  # functions parsed so far
         self.kept = -1  # how many of them the cache has; none, nor the file
         self.outline: Any = None  # what `leading` has made of it
+        self.trees: dict[Span, ast.FunctionDef | ast.AsyncFunctionDef] = {}  # of functions not asked for yet
 
     @cached_property
     def lines(self) -> Lines:
@@ -130,7 +135,7 @@ class Text:
         limit = sys.getrecursionlimit()
         sys.setrecursionlimit(limit + _HEADROOM)  # who asks may be deep in calls of their own
         try:
-            node = self._parse(function.span)
+            node = self.trees.pop(function.span, None) or self._parse(function.span)
             parameters = walk.parameters(node.args)
             body = walk.block(node.body)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -181,7 +186,7 @@ def _columns(node: ast.expr) -> tuple[int, int]:
 class _Walk:
     """Turns statements and expressions into facts; `calls` gathers what is called on the way.
 
-    With a source, functions are left for it to read. `ends` says where they end if they were left out of the tree.
+    With a source, functions are left for it to read, from their trees as long as it keeps these. `ends` says where they end if they were left out of the tree.
     """
 
     def __init__(
@@ -313,6 +318,8 @@ class _Walk:
             if self._ends is not None:
                 end_row, end_column = self._ends[node.lineno]
                 span = span._replace(end_row=end_row, end_column=end_column)
+            else:
+                self._source.trees[span] = node
             out.append(facts.unread(node.name, decorators, span, self._source))
             return
         outer, self.calls = self.calls, set()
@@ -353,7 +360,7 @@ class _Walk:
         return None if node is None else self.expression(node)
 
     def many(self, nodes: list[ast.expr]) -> tuple[Expression, ...]:
-        return tuple(self.expression(node) for node in nodes)
+        return tuple([self.expression(node) for node in nodes])
 
     def expression(self, node: ast.expr) -> Expression:
         handler = _EXPRESSIONS.get(type(node))
@@ -366,13 +373,13 @@ class _Walk:
 
     def constant(self, node: ast.Constant) -> Expression:
         value = node.value
-        plain = value is None or isinstance(value, (str, int, float, bool))
-        if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 1 << 62:
+        if isinstance(value, str):
+            return facts.Constant(value[:200], node.lineno, *_columns(node))
+        if isinstance(value, int) and abs(value) > 1 << 62:
             value = float("inf") if value > 0 else float("-inf")  # unbounded integers say nothing here
-        if not plain:
-            return facts.Opaque("Constant", (), node.lineno)
-        assert value is None or isinstance(value, (str, int, float))
-        return facts.Constant(value[:200] if isinstance(value, str) else value, node.lineno, *_columns(node))
+        if value is None or isinstance(value, (int, float)):
+            return facts.Constant(value, node.lineno, *_columns(node))
+        return facts.Opaque("Constant", (), node.lineno)
 
     def name(self, node: ast.Name) -> Expression:
         return facts.Name(node.id, node.lineno)
@@ -383,19 +390,23 @@ class _Walk:
         return facts.Attribute(self.expression(node.value), node.attr, node.lineno)
 
     def call(self, node: ast.Call) -> Expression:
-        function = self.expression(node.func)
-        name_span = _span(node.func)
-        if isinstance(node.func, ast.Attribute):
-            self.calls.add(node.func.attr)
-            width = len(node.func.attr.encode())
-            name_span = name_span._replace(row=name_span.end_row, column=name_span.end_column - width)
-        elif isinstance(node.func, ast.Name):
-            self.calls.add(node.func.id)
-            if node.func.id in self._renamed:  # events are known by the names that libraries give them
-                self.calls.add(self._renamed[node.func.id])
-        handed = (*node.args, *(word.value for word in node.keywords))
-        self.calls.update(facts.HANDED + one.id for one in handed if isinstance(one, ast.Name))
-        keywords = tuple((word.arg, self.expression(word.value)) for word in node.keywords)
+        function, name, calls = self.expression(node.func), node.func, self.calls
+        name_span = _span(name)
+        if isinstance(name, ast.Attribute):
+            calls.add(name.attr)
+            row, column = name_span.end_row, name_span.end_column
+            name_span = Span(row, column - len(name.attr.encode()), row, column)
+        elif isinstance(name, ast.Name):
+            calls.add(name.id)
+            if name.id in self._renamed:  # events are known by the names that libraries give them
+                calls.add(self._renamed[name.id])
+        for one in node.args:
+            if isinstance(one, ast.Name):
+                calls.add(facts.HANDED + one.id)
+        for word in node.keywords:
+            if isinstance(word.value, ast.Name):
+                calls.add(facts.HANDED + word.value.id)
+        keywords = tuple([(word.arg, self.expression(word.value)) for word in node.keywords])
         return facts.Call(function, self.many(node.args), keywords, _span(node), name_span)
 
     def starred(self, node: ast.Starred) -> Expression:

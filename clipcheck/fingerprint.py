@@ -14,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from clipcheck.findings import Finding, Span
+from clipcheck.findings import Finding
 from clipcheck.notebook import Program
 from clipcheck.record import dataclass, field, replace
 from clipcheck.regular import regular
-from clipcheck.sourcefile import Lines, parse
+from clipcheck.sourcefile import Lines
+from clipcheck.statements import Tree, parse_statements
 
 _STRING_OR_COMMENT = regular(
     r"""(?s)(?P<string>'''(?:\\.|[^\\])*?'''|\"""(?:\\.|[^\\])*?\"""|'(?:\\.|[^\\'\n\r])*'|"(?:\\.|[^\\"\n\r])*")|#[^\n\r]*"""
@@ -71,7 +72,7 @@ def marked(findings: Sequence[Finding], program: Program, base: Path) -> list[Fi
     """
     if not findings:
         return []
-    source = _Source.of(program)
+    source = _Source.of(parse_statements(program.text))
     told: list[Finding] = []
     seen: Counter[tuple[Identity, int]] = Counter()
     for finding in findings:
@@ -102,24 +103,20 @@ class _Source:
     _numbers: dict[str, dict[tuple[int, int], int]] = field(default_factory=dict)  # of the scopes asked about
 
     @classmethod
-    def of(cls, program: Program) -> _Source:
-        lines = Lines(program.text)
+    def of(cls, tree: Tree) -> _Source:
         definitions: list[tuple[int, int, str]] = []
         statements: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        waiting: list[tuple[ast.AST, str]] = [(program.tree or parse(program.text), "")]
-        while waiting:
-            node, scope = waiting.pop()
-            if isinstance(node, ast.stmt):
-                place = lines.range(
-                    Span(node.lineno, node.col_offset, node.end_lineno or 0, node.end_col_offset or 0)
-                )
-                if isinstance(node, _DEFINITIONS):
-                    scope = f"{scope}.{node.name}".lstrip(".")
-                    definitions.append((*place, scope))
-                elif not hasattr(node, "body"):
-                    statements[scope].append(place)
-            waiting.extend((child, scope) for child in ast.iter_child_nodes(node))
-        return cls(lines, tuple(sorted(definitions)), statements)
+        scopes: dict[int, str] = {}  # in which a statement's blocks stand
+        for one in tree.statements:
+            owner = one.block.owner
+            scope = scopes[id(owner)] if owner is not None else ""
+            if isinstance(one.node, _DEFINITIONS):
+                scope = f"{scope}.{one.node.name}".lstrip(".")
+                definitions.append((one.head, one.end, scope))
+            elif not hasattr(one.node, "body"):
+                statements[scope].append((one.start, one.end))
+            scopes[id(one)] = scope
+        return cls(tree.lines, tuple(sorted(definitions)), statements)
 
     def reach(self, finding: Finding) -> tuple[int, int]:
         """Return the offsets at which a finding starts and ends."""

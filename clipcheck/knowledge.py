@@ -11,6 +11,7 @@ import sys
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +269,9 @@ class Knowledge:
         default_factory=dict, init=False, repr=False, compare=False
     )
     _sets: dict[str, frozenset[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _patterns: dict[str, list[tuple[NamePattern, ClassRule]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )  # by the first of their names, if no star is in it
 
     def call(self, qualified: str) -> CallRule | None:
         """The event that a call of this qualified name is, if any."""
@@ -325,7 +329,12 @@ class Knowledge:
     def _class_rule(self, name: str) -> ClassRule | None:
         if name in self.classes:
             return self.classes[name]
-        return next((rule for pattern, rule in self.class_patterns if pattern.matches(name)), None)
+        if not self._patterns:
+            for pattern, rule in self.class_patterns:
+                first, dot, _ = pattern.head.partition(".")
+                self._patterns.setdefault(first if dot else "", []).append((pattern, rule))
+        alike = (self._patterns.get(first, ()) for first in (name.partition(".")[0], ""))
+        return next((rule for pattern, rule in chain(*alike) if pattern.matches(name)), None)
 
     def wrapped_argument(self, qualified: str) -> int | None:
         """Which argument a call of this name gives back (-1: all of them), or None."""

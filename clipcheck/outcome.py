@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 
 from clipcheck import catalog, suppress
@@ -92,24 +91,16 @@ def marked(library: Library, verdicts: Sequence[Verdict], base: Path) -> list[Fi
     if not verdicts:
         return []
     from clipcheck.fingerprint import marked as mark
-
-    told: list[Finding] = []
-    for filename, own in groupby(_placed(library, verdicts), key=lambda one: one.filename):
-        told += mark(list(own), library.program(filename), base)
-    return told
-
-
-def _placed(library: Library, verdicts: Sequence[Verdict]) -> list[Finding]:
-    """The findings, exactly placed, in the order of files and rows."""
     from clipcheck.place import place
 
     names = catalog.names()
-    findings: list[Finding] = []
+    told: list[Finding] = []
     by_file: dict[str, list[Verdict]] = defaultdict(list)
     for verdict in verdicts:
         by_file[verdict.site.filename].append(verdict)
     for filename in sorted(by_file):
         program = library.program(filename)
         own = [replace(one, repair=within_cells(one.repair, program)) for one in by_file[filename]]
-        findings += place(program.text, own, names)
-    return sorted(findings, key=lambda one: (one.filename, one.start, one.code))
+        placed = place(program.text, own, names)
+        told += mark(sorted(placed, key=lambda one: (one.start, one.code)), program, base)
+    return told

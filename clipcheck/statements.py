@@ -11,6 +11,7 @@ import io
 import tokenize
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import lru_cache
 
 from clipcheck.record import dataclass, field
 from clipcheck.regular import regular
@@ -90,6 +91,7 @@ class Tree:
         return self._string_rows
 
 
+@lru_cache(maxsize=1)  # a file's findings are placed, and then known by their statements
 def parse_statements(text: str) -> Tree:
     """Return the statements of `text`; raises PlacementError where it does not parse."""
     try:

@@ -16,7 +16,7 @@ ALIKE = {
     "try": "try: g\nexcept A: h\nexcept B:\n    pass\nelse: i\nfinally: j\n",
     "match": "match a:\n    case 1: k\n    case _:\n        l; m\n",
     "loops": "for x in y: z\nelse: w\nwhile x:\n    y\nelse:\n    z\n",
-    "heads that go on": "if a and \\\n        b: \\\n    c\nif a:  # not: \\\n    b\nif a == \"#\": \\\n    b\nif a:\n    # b: \\\n    c\n",
+    "heads that go on": 'if a and \\\n        b: \\\n    c\nif a:  # not: \\\n    b\nif a == "#": \\\n    b\nif a:\n    # b: \\\n    c\n',
     "statements that go on": "a; \\\n  b\nc  # d; \\\ne\nf(\n); g\n",
     "decorated": "@a\n@b(\n)\nclass C: x = 1; y = 2\n",
     "an async function": "async def f():\n    async with a: b\n    async for c in d: e\n",
@@ -45,7 +45,9 @@ def test_what_libcst_cannot_follow_is_not_written(text: str) -> None:
 
 
 def test_another_structure_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agreement.cst, "parse_module", lambda _, parse=agreement.cst.parse_module: parse("a; b\n"))
+    monkeypatch.setattr(
+        agreement.cst, "parse_module", lambda _, parse=agreement.cst.parse_module: parse("a; b\n")
+    )
     assert disagreement("a\nb\n") == "libcst and ast see different statements"
 
 

@@ -318,6 +318,7 @@ def test_a_function_is_read_with_its_rows_and_columns():
 def test_a_function_that_cannot_be_read_is_told_and_empty(monkeypatch):
     found, heard = module("def f():\n    return x\n"), []
     found.source.tell = lambda *said: heard.append(said)
+    found.source.trees.clear()
 
     def parse(_):
         raise MemoryError

@@ -349,3 +349,47 @@ def test_a_class_made_upon_one_that_is_told_to_clip_leads_to_who_makes_it(make, 
     mine = b"from transformers import Trainer\nclass Mine(Trainer):\n    pass\n"
     made = b"from mine import Mine\nMine(model).train()\n"
     assert programs(make, tmp_path, mine=mine, main=made) == [(["mine"], ["main"])]
+
+
+# -- what is read of a large file ------------------------------------------------------------------------
+
+FILLER = b"def filler():\n    pass\n\n\n" * 1_000
+STEPS = b"def train(optimizer, loss):\n    loss.backward()\n    optimizer.step()\n\n\n"
+NAMED = b"def train(self):\n    'optimizer.step() in words'\n    loss.backward()\n\n\n"
+BROKEN = b"def broken():\n    x = = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "failures", "holds"),
+    [
+        (FILLER + STEPS, [], True),
+        (FILLER + STEPS + BROKEN, [4007], False),
+        (FILLER + STEPS.replace(b"loss.b", b"loss = = b"), [4002], False),
+        (FILLER + BROKEN.replace(b"x = = 1", b"optimizer.step(); loss.backward(); x = = 1"), [4002], False),
+        (FILLER + NAMED, [], False),
+        (FILLER + NAMED + BROKEN, [], False),  # no function that can be read holds one, nor the other
+        (STEPS + BROKEN, [7], False),
+        (NAMED + BROKEN, [7], False),  # a small file is read whole at once
+        (FILLER + NAMED + b"x = = 1\n", [4006], False),
+    ],
+)
+def test_of_a_file_that_holds_events_all_that_is_wrong_is_named(make, tmp_path, data, failures, holds):
+    files, made = write(tmp_path, a=data), make()
+    made.candidates(files)
+    found = made.programs(Modules(files), files)
+    assert [failure.row for failure in made.failures] == failures
+    assert all(failure.column and failure.line for failure in made.failures)
+    assert bool(found) == holds
+
+
+def test_a_large_file_without_events_is_not_parsed_whole(make, tmp_path, monkeypatch):
+    parsed = []
+    parse = extract.parse
+    monkeypatch.setattr(extract, "parse", lambda text: parsed.append(len(text)) or parse(text))
+    files, made = (
+        write(tmp_path, a=FILLER.replace(b"pass", b"return 1  # so much of it" + b" " * 40) + NAMED),
+        make(),
+    )
+    assert made.candidates(files) == files
+    assert made.programs(Modules(files), files) == []
+    assert max(parsed) < len((tmp_path / "a.py").read_bytes()) / 2

@@ -176,10 +176,11 @@ class Calls(Expressions):
         if self.following and len(self.stack) < MAX_DEPTH and matters:
             self.visited.add(id(definition))
             known = (id(definition), function.frame, function.receiver, given, self.worlds)
-            if known not in self.known_effects:
+            found = self.known_effects.get(known)
+            if found is None:
                 result = self.run_function(function, given, call)
-                self.known_effects[known] = result, self.worlds
-            result, self.worlds = self.known_effects[known]
+                found = self.known_effects[known] = result, self.worlds
+            result, self.worlds = found
             return result
         depth = sum(1 for active in self.stack) if not self.following else 0
         left = self.value_fuel + (MODEL_FUEL if self.constructing else 0)
@@ -187,16 +188,17 @@ class Calls(Expressions):
         if depth > VALUE_DEPTH or left <= 0 or (self.loading and self.loading_fuel <= 0):
             return Unknown(f"{function.filename}:{definition.name}()", self.models_in(given))
         key = (id(definition), function.receiver, given)
-        if key not in self.known_values:
+        value = self.known_values.get(key)
+        if value is None:
             self.known_values[key] = Unknown(
                 f"{function.filename}:{definition.name}()", self.models_in(given)
             )
             before = len(self.births)
-            self.known_values[key] = self.value_of(function, given, call)
+            value = self.known_values[key] = self.value_of(function, given, call)
             self.known_births[key] = tuple(self.births[before:])
         else:
             self.born(self.known_births.get(key, ()))
-        return self.known_values[key]
+        return value
 
     def _hands_on(self, given: Arguments) -> bool:
         """Whether a function is handed another that may bring in an event, by whatever name it calls it."""

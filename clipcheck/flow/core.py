@@ -48,6 +48,7 @@ class Core:
         self.entry_file = ""
         self.modules: dict[str, Frame] = {}
         self.star_imports = 0  # run so far
+        self.dotted = False  # whether some module was imported as `a.b` that is one of the project
         self.visited: set[int] = set()  # functions followed with their events (by id of their facts)
         self.notes: list[Evidence] = []  # recurrences and NaN checks met since the entry
         self.multiplicity = 1  # how often the loops around this place run, where that is known

@@ -23,6 +23,7 @@ from clipcheck.flow.values import (
     Object,
     Parameters,
     Partial,
+    Several,
     Table,
     Tensor,
     Unknown,
@@ -39,6 +40,7 @@ from clipcheck.modules import segments
 from clipcheck.protocol import Event, Gradients, Phase
 from clipcheck.record import replace
 
+_HANDING = frozenset({FunctionRef, Several, Items, Table})  # what a function may be handed over in
 ADDED = "#added"  # where an optimizer keeps the parameters that it was given later on
 Handler = Callable[[Frame, CallRule, "Value | None", Arguments, facts.Call], Value]
 
@@ -555,6 +557,8 @@ class Events(Calls):
     def handed_functions(self, given: Arguments) -> None:
         """Functions handed to code that is not known: that code calls them, in an order not known."""
         for value in given.all():
+            if type(value) not in _HANDING:
+                continue
             for choice in choices(value):
                 if isinstance(choice, FunctionRef):
                     self.run_apart(choice)

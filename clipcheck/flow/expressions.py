@@ -77,7 +77,7 @@ class Expressions(Names):
 
     def _dotted_module(self, frame: Frame, expression: facts.Attribute) -> Value | None:
         """`a.b` after `import a.b`, where both are modules of the project."""
-        if not isinstance(expression.value, facts.Name):
+        if not self.dotted or not isinstance(expression.value, facts.Name):
             return None
         found = frame.find(expression.value.id) or frame.globals
         submodule = found.locals.get(f". {expression.value.id}.{expression.attr}")
@@ -373,18 +373,19 @@ class Expressions(Names):
         """The tensor that an operation on these values gives, if any of them is one."""
         models: frozenset[str] = frozenset()
         found, complete, scaled = False, True, False
-        for value in (choice for given in values for choice in choices(given)):
-            if isinstance(value, Tensor):
-                models, found = models | value.models, True
-                complete, scaled = complete and value.complete, scaled or value.scaled
-            elif isinstance(value, (Items, Elements, Table)):
-                inner = self.tensor_of(members(value))
-                if inner is not None:
-                    models, found, complete = models | inner.models, True, complete and inner.complete
-            elif isinstance(value, Unknown) and value.holds:
-                models, complete = models | value.holds, False
-            elif isinstance(value, (Unknown, Bound)):
-                complete = False
+        for given in values:
+            for value in given.choices if isinstance(given, Several) else (given,):
+                if isinstance(value, Tensor):
+                    models, found = models | value.models, True
+                    complete, scaled = complete and value.complete, scaled or value.scaled
+                elif isinstance(value, (Items, Elements, Table)):
+                    inner = self.tensor_of(members(value))
+                    if inner is not None:
+                        models, found, complete = models | inner.models, True, complete and inner.complete
+                elif isinstance(value, Unknown):
+                    models, complete = models | value.holds, False
+                elif isinstance(value, Bound):
+                    complete = False
         return Tensor(models, complete, scaled) if found else None
 
 

@@ -37,6 +37,7 @@ from clipcheck.flow.records import Clip, ClipContext, Names, Path, Step, Told
 from clipcheck.flow.render import argument_at, last_identifier, names_in
 from clipcheck.flow.toldsteps import ToldSteps
 from clipcheck.flow.values import (
+    HOLDING,
     Arguments,
     Bound,
     Differentiated,
@@ -547,6 +548,8 @@ def combined(values: Iterable[Value]) -> Gradient | None:
     """One gradient for all those in some values; of what is one gradient, the version changed most."""
     found: Gradient | None = None
     for value in values:
+        if type(value) not in HOLDING:  # most values, and this is asked of every argument of every call
+            continue
         own: Gradient | None = None
         for one in gradients_in(value):  # alternatives, or parts of one sequence
             own = one if own is None else _joined(own, one, own.keys | one.keys)

@@ -244,6 +244,7 @@ class Interpreter(Setups):
         parts = module.split(".")
         if target is not None and len(parts) == 2:
             frame.locals[f". {parts[0]}.{parts[1]}"] = value
+            self.dotted = True
 
     def _submodule(self, frame: Frame, module: str, name: str, level: int) -> Value | None:
         dotted = f"{module}.{name}" if module else name

@@ -44,9 +44,14 @@ class Names(Iterators):
 
     def lookup(self, frame: Frame, name: str, expression: Expression) -> Value:
         """The value of a name in a frame: locals, enclosing functions, module globals, builtins."""
-        found = frame.find(name) or (frame.globals if name in frame.globals.locals else None)
+        found: Frame | None = frame
+        while found is not None and name not in found.locals:
+            found = found.parent
+        if found is None and name in frame.globals.locals:
+            found = frame.globals
         if found is not None:
-            return self.settled(found, name)
+            value = found.locals[name]
+            return self.settled(found, name) if isinstance(value, (Pending, Several)) else value
         if name in _BUILTINS:
             return External(f"builtins.{name}")
         if name == "__file__":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from clipcheck import facts
 from clipcheck.facts import Expression
 
@@ -119,24 +122,27 @@ def names_in(expression: Expression) -> frozenset[str]:
 
 def children(node: Expression) -> tuple[Expression, ...]:
     """The expressions directly inside one."""
-    if isinstance(node, (facts.Attribute, facts.Starred)):
-        return (node.value,)
-    if isinstance(node, facts.Call):
-        return (node.function, *node.arguments, *(value for _, value in node.keywords))
-    if isinstance(node, facts.Collection):
-        return node.items
-    if isinstance(node, facts.Mapping):
-        return tuple(part for item in node.items for part in item if part is not None)
-    if isinstance(node, facts.Subscript):
-        return (node.value, node.index)
-    if isinstance(node, facts.Operation):
-        return node.operands
-    if isinstance(node, facts.Conditional):
-        return (node.test, node.body, node.orelse)
-    if isinstance(node, facts.Comprehension):
-        inner = [part for clause in node.clauses for part in (clause.source, *clause.conditions)]
-        return (node.element, *inner)
-    return node.parts if isinstance(node, facts.Opaque) else ()
+    inside = _INSIDE.get(type(node))
+    return () if inside is None else inside(node)
+
+
+def _in_comprehension(node: facts.Comprehension) -> tuple[Expression, ...]:
+    inner = [part for clause in node.clauses for part in (clause.source, *clause.conditions)]
+    return (node.element, *inner)
+
+
+_INSIDE: dict[type, Callable[[Any], tuple[Expression, ...]]] = {
+    facts.Attribute: lambda node: (node.value,),
+    facts.Starred: lambda node: (node.value,),
+    facts.Call: lambda node: (node.function, *node.arguments, *[value for _, value in node.keywords]),
+    facts.Collection: lambda node: node.items,
+    facts.Mapping: lambda node: tuple(part for item in node.items for part in item if part is not None),
+    facts.Subscript: lambda node: (node.value, node.index),
+    facts.Operation: lambda node: node.operands,
+    facts.Conditional: lambda node: (node.test, node.body, node.orelse),
+    facts.Comprehension: _in_comprehension,
+    facts.Opaque: lambda node: node.parts,
+}
 
 
 def guard_of(expression: Expression) -> tuple[str, bool]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from clipcheck import facts
 from clipcheck.findings import Evidence, Site
 from clipcheck.knowledge import CallRule, ClassRule
-from clipcheck.record import dataclass, field, replace
+from clipcheck.record import HashedOnce, dataclass, field, replace
 
 MAX_ALTERNATIVES = 6
 
@@ -115,7 +115,7 @@ class FunctionRef(Value):
 
 
 @dataclass(frozen=True, slots=True)
-class Arguments:
+class Arguments(HashedOnce):
     """What a call hands over: positional arguments, and keywords (None: a `**` mapping)."""
 
     positional: tuple[Value, ...] = ()
@@ -162,7 +162,7 @@ class Bound(Value):
 
 
 @dataclass(frozen=True, slots=True)
-class Items(Value):
+class Items(Value, HashedOnce):
     """A list, tuple or set whose members are known one by one."""
 
     members: tuple[Value, ...]
@@ -177,7 +177,7 @@ class Elements(Value):
 
 
 @dataclass(frozen=True, slots=True)
-class Table(Value):
+class Table(Value, HashedOnce):
     """A dict with literal keys; `partial`: it may hold others as well."""
 
     entries: tuple[tuple[str, Value], ...]
@@ -404,6 +404,9 @@ def members(value: Value) -> Iterator[Value]:
             yield choice.member
         elif isinstance(choice, Table):
             yield from (entry for _, entry in choice.entries)
+
+
+HOLDING = frozenset({Several, Items, Elements, Table, Gradient})  # what a gradient may be found in
 
 
 def gradients_in(value: Value | None, depth: int = 6) -> Iterator[Gradient]:
