@@ -22,7 +22,10 @@ def main() -> NoReturn:
     gc.set_threshold(100_000)  # of 700: of the modules that a start imports, nothing is garbage
     from clipcheck.cli import main as run
 
-    run()
+    try:
+        run()
+    finally:
+        gc.freeze()  # what is left ends with the process, and need not be gone over once more
 
 
 if __name__ == "__main__":

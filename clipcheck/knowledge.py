@@ -18,7 +18,7 @@ from typing import Any
 from clipcheck import catalog
 from clipcheck.config import UserError
 from clipcheck.forms import FORMS, SLOTS, FormError, Words, check_form
-from clipcheck.record import dataclass, field
+from clipcheck.record import dataclass, field, field_names
 from clipcheck.regular import regular
 
 Slot = tuple[str, int]  # an argument by its keyword and its position
@@ -269,6 +269,9 @@ class Knowledge:
         default_factory=dict, init=False, repr=False, compare=False
     )
     _sets: dict[str, frozenset[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _among: dict[str, tuple[set[str], set[str]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )  # by hint: the words that read like it, and those that do not
     _patterns: dict[str, list[tuple[NamePattern, ClassRule]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )  # by the first of their names, if no star is in it
@@ -364,6 +367,13 @@ class Knowledge:
             known = pattern is not None and pattern.search(identifier.lower().lstrip("_")) is not None
             self._hinted[hint, identifier] = known
         return known
+
+    def among(self, hint: str, words: frozenset[str]) -> set[str]:
+        """Those of some identifiers that read like what `hint` names; of most files all were asked about before."""
+        alike, others = self._among.setdefault(hint, (set(), set()))
+        for word in words - others - alike:
+            (alike if self.hinted(hint, word) else others).add(word)
+        return alike & words
 
     def waits(self, test: str) -> bool:
         """Whether a test reads like an option of clipping, or like the end of a warm-up."""
@@ -656,30 +666,11 @@ def _check_framework(data: Any) -> None:
 
 
 def _read_classes(knowledge: Knowledge, data: Mapping[str, Any]) -> None:
+    own = field_names(ClassRule)
     for entry in data.get("class", ()):
-        slot = _slot(entry.get("parameters"))
+        said = ((key.replace("-", "_"), _READ_OF_CLASS.get(key), value) for key, value in entry.items())
         rule = ClassRule(
-            role=entry["role"],
-            family=entry.get("family", ""),
-            parameters=slot,
-            line_search=entry.get("line-search", False),
-            clips=entry.get("clips", False),
-            normalised=entry.get("normalised", False),
-            remote=entry.get("remote", False),
-            clipping=_clipping(entry.get("clipping")),
-            hooks=_hooks(entry.get("hooks")),
-            model=_slot(entry.get("model")),
-            settings=_slot(entry.get("settings")),
-            callbacks=_slot(entry.get("callbacks")),
-            optimizers=_slot(entry.get("optimizers")),
-            holds=entry.get("holds", False),
-            model_arguments=entry.get("model-arguments", ""),
-            transforms=_transforms(entry.get("transforms")),
-            transformation=_slot(entry.get("transformation")),
-            trained=_slot(entry.get("trained")),
-            computes=entry.get("computes", ""),
-            builds=tuple(entry.get("builds", ())),
-            also=entry.get("also", ""),
+            **{name: read(value) if read else value for name, read, value in said if name in own}
         )
         for name in entry["names"]:
             if _is_pattern(name):
@@ -795,6 +786,13 @@ def _hooks(data: Mapping[str, Any] | None) -> Hooks | None:
 
 def _slot(value: Any) -> Slot | None:
     return None if value is None else (value[0], value[1])
+
+
+_READ_OF_CLASS: dict[str, Callable[[Any], Any]] = {
+    "parameters": _slot, "clipping": _clipping, "hooks": _hooks, "model": _slot, "settings": _slot,
+    "callbacks": _slot, "optimizers": _slot, "transforms": _transforms, "transformation": _slot,
+    "trained": _slot, "builds": tuple,
+}  # fmt: skip
 
 
 def _exact(names: Iterable[str]) -> Iterator[str]:

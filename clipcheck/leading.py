@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from typing import NamedTuple
 
@@ -12,11 +14,13 @@ from clipcheck.extract import Text
 from clipcheck.facts import HANDED, Block, Function, ModuleFacts, blocks_of, is_read
 from clipcheck.knowledge import Knowledge
 from clipcheck.regular import regular
-from clipcheck.survey import called_in
+from clipcheck.survey import TO_WORDS
 
 _SPECIAL = ("__init__", "__call__", "__post_init__", "__enter__", "__exit__")
 _GRADIENT = ".grad"  # hand-written clipping calls nothing by name
 _CLASS = regular(r"(?m)^\s+class\s+\w+\s*\(")
+_CALLED = regular(r"[^\w(),#]*[(),#]")  # behind a word that may be called, or be an argument
+_DECORATED = regular(r"@[\s\w.]*\Z")  # before a word that may be a decorator
 _EVERYWHERE = frozenset({"forward", "main", "__main__"})  # names by which no other file means this one
 
 Calls = frozenset[str]
@@ -30,6 +34,14 @@ class Defined(NamedTuple):
     owner: str
 
 
+def _start(bounds: tuple[int, int]) -> int:
+    return bounds[0]
+
+
+def _is_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
+
+
 class Outline:
     """The functions of one file, and which of them mention a name."""
 
@@ -38,23 +50,50 @@ class Outline:
         self.functions = list(_functions(module.body))
         self.defined = Counter(one.label for one in self.functions)
         self._entries: dict[int, list[tuple[str, Calls]]] = {}
+        self._mentioned: dict[str, list[int]] = {}
 
     @cached_property
-    def index(self) -> dict[str, list[int]]:
-        """By the words in them that may be called or handed on, the numbers of the functions."""
-        index: dict[bytes, list[int]] = {}
-        for number, one in enumerate(self.functions):
-            rows = self._rows(one.function)
-            for word in called_in(rows.encode("utf-8", "surrogatepass")):
-                index.setdefault(word, []).append(number)
-            if _GRADIENT in rows:
-                index.setdefault(_GRADIENT.encode(), []).append(number)
-        found = {word.decode("utf-8", "replace"): numbers for word, numbers in index.items()}
+    def _text(self) -> str:
         source = self.module.source
-        for name, original in source.renamed.items() if isinstance(source, Text) else ():
-            if name in found:  # who mentions it mentions what it is another name of
-                found[original] = sorted({*found[name], *found.get(original, ())})
+        return source.text if isinstance(source, Text) else ""
+
+    @cached_property
+    def _words(self) -> frozenset[str]:
+        """The identifiers in the file, and what looks like one in its texts and comments."""
+        # By bytes, which are translated ten times as fast.
+        data = self._text.encode("utf-8", "surrogatepass").translate(TO_WORDS)
+        return frozenset(data.decode("utf-8", "surrogatepass").split())
+
+    @cached_property
+    def _bounds(self) -> list[tuple[int, int]]:
+        """The offsets at which the functions start and end."""
+        source = self.module.source
+        spans = [one.function.span for one in self.functions]
+        lines = source.lines if isinstance(source, Text) else None
+        return [(lines.start(span.row), lines.end(span.end_row)) for span in spans] if lines else []
+
+    def _mentions(self, word: str) -> list[int]:
+        """The numbers of the functions in which a word may be called or handed on."""
+        found = self._mentioned.get(word)
+        if found is None:
+            found = self._mentioned[word] = list(self._search(word))
         return found
+
+    def _search(self, word: str) -> Iterator[int]:
+        text, bounds = self._text, self._bounds
+        at = text.find(word)
+        while at >= 0:
+            end = at + len(word)
+            if word == _GRADIENT or (
+                not _is_word(text[at - 1 : at])
+                and not _is_word(text[end : end + 1])
+                and (_CALLED.match(text, end) or _DECORATED.search(text, text.rfind("\n", 0, at) + 1, at))
+            ):
+                number = bisect_right(bounds, at, key=_start) - 1
+                if number >= 0 and at < bounds[number][1]:
+                    yield number
+                    end = bounds[number][1]
+            at = text.find(word, end)
 
     @cached_property
     def bases(self) -> list[tuple[str, frozenset[str]]]:
@@ -63,10 +102,10 @@ class Outline:
         inner = (base for one in holding for base in _bases(one.body, nested=True))
         return [*_bases(self.module.body), *inner]
 
-    @cached_property
-    def words(self) -> frozenset[str]:
-        """What may be called or handed on in its functions, and what is called outside of them by its last name."""
-        return frozenset(self.index) | self.module.calls
+    def hinted(self, known: Knowledge, hint: str) -> set[str]:
+        """What may be called or handed on in its functions, or is called outside of them, and reads like a hint."""
+        inside = {word for word in known.among(hint, self._words) if self._mentions(word)}
+        return inside | known.among(hint, self.module.calls)
 
     def calls(self, names: frozenset[str]) -> bool:
         """Whether one of these names is called, in a function or outside of one."""
@@ -79,10 +118,15 @@ class Outline:
         source = self.module.source
         return source.segment(function) if isinstance(source, Text) else ""
 
-    def mentioning(self, names: Iterable[str]) -> list[int]:
+    def mentioning(self, names: AbstractSet[str]) -> list[int]:
         """The numbers of the functions that mention one of these names, in order."""
-        index = self.index
-        return sorted({number for name in names if name in index for number in index[name]})
+        source = self.module.source
+        words = set(self._words & names)
+        if _GRADIENT in names:
+            words |= {_GRADIENT}
+        if isinstance(source, Text):  # who mentions another name of it mentions it
+            words |= {name for name, original in source.renamed.items() if original in names}
+        return sorted({number for word in words for number in self._mentions(word)})
 
     def entries(self, number: int) -> list[tuple[str, Calls]]:
         """A function and those inside of it, with what they call; a class stands for its constructor."""
@@ -139,7 +183,7 @@ class Closure:
         self.names = frozenset(known)
         return self.names
 
-    def _take_in(self, place: int, names: Iterable[str]) -> None:
+    def _take_in(self, place: int, names: AbstractSet[str]) -> None:
         """Read the functions of a file that mention one of these names."""
         outline, read = self._outlines[place], self._read[place]
         for number in outline.mentioning(names):
@@ -212,7 +256,7 @@ class Reported:
 
     def _names(self, outline: Outline) -> frozenset[str]:
         known = self._known
-        clips = {name for name in outline.words if known.hinted("clip-call", name)}
+        clips = outline.hinted(known, "clip-call")
         made = with_subclasses(known.told, outline.bases)
         packages = known.common.keys() & imported(outline.module.body)
         everyday = set[str]().union(*(known.common[package] for package in packages))

@@ -93,7 +93,7 @@ class Project:
         if self._fresh:
             outlines = [self._outlines[filename] for filename in sorted(self._fresh)]
             self._fresh = []
-            clips = {name for outline in outlines for name in outline.words if self._clips(name)}
+            clips = {name for outline in outlines for name in outline.hinted(self.knowledge, "clip-call")}
             self._bases += [one for outline in outlines for one in outline.bases]
             self._made = with_subclasses(self._told, self._bases)
             self._closure.grow(outlines, {*self._events, *self._made, *clips, *self._everyday()})

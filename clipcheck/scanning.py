@@ -20,6 +20,8 @@ from clipcheck.project import Project
 from clipcheck.record import dataclass, field, replace
 from clipcheck.settingsfiles import SettingsFiles
 
+_YOUNG = 100_000  # objects made since Python has looked for cycles; of a small scan it is not worth it
+
 
 @dataclass(frozen=True, slots=True)
 class Scan:
@@ -106,5 +108,6 @@ def scan(
 
 
 def sweep() -> None:
-    """Let go of what reading files or following a program has left, where it holds itself; older objects are not gone over."""
-    gc.collect(0)
+    """Let go of what reading files or following programs has left, where it holds itself and is much; older objects are not gone over."""
+    if gc.get_count()[0] > _YOUNG:
+        gc.collect(0)

@@ -7,9 +7,11 @@ its own. Rows end where Python's tokenizer ends them (`\n`, `\r\n`, `\r`), not w
 from __future__ import annotations
 
 import ast
+import codecs
 import warnings
 from bisect import bisect_right
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import accumulate, count
 from operator import add
 from pathlib import Path
@@ -33,6 +35,10 @@ def decode(data: bytes) -> tuple[str, str]:
     SyntaxError (bad or contradicting coding line), LookupError (a codec that is no text encoding
     for source) or UnicodeDecodeError (bytes that are not in the encoding).
     """
+    second = data.find(b"\n", data.find(b"\n") + 1)
+    if b"coding" not in data[: second if second >= 0 else None] and not data.startswith(codecs.BOM_UTF8):
+        with suppress(UnicodeDecodeError):  # said in other words where it is in the first two lines
+            return data.decode(), "utf-8"
     # detect_encoding reads two lines, and knows only "\n" as their end: give it Python's lines.
     lines: Iterator[bytes] = (match.group() for match in _BYTE_LINE.finditer(data))
     encoding, _ = detect_encoding(lambda: next(lines))
