@@ -121,7 +121,7 @@ def write(
     `sources` has the text of files that are not on disk. Without `render` the findings are written already.
     """
     to_file = settings.output_file is not None
-    layout = _layout(settings, "utf-8" if to_file else sys.stdout.encoding, sources)
+    layout = _layout(settings, "utf-8" if to_file or sys.stdout is None else sys.stdout.encoding, sources)
     if render is not None:
         _deliver(render(report, layout), settings)
     name_failures(report.failures)
@@ -184,7 +184,9 @@ def _layout(
     settings: Settings | None, encoding: str | None, sources: Mapping[str, str] | None = None
 ) -> Layout:
     """Return how a report is to look on standard output, or in the file that the settings name."""
-    terminal = sys.stdout.isatty() and (settings is None or settings.output_file is None)
+    terminal = (
+        sys.stdout is not None and sys.stdout.isatty() and (settings is None or settings.output_file is None)
+    )
     width = 100
     if terminal:
         import shutil

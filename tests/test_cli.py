@@ -381,10 +381,9 @@ def test_the_line_of_help_is_the_commands_own(name):
 def loaded(arguments: list[str], folder: Path) -> set[str]:
     """The modules that this command loads, which has to end well."""
     code = (
-        f"import sys\nsys.argv[1:] = {arguments!r}\nbefore = {{*sys.modules}}\n"
-        "from clipcheck.__main__ import main\n"
-        "try:\n    main()\nexcept SystemExit as left:\n    assert left.code == 0\n"
-        "print(*{*sys.modules} - before)\n"
+        f"import atexit, sys\nsys.argv[1:] = {arguments!r}\nbefore = {{*sys.modules}}\n"
+        "atexit.register(lambda: print(*{*sys.modules} - before))\n"
+        "from clipcheck.__main__ import main\nmain()\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
@@ -444,6 +443,53 @@ def test_a_closed_pipe_is_no_traceback(tmp_path):
         process.stdout.read(10)
         process.stdout.close()
         assert b"Traceback" not in process.stderr.read()
+
+
+ENDS = """
+import atexit, sys, threading, time
+from clipcheck.__main__ import main
+atexit.register(print, "what was registered")
+sys.argv = ["clipcheck", "--no-cache", "a.py"]
+{before}
+try:
+    main()
+except SystemExit as end:
+    print("taken apart", end.code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "apart"),
+    [
+        ("", False),
+        ("sys.setprofile(lambda *_: None)", True),
+        ("sys.settrace(lambda *_: None)", True),
+        ("threading.Thread(target=time.sleep, args=(3,), daemon=True).start()", True),
+    ],
+)
+def test_the_process_ends_at_once_unless_somebody_watches_it_or_waits_in_it(before, apart, tmp_path):
+    (tmp_path / "clipcheck.toml").touch()
+    (tmp_path / "a.py").write_text("optimizer.step(\n")
+    code = ENDS.format(before=before)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60
+    )
+    assert "a.py:1" in done.stderr
+    assert done.stdout.count("what was registered") == 1
+    assert done.stdout.count("taken apart 2") == apart
+    assert done.returncode == (0 if apart else 2)
+
+
+def test_without_a_standard_output_the_status_still_counts(tmp_path):
+    (tmp_path / "clipcheck.toml").touch()
+    (tmp_path / "a.py").write_text(
+        "import torch\nm = torch.nn.LSTM(1, 1)\no = torch.optim.SGD(m.parameters())\nm().backward()\no.step()\n"
+    )
+    code = "import os, runpy, sys; os.close(1); os.execv(sys.executable, [sys.executable, '-m', 'clipcheck', 'a.py', '--no-cache'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, check=False, cwd=tmp_path, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_the_module_runs_as_a_command(tmp_path):
