@@ -20,7 +20,8 @@ _SPECIAL = ("__init__", "__call__", "__post_init__", "__enter__", "__exit__")
 _GRADIENT = ".grad"  # hand-written clipping calls nothing by name
 _CLASS = regular(r"(?m)^\s+class\s+\w+\s*\(")
 _CALLED = regular(r"[^\w(),#]*[(),#]")  # behind a word that may be called, or be an argument
-_DECORATED = regular(r"@[\s\w.]*\Z")  # before a word that may be a decorator
+_DECORATED = regular(r"@[ \t]*[\w.]*\Z")  # before a word that may be a decorator
+_BEFORE = 80  # characters that are looked at for that: a row may hold a million
 _EVERYWHERE = frozenset({"forward", "main", "__main__"})  # names by which no other file means this one
 
 Calls = frozenset[str]
@@ -87,7 +88,7 @@ class Outline:
             if word == _GRADIENT or (
                 not _is_word(text[at - 1 : at])
                 and not _is_word(text[end : end + 1])
-                and (_CALLED.match(text, end) or _DECORATED.search(text, text.rfind("\n", 0, at) + 1, at))
+                and (_CALLED.match(text, end) or _DECORATED.search(text, max(0, at - _BEFORE), at))
             ):
                 number = bisect_right(bounds, at, key=_start) - 1
                 if number >= 0 and at < bounds[number][1]:
