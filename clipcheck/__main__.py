@@ -33,11 +33,12 @@ def main() -> NoReturn:
 def _end(status: int) -> None:
     """End the process without taking apart, object by object, what Python has built: a seventh of what a hook takes.
 
-    What is registered for the end is done before. It returns where somebody watches this process, or waits in it.
+    What is registered for the end is done before. It returns where somebody watches this process, or waits in it; who
+    calls `main` gets nothing else back (`clipcheck.check` is for programs).
     """
     import atexit
 
-    watched = sys.gettrace() is not None or sys.getprofile() is not None
+    watched = sys.gettrace() is not None or sys.getprofile() is not None or bool(sys.flags.inspect)
     if sys.version_info >= (3, 12):
         watched = watched or any(map(sys.monitoring.get_tool, range(6)))
     threads = sys.modules.get("threading")

@@ -71,7 +71,6 @@ def extract_text(text: str, filename: str) -> ModuleFacts | Failure:
             return failure
         tree = program.tree or parse(program.text)
         source = Text(program.text)
-        source.whole = True
         walk = _Walk(source, source.renamed)
         body = walk.block(tree.body)
     except NotebookError as error:
@@ -91,9 +90,7 @@ class Text:
     def __init__(self, text: str) -> None:
         self.text = text
         self.tell: Callable[[str, int], None] | None = None  # hears why a function could not be read
-        self.whole = (
-            False  # whether all of it was parsed when it was read, the insides of its functions included
-        )
+        self._unread: set[Span] = set()  # functions that could not be read
         self.filled = 0  # functions parsed so far
         self.kept = -1  # how many of them the cache has; none, nor the file
         self.outline: Any = None  # what `leading` has made of it
@@ -120,8 +117,10 @@ class Text:
     def __reduce__(self) -> tuple[type[Text], tuple[str]]:
         return Text, (self.text,)
 
-    def pack(self, function: Function) -> bytes:
-        """The inside of a function that was read, for a pickle."""
+    def pack(self, function: Function) -> bytes | None:
+        """The inside of a function that was read, for a pickle; of one that could not be, nothing: it is to be told again."""
+        if function.span in self._unread:
+            return None
         return packing.pack((function.parameters, function.body, function.calls))
 
     def fill(self, function: Function) -> None:
@@ -142,14 +141,15 @@ class Text:
             if self.tell is not None:
                 self.tell(f"`{function.name}` cannot be read: {unparsable(error)}", function.span.row)
             parameters, body, walk.calls = (), (), set()
+            self._unread.add(function.span)
         finally:
             sys.setrecursionlimit(limit)
         facts.read_into(function, parameters, body, frozenset(walk.calls))
 
     def _parse(self, span: Span) -> ast.FunctionDef | ast.AsyncFunctionDef:
         """The tree of a function, whose rows are those of the file."""
-        rows = self.text[self.lines.start(span.row) : self.lines.end(span.end_row)]
-        if span.column:  # it stands in a class or another block, and so do these rows
+        rows = self.text[self.lines.start(span.row) : self.lines.end(span.end_row)].lstrip("\f")
+        if rows[:1] in (" ", "\t"):  # it stands in a class or another block, and so do these rows
             node = parse("\n" * (span.row - 2) + "if 1:\n" + rows).body[0]
             assert isinstance(node, ast.If)
             node = node.body[0]

@@ -295,8 +295,8 @@ class Source(Protocol):
     def fill(self, function: Function) -> None:
         """Set `parameters`, `body` and `calls` of the function."""
 
-    def pack(self, function: Function) -> bytes:
-        """The inside of a function that was read, for a pickle."""
+    def pack(self, function: Function) -> bytes | None:
+        """The inside of a function that was read, for a pickle; None where it has to be read anew."""
 
 
 _INSIDE = ("parameters", "body", "calls")

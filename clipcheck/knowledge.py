@@ -11,7 +11,6 @@ import sys
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from importlib import import_module
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from clipcheck.regular import regular
 
 Slot = tuple[str, int]  # an argument by its keyword and its position
 _WORD = regular(r"[^\W\d]\w*")
+_REMEMBERED = 100_000  # words that read like no clip
 
 
 class KnowledgeError(UserError):
@@ -274,7 +274,7 @@ class Knowledge:
     )  # by hint: the words that read like it, and those that do not
     _patterns: dict[str, list[tuple[NamePattern, ClassRule]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
-    )  # by the first of their names, if no star is in it
+    )  # those that may match a qualified name, by the first of its names
 
     def call(self, qualified: str) -> CallRule | None:
         """The event that a call of this qualified name is, if any."""
@@ -332,12 +332,14 @@ class Knowledge:
     def _class_rule(self, name: str) -> ClassRule | None:
         if name in self.classes:
             return self.classes[name]
-        if not self._patterns:
-            for pattern, rule in self.class_patterns:
-                first, dot, _ = pattern.head.partition(".")
-                self._patterns.setdefault(first if dot else "", []).append((pattern, rule))
-        alike = (self._patterns.get(first, ()) for first in (name.partition(".")[0], ""))
-        return next((rule for pattern, rule in chain(*alike) if pattern.matches(name)), None)
+        first = name.partition(".")[0]
+        if first not in self._patterns:
+            self._patterns[first] = [
+                (pattern, rule)
+                for pattern, rule in self.class_patterns
+                if pattern.head.startswith(first + ".") or "." not in pattern.head
+            ]
+        return next((rule for pattern, rule in self._patterns[first] if pattern.matches(name)), None)
 
     def wrapped_argument(self, qualified: str) -> int | None:
         """Which argument a call of this name gives back (-1: all of them), or None."""
@@ -371,9 +373,16 @@ class Knowledge:
     def among(self, hint: str, words: frozenset[str]) -> set[str]:
         """Those of some identifiers that read like what `hint` names; of most files all were asked about before."""
         alike, others = self._among.setdefault(hint, (set(), set()))
+        pattern = self.hints.get(hint)
+        if pattern is None:
+            return set()
         for word in words - others - alike:
-            (alike if self.hinted(hint, word) else others).add(word)
-        return alike & words
+            reads_alike = pattern.search(word.lower().lstrip("_")) is not None
+            (alike if reads_alike else others).add(word)
+        found = alike & words
+        if len(others) > _REMEMBERED:  # a table of numbers in hexadecimal has as many
+            others.clear()
+        return found
 
     def waits(self, test: str) -> bool:
         """Whether a test reads like an option of clipping, or like the end of a warm-up."""

@@ -21,6 +21,8 @@ _GRADIENT = ".grad"  # hand-written clipping calls nothing by name
 _CLASS = regular(r"(?m)^\s+class\s+\w+\s*\(")
 _CALLED = regular(r"[^\w(),#]*[(),#]")  # behind a word that may be called, or be an argument
 _DECORATED = regular(r"@[ \t]*[\w.]*\Z")  # before a word that may be a decorator
+_WORD = regular(r"\w+")
+_MANY = 50  # words that are searched for one by one
 _BEFORE = 80  # characters that are looked at for that: a row may hold a million
 _EVERYWHERE = frozenset({"forward", "main", "__main__"})  # names by which no other file means this one
 
@@ -73,28 +75,45 @@ class Outline:
         lines = source.lines if isinstance(source, Text) else None
         return [(lines.start(span.row), lines.end(span.end_row)) for span in spans] if lines else []
 
-    def _mentions(self, word: str) -> list[int]:
-        """The numbers of the functions in which a word may be called or handed on."""
-        found = self._mentioned.get(word)
-        if found is None:
-            found = self._mentioned[word] = list(self._search(word))
-        return found
+    def _look_for(self, words: AbstractSet[str]) -> None:
+        """Find in which functions some words may be called or handed on, those that nobody has asked about yet."""
+        fresh = {word for word in words if word not in self._mentioned}
+        together = fresh - {_GRADIENT} if len(fresh) > _MANY else frozenset[str]()
+        for word in fresh - together:
+            self._mentioned[word] = list(self._search(word))
+        if together:
+            self._mentioned.update((word, []) for word in together)
+            self._search_once(together)
 
     def _search(self, word: str) -> Iterator[int]:
         text, bounds = self._text, self._bounds
         at = text.find(word)
         while at >= 0:
             end = at + len(word)
-            if word == _GRADIENT or (
-                not _is_word(text[at - 1 : at])
-                and not _is_word(text[end : end + 1])
-                and (_CALLED.match(text, end) or _DECORATED.search(text, max(0, at - _BEFORE), at))
-            ):
-                number = bisect_right(bounds, at, key=_start) - 1
-                if number >= 0 and at < bounds[number][1]:
+            alone = not _is_word(text[at - 1 : at]) and not _is_word(text[end : end + 1])
+            if word == _GRADIENT or (alone and self._is_called(at, end)):
+                number = self._function_at(at)
+                if number is not None:
                     yield number
                     end = bounds[number][1]
             at = text.find(word, end)
+
+    def _search_once(self, words: AbstractSet[str]) -> None:
+        """The same for many words in one go: a table may hold thousands that read like a clip."""
+        for match in _WORD.finditer(self._text):
+            if match[0] in words and self._is_called(*match.span()):
+                found, number = self._mentioned[match[0]], self._function_at(match.start())
+                if number is not None and found[-1:] != [number]:
+                    found.append(number)
+
+    def _is_called(self, at: int, end: int) -> bool:
+        """Whether the word at a place may be called, be an argument of a call, or a decorator."""
+        text = self._text
+        return bool(_CALLED.match(text, end) or _DECORATED.search(text, max(0, at - _BEFORE), at))
+
+    def _function_at(self, at: int) -> int | None:
+        number = bisect_right(self._bounds, at, key=_start) - 1
+        return number if number >= 0 and at < self._bounds[number][1] else None
 
     @cached_property
     def bases(self) -> list[tuple[str, frozenset[str]]]:
@@ -105,7 +124,9 @@ class Outline:
 
     def hinted(self, known: Knowledge, hint: str) -> set[str]:
         """What may be called or handed on in its functions, or is called outside of them, and reads like a hint."""
-        inside = {word for word in known.among(hint, self._words) if self._mentions(word)}
+        alike = known.among(hint, self._words)
+        self._look_for(alike)
+        inside = {word for word in alike if self.mentioning({word})}
         return inside | known.among(hint, self.module.calls)
 
     def calls(self, names: frozenset[str]) -> bool:
@@ -127,7 +148,8 @@ class Outline:
             words |= {_GRADIENT}
         if isinstance(source, Text):  # who mentions another name of it mentions it
             words |= {name for name, original in source.renamed.items() if original in names}
-        return sorted({number for word in words for number in self._mentions(word)})
+        self._look_for(words)
+        return sorted({number for word in words for number in self._mentioned[word]})
 
     def entries(self, number: int) -> list[tuple[str, Calls]]:
         """A function and those inside of it, with what they call; a class stands for its constructor."""

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from clipcheck.cache import FactsCache
 
 _KEPT = 2_000_000  # characters of source whose facts are kept while nobody uses them
-_LARGE = (
-    20_000  # bytes of a file with the name of an event, from which it is read without its functions first
-)
 _KEPT_TREES = 300_000  # ... and the trees of their functions, which take fifty times as much
 
 
@@ -67,7 +64,6 @@ class Library:
         self._overlay = overlay
         self._facts: dict[str, ModuleFacts | Failure] = {}
         self._characters = 0
-        self._whole: set[str] = set()  # files of which all that is wrong has to be named
         self._trees: deque[Text] = deque()  # whose functions need not be parsed anew
         self._in_trees = 0  # characters of these
         self._keys: dict[str, str] = {}  # of the files that were read from disk, their names in the cache
@@ -163,12 +159,7 @@ class Library:
         data = self.bytes_of(filename)
         if data is None:
             return Failure(filename, "cannot be read")
-        whole = filename in self._whole or is_notebook(filename)
-        if filename in self.hopes and not whole:
-            if (cached := self._cached(filename, data, whole=True)) is not None:
-                self._whole.add(filename)
-                return cached
-            whole = len(data) < _LARGE
+        whole = filename in self.hopes or is_notebook(filename)
         return self._cached(filename, data, whole=whole) or extract(data, filename, whole=whole)
 
     def _cached(self, filename: str, data: bytes, *, whole: bool) -> ModuleFacts | None:
@@ -259,35 +250,14 @@ class Library:
         reported = Reported(self.known_names)
         holding: dict[str, frozenset[str]] = {}
         for name, hope in self.hopes.items():
-            if hope is Hope.SURE or self._holds(name, reported):
-                found = self._read_whole(name)
-                if isinstance(found, ModuleFacts):
-                    holding[name] = reported.leading(outline_of(found))
+            found = self.read(name)
+            if isinstance(found, ModuleFacts):
+                outline = outline_of(found)
+                if hope is Hope.SURE or reported.holds(outline):
+                    holding[name] = reported.leading(outline)
         libraries = frozenset(self.known_names.packages)
         helpers = frozenset(name for name in holding if not self._survey.goes_back(self._searched(name)))
         return programs(holding, self._imports, modules, self._searched, self._defining, libraries, helpers)
-
-    def _holds(self, filename: str, reported: Reported) -> bool:
-        """Whether what is reported on stands in a file, or in a function of it that cannot be read."""
-        before = len(self.failures)
-        found = self.read(filename)
-        if not isinstance(found, ModuleFacts):
-            return False
-        holds = reported.holds(outline_of(found))
-        if len(self.failures) > before and not _is_whole(found):
-            del self.failures[before:]  # reading all of it says more
-            return True
-        return holds
-
-    def _read_whole(self, filename: str) -> ModuleFacts | Failure:
-        """The facts of a file that holds something, of which nothing that is wrong may pass unseen."""
-        known = self._facts.get(filename)
-        if filename not in self._whole and isinstance(known, ModuleFacts) and not _is_whole(known):
-            assert isinstance(known.source, Text)
-            del self._facts[filename]
-            self._characters -= len(known.source.text)
-        self._whole.add(filename)
-        return self.read(filename)
 
     def _defining(self, filename: str, names: frozenset[str]) -> frozenset[str]:
         """What a file defines that leads to some names of another one."""
@@ -297,11 +267,6 @@ class Library:
     def _searched(self, filename: str) -> bytes:
         data = self.bytes_of(filename) or b""
         return _unescaped(data) if is_notebook(filename) else searchable(data)
-
-
-def _is_whole(found: ModuleFacts) -> bool:
-    """Whether all of a file was parsed, and not what stands outside of its functions alone."""
-    return not isinstance(found.source, Text) or found.source.whole
 
 
 def _cache_of(settings: Settings, digest: str) -> FactsCache | None:

@@ -25,7 +25,7 @@ _COMMAND = regular(r"(?m)^(?P<lead>[ \t]*)::|##\[")
 
 def say(line: str, *, err: bool = False) -> None:
     """Print a line that may hold text of the scanned project: controls made visible, no letter a failure."""
-    encoding = (sys.stderr if err else sys.stdout).encoding or "utf-8"
+    encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
     click.echo(for_log(text.clean(line)).encode(encoding, "backslashreplace").decode(encoding), err=err)
 
 
@@ -45,7 +45,7 @@ def hint_at_unsafe(report: Report, settings: Settings) -> None:
 
 def name_unfinished(report: Report, settings: Settings) -> None:
     """Name the programs that were too large to follow to their end, on standard error."""
-    layout = _layout(settings, sys.stderr.encoding)
+    layout = _layout(settings, getattr(sys.stderr, "encoding", None))
     for label in () if settings.quiet else report.unfinished:
         say(
             f"{text.display(label, layout)}: too large to follow to its end; what was not reached is not judged",
@@ -55,13 +55,13 @@ def name_unfinished(report: Report, settings: Settings) -> None:
 
 def name_failures(failures: Sequence[Failure]) -> None:
     """Print on standard error what could not be read, parsed or written, with line and caret where known."""
-    shown = text.failures(failures, _layout(None, sys.stderr.encoding))
+    shown = text.failures(failures, _layout(None, getattr(sys.stderr, "encoding", None)))
     click.echo(for_log(shown), err=True, nl=False)
 
 
 def name_parted(filenames: Sequence[str]) -> None:
     """Name on standard error the files written whose other names (hard links) keep the old text."""
-    layout = _layout(None, sys.stderr.encoding)
+    layout = _layout(None, getattr(sys.stderr, "encoding", None))
     for filename in filenames:
         shown = text.display(filename, layout)
         say(f"{shown}: written; its other names (hard links) keep the text from before", err=True)
@@ -69,6 +69,8 @@ def name_parted(filenames: Sequence[str]) -> None:
 
 def patch(shown: str) -> None:
     """Print a diff: for people with controls made visible, and byte for byte for what applies it."""
+    if sys.stdout is None:
+        return
     if sys.stdout.isatty():
         for line in shown.removesuffix("\n").split("\n") if shown else ():
             say(line.removesuffix("\r"))
@@ -103,7 +105,7 @@ def frameworks(listed: Sequence[Framework], *, heading: bool) -> str:
     """Return the list of frameworks as standard output can show it, under a heading where pages stand before it."""
     from clipcheck import listing
 
-    layout = _layout(None, sys.stdout.encoding)
+    layout = _layout(None, getattr(sys.stdout, "encoding", None))
     table = listing.to_text(listed, layout.width, color=layout.color)
     shown = ("# Frameworks\n\n" if heading else "") + table
     return shown.encode(layout.encoding, "backslashreplace").decode(layout.encoding)
@@ -121,7 +123,7 @@ def write(
     `sources` has the text of files that are not on disk. Without `render` the findings are written already.
     """
     to_file = settings.output_file is not None
-    layout = _layout(settings, "utf-8" if to_file or sys.stdout is None else sys.stdout.encoding, sources)
+    layout = _layout(settings, "utf-8" if to_file else getattr(sys.stdout, "encoding", None), sources)
     if render is not None:
         _deliver(render(report, layout), settings)
     name_failures(report.failures)
@@ -150,12 +152,13 @@ def as_known(settings: Settings) -> Hear | None:
         return None
     from clipcheck.report import renderer
 
-    render, layout = renderer("jsonl"), _layout(settings, sys.stdout.encoding)
+    render, layout = renderer("jsonl"), _layout(settings, getattr(sys.stdout, "encoding", None))
 
     def hear(findings: Sequence[Finding]) -> None:
         if findings:
             _deliver(render(Report(findings=tuple(findings)), layout), settings)
-            sys.stdout.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
 
     return hear
 

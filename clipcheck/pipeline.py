@@ -1,7 +1,7 @@
 """The way through, on one screen: discover, survey, and for each program extract, link, run, judge, place.
 
-Nothing of the scanned project is imported or executed. libcst is loaded only where there is something
-to report.
+Nothing of the scanned project is imported or executed. libcst is loaded only where a fix is
+about to be written.
 """
 
 from __future__ import annotations

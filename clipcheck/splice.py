@@ -142,12 +142,12 @@ def _splice(source: str, cuts: Iterable[_Cut]) -> tuple[str, list[tuple[int, int
 
 def _sound(source: str, cuts: Iterable[_Cut], new: str, ranges: Sequence[tuple[int, int]]) -> bool:
     """Whether `new` parses, and the statements that no edit touches are the same in both."""
+    removed = [(cut.start, cut.end) for cut in cuts]
     try:
-        before, after = parse(source), parse(new)
+        before = list(_untouched(parse(source), Lines(source), removed))
+        return before == list(_untouched(parse(new), Lines(new), ranges))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
-    removed = [(cut.start, cut.end) for cut in cuts]
-    return list(_untouched(before, Lines(source), removed)) == list(_untouched(after, Lines(new), ranges))
 
 
 def _untouched(

@@ -480,16 +480,20 @@ def test_the_process_ends_at_once_unless_somebody_watches_it_or_waits_in_it(befo
     assert done.returncode == (0 if apart else 2)
 
 
-def test_without_a_standard_output_the_status_still_counts(tmp_path):
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [(["a.py"], 1), (["--diff", "a.py"], 1), (["config"], 0), (["--output-format", "jsonl", "a.py"], 1)],
+)
+def test_without_a_standard_output_the_status_still_counts(words, status, tmp_path):
     (tmp_path / "clipcheck.toml").touch()
     (tmp_path / "a.py").write_text(
         "import torch\nm = torch.nn.LSTM(1, 1)\no = torch.optim.SGD(m.parameters())\nm().backward()\no.step()\n"
     )
-    code = "import os, runpy, sys; os.close(1); os.execv(sys.executable, [sys.executable, '-m', 'clipcheck', 'a.py', '--no-cache'])"
+    code = "import os, runpy, sys; os.close(1); os.execv(sys.executable, [sys.executable, '-m', 'clipcheck', *sys.argv[1:]])"
     done = subprocess.run(
-        [sys.executable, "-c", code], stderr=subprocess.PIPE, check=False, cwd=tmp_path, timeout=60
+        [sys.executable, "-c", code, *words], stderr=subprocess.PIPE, check=False, cwd=tmp_path, timeout=60
     )
-    assert (done.returncode, done.stderr) == (1, b"")
+    assert (done.returncode, b"Traceback" in done.stderr) == (status, False)
 
 
 def test_the_module_runs_as_a_command(tmp_path):

@@ -329,6 +329,18 @@ def test_a_function_that_cannot_be_read_is_told_and_empty(monkeypatch):
     assert [(message.startswith("`f` cannot be read"), row) for message, row in heard] == [(True, 1)]
 
 
+def test_a_form_feed_may_stand_before_a_function():
+    found = module("x = 1\n\fdef f():\n    return y\nclass A:\n\f    def g(self): z()\n")
+    kept = [function.body for function in (found.body[1], found.body[2].body[0])]
+    again = module("x = 1\n\fdef f():\n    return y\nclass A:\n\f    def g(self): z()\n")
+    again.source.trees.clear()
+    again.source.tell = lambda *_: pytest.fail("it can be read")
+    alone = [function.body for function in (again.body[1], again.body[2].body[0])]
+    assert (
+        [render(body[0].value) for body in alone] == [render(body[0].value) for body in kept] == ["y", "z()"]
+    )
+
+
 def test_facts_survive_a_pickle():
     found = module(
         "class A:\n    def f(self, x=1):\n        return [y for y in x if y]\nfor a in b:\n    c += 1\n"

@@ -137,3 +137,14 @@ def test_findings_that_comments_silence_are_counted(project: Path) -> None:
     report = run(project)
     assert (report.findings, report.silenced) == ((), 1)
     assert run(project, select=["CLP2"]).silenced == 0  # nobody asked for it
+
+
+def test_a_helper_of_a_library_that_is_imported_by_another_name_may_clip(tmp_path: Path) -> None:
+    helper = "from mylib import clip_gradients_by_value as squash\n\ndef tame(model):\n    squash(model.parameters())\n"
+    (tmp_path / "clipcheck.toml").touch()
+    text = BARE.replace("\nmodel =", f"{helper}\nmodel =").replace(
+        "    optimizer.step()", "    tame(model)\n    optimizer.step()"
+    )
+    (tmp_path / "train.py").write_text(text, encoding="utf-8")
+    report = run(tmp_path)
+    assert ([one.code for one in report.findings], report.sight.unknown) == ([], 1)

@@ -126,6 +126,16 @@ def test_a_full_disk_takes_what_it_can(folder):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_a_file_too_deep_to_be_compared_is_left_alone(run, folder):
+    deep = train(
+        folder, "deep.py", PROGRAM + "def usage():\n    return " + " + ".join(["'a'"] * 1_100) + "\n"
+    )
+    text, other = deep.read_bytes(), train(folder)
+    status, _, err = run("--fix")
+    assert (status, "Traceback" in err) == (1, False)
+    assert (deep.read_bytes(), other.read_text()) == (text, FIXED)
+
+
 def test_a_folder_that_may_not_be_written_to(run, folder, monkeypatch):
     """Only somebody other than the superuser meets these; the mode of the file alone says that it may be written."""
     train(folder).chmod(0o666)
