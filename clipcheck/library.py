@@ -66,6 +66,7 @@ class Library:
         self._characters = 0
         self._trees: deque[Text] = deque()  # whose functions need not be parsed anew
         self._in_trees = 0  # characters of these
+        self._is_small = True  # whether all trees so far were few enough to be kept
         self._keys: dict[str, str] = {}  # of the files that were read from disk, their names in the cache
         self._programs: dict[str, notebook.Program] = {}
         self._cache = _cache_of(settings, known.digest)
@@ -141,7 +142,8 @@ class Library:
             if found.source.trees:
                 self._trees.append(found.source)
                 self._in_trees += len(found.source.text)
-        while self._in_trees > _KEPT_TREES:
+        self._is_small = self._is_small and self._in_trees <= _KEPT_TREES
+        while self._in_trees > (_KEPT_TREES if self._is_small else _KEPT_TREES // 5):
             first = self._trees.popleft()
             first.trees.clear()
             self._in_trees -= len(first.text)
