@@ -44,6 +44,14 @@ def test_what_libcst_cannot_follow_is_not_written(text: str) -> None:
     assert str(disagreement(text)).startswith("libcst cannot follow it: ")
 
 
+def test_the_depth_that_is_just_taken() -> None:
+    deepest = agreement.DEPTH - 4  # module, statement, the last name and its context
+    assert disagreement("x = a" + "()" * deepest + "\n") is None
+    assert disagreement("x = a" + "()" * (deepest + 1) + "\n") == (
+        "libcst cannot follow it: nested deeper than 300"
+    )
+
+
 def test_another_structure_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         agreement.cst, "parse_module", lambda _, parse=agreement.cst.parse_module: parse("a; b\n")
