@@ -48,12 +48,8 @@ def _end(status: int) -> None:
         atexit._run_exitfuncs()  # noqa: SLF001 - it has no other name
         sys.stdout.flush()
         sys.stderr.flush()
-    except (
-        OSError,
-        ValueError,
-        AttributeError,
-    ):  # closed, or nobody reads it: Python has its own words for that
-        return
+    except (OSError, ValueError, AttributeError):
+        return  # a stream is closed, or nobody reads it: Python has its own words for that
     os._exit(status)
 
 

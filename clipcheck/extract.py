@@ -186,7 +186,8 @@ def _columns(node: ast.expr) -> tuple[int, int]:
 class _Walk:
     """Turns statements and expressions into facts; `calls` gathers what is called on the way.
 
-    With a source, functions are left for it to read, from their trees as long as it keeps these. `ends` says where they end if they were left out of the tree.
+    With a source, functions are left for it to read, from their trees as long as it keeps these. `ends` says where they
+    end if they were left out of the tree.
     """
 
     def __init__(

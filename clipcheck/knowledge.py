@@ -366,7 +366,7 @@ class Knowledge:
         known = self._hinted.get((hint, identifier))
         if known is None:
             pattern = self.hints.get(hint)
-            known = pattern is not None and pattern.search(identifier.lower().lstrip("_")) is not None
+            known = pattern is not None and _reads_like(pattern, identifier)
             self._hinted[hint, identifier] = known
         return known
 
@@ -377,8 +377,7 @@ class Knowledge:
         if pattern is None:
             return set()
         for word in words - others - alike:
-            reads_alike = pattern.search(word.lower().lstrip("_")) is not None
-            (alike if reads_alike else others).add(word)
+            (alike if _reads_like(pattern, word) else others).add(word)
         found = alike & words
         if len(others) > _REMEMBERED:  # a table of numbers in hexadecimal has as many
             others.clear()
@@ -732,6 +731,10 @@ def _read_calls(knowledge: Knowledge, data: Mapping[str, Any], framework: str) -
                     knowledge.calls[name] = rule
                 else:
                     knowledge.methods[entry["of"], name] = rule
+
+
+def _reads_like(pattern: re.Pattern[str], identifier: str) -> bool:
+    return pattern.search(identifier.lower().lstrip("_")) is not None
 
 
 def _clipping(data: Mapping[str, Any] | None) -> Clipping | None:

@@ -140,13 +140,7 @@ class Library:
         if isinstance(found, ModuleFacts) and isinstance(found.source, Text):
             self._characters += len(found.source.text)
             if found.source.trees:
-                self._trees.append(found.source)
-                self._in_trees += len(found.source.text)
-        self._is_small = self._is_small and self._in_trees <= _KEPT_TREES
-        while self._in_trees > (_KEPT_TREES if self._is_small else _KEPT_TREES // 5):
-            first = self._trees.popleft()
-            first.trees.clear()
-            self._in_trees -= len(first.text)
+                self._keep_trees(found.source)
         while self._characters > _KEPT and len(self._facts) > 1:
             name = next(iter(self._facts))
             oldest = self._facts.pop(name)
@@ -154,6 +148,16 @@ class Library:
             if isinstance(oldest, ModuleFacts) and isinstance(oldest.source, Text):
                 self._characters -= len(oldest.source.text)
                 oldest.source.outline = None  # they hold each other
+
+    def _keep_trees(self, source: Text) -> None:
+        """Keep the trees of a file's functions: those of all files of a small project, else of the last few."""
+        self._trees.append(source)
+        self._in_trees += len(source.text)
+        self._is_small = self._is_small and self._in_trees <= _KEPT_TREES
+        while self._in_trees > (_KEPT_TREES if self._is_small else _KEPT_TREES // 5):
+            first = self._trees.popleft()
+            first.trees.clear()
+            self._in_trees -= len(first.text)
 
     def _extract(self, filename: str) -> ModuleFacts | Failure:
         if filename in self._overlay:

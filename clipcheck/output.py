@@ -16,6 +16,8 @@ from clipcheck.regular import regular
 from clipcheck.report import Layout, Renderer, text
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from clipcheck.knowledge import Framework
 
 Hear = Callable[[Sequence[Finding]], None]
@@ -25,7 +27,7 @@ _COMMAND = regular(r"(?m)^(?P<lead>[ \t]*)::|##\[")
 
 def say(line: str, *, err: bool = False) -> None:
     """Print a line that may hold text of the scanned project: controls made visible, no letter a failure."""
-    encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
+    encoding = _encoding(sys.stderr if err else sys.stdout) or "utf-8"
     click.echo(for_log(text.clean(line)).encode(encoding, "backslashreplace").decode(encoding), err=err)
 
 
@@ -45,7 +47,7 @@ def hint_at_unsafe(report: Report, settings: Settings) -> None:
 
 def name_unfinished(report: Report, settings: Settings) -> None:
     """Name the programs that were too large to follow to their end, on standard error."""
-    layout = _layout(settings, getattr(sys.stderr, "encoding", None))
+    layout = _layout(settings, _encoding(sys.stderr))
     for label in () if settings.quiet else report.unfinished:
         say(
             f"{text.display(label, layout)}: too large to follow to its end; what was not reached is not judged",
@@ -55,13 +57,13 @@ def name_unfinished(report: Report, settings: Settings) -> None:
 
 def name_failures(failures: Sequence[Failure]) -> None:
     """Print on standard error what could not be read, parsed or written, with line and caret where known."""
-    shown = text.failures(failures, _layout(None, getattr(sys.stderr, "encoding", None)))
+    shown = text.failures(failures, _layout(None, _encoding(sys.stderr)))
     click.echo(for_log(shown), err=True, nl=False)
 
 
 def name_parted(filenames: Sequence[str]) -> None:
     """Name on standard error the files written whose other names (hard links) keep the old text."""
-    layout = _layout(None, getattr(sys.stderr, "encoding", None))
+    layout = _layout(None, _encoding(sys.stderr))
     for filename in filenames:
         shown = text.display(filename, layout)
         say(f"{shown}: written; its other names (hard links) keep the text from before", err=True)
@@ -105,7 +107,7 @@ def frameworks(listed: Sequence[Framework], *, heading: bool) -> str:
     """Return the list of frameworks as standard output can show it, under a heading where pages stand before it."""
     from clipcheck import listing
 
-    layout = _layout(None, getattr(sys.stdout, "encoding", None))
+    layout = _layout(None, _encoding(sys.stdout))
     table = listing.to_text(listed, layout.width, color=layout.color)
     shown = ("# Frameworks\n\n" if heading else "") + table
     return shown.encode(layout.encoding, "backslashreplace").decode(layout.encoding)
@@ -123,7 +125,7 @@ def write(
     `sources` has the text of files that are not on disk. Without `render` the findings are written already.
     """
     to_file = settings.output_file is not None
-    layout = _layout(settings, "utf-8" if to_file else getattr(sys.stdout, "encoding", None), sources)
+    layout = _layout(settings, "utf-8" if to_file else _encoding(sys.stdout), sources)
     if render is not None:
         _deliver(render(report, layout), settings)
     name_failures(report.failures)
@@ -152,7 +154,7 @@ def as_known(settings: Settings) -> Hear | None:
         return None
     from clipcheck.report import renderer
 
-    render, layout = renderer("jsonl"), _layout(settings, getattr(sys.stdout, "encoding", None))
+    render, layout = renderer("jsonl"), _layout(settings, _encoding(sys.stdout))
 
     def hear(findings: Sequence[Finding]) -> None:
         if findings:
@@ -181,6 +183,11 @@ def _deliver(rendered: str, settings: Settings) -> None:
         click.echo(for_log(rendered), nl=False)
     else:
         click.echo(rendered, nl=False)
+
+
+def _encoding(stream: TextIO | None) -> str | None:
+    """The encoding of a standard stream, which is None where it was closed before the start."""
+    return stream.encoding if stream is not None else None
 
 
 def _layout(

@@ -44,14 +44,9 @@ class Names(Iterators):
 
     def lookup(self, frame: Frame, name: str, expression: Expression) -> Value:
         """The value of a name in a frame: locals, enclosing functions, module globals, builtins."""
-        found: Frame | None = frame
-        while found is not None and name not in found.locals:
-            found = found.parent
-        if found is None and name in frame.globals.locals:
-            found = frame.globals
+        found = frame.find(name) or (frame.globals if name in frame.globals.locals else None)
         if found is not None:
-            value = found.locals[name]
-            return self.settled(found, name) if isinstance(value, (Pending, Several)) else value
+            return self.settled(found, name)
         if name in _BUILTINS:
             return External(f"builtins.{name}")
         if name == "__file__":
