@@ -246,6 +246,13 @@ def test_an_unsafe_fix_says_so(editor):
     assert editor.diagnostics(uri) == []
 
 
+def test_no_fix_is_offered_in_a_text_that_libcst_cannot_follow(editor):
+    deep = editor.open("a.py", BAD + "x = a" + "()" * 300 + "\n")
+    assert [one.code for one in editor.diagnostics(deep)] == ["CLP101"]
+    titles = [one.title for one in editor.actions(deep)]
+    assert titles == ["CLP101: ignore this finding"]
+
+
 def test_all_safe_fixes_at_once(editor):
     second = (
         "for batch in range(3):\n    model(torch.randn(5, 1, 4))[0].sum().backward()\n    optimizer.step()\n"

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from clipcheck import catalog, config, fixing, pipeline
+from clipcheck.agreement import disagreement
 from clipcheck.config import Settings, UserError
 from clipcheck.discover import STDIN
 from clipcheck.findings import Failure, Finding
-from clipcheck.record import dataclass
+from clipcheck.notebook import open_program
+from clipcheck.record import dataclass, replace
 from clipcheck.server.documents import Document
 from clipcheck.splice import fixable
 
@@ -38,7 +40,19 @@ def scan(document: Document, overlay: Mapping[str, str]) -> Outcome:
             document,
             trouble=f"a fault in clipcheck on {document.filename}, not in your code; please report it",
         )
-    return Outcome(document, report.findings, report.failures)
+    return Outcome(document, _fixable(document, report.findings), report.failures)
+
+
+def _fixable(document: Document, found: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """The findings of a document; without their fixes where libcst does not see the statements that `ast` sees.
+
+    The command line asks libcst for the fixed text, which in an editor would take a parse for each finding.
+    """
+    if all(one.fix is None for one in found):
+        return found
+    if disagreement(open_program(document.text, document.filename).text) is None:
+        return found
+    return tuple(replace(one, fix=None) for one in found)
 
 
 def fixed(document: Document, overlay: Mapping[str, str]) -> str:
