@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from clipcheck import blocks, clipcall, facts, naming
 from clipcheck.docket import Assessed, Docket, acted_on, bare, options, usual
-from clipcheck.findings import Evidence, Repair, Replace, Span
+from clipcheck.findings import Evidence, Repair, Replace, Site, Span
 from clipcheck.flow.options import written_as
 from clipcheck.flow.records import Step, StepContext
 from clipcheck.flow.render import last_identifier
@@ -16,6 +16,7 @@ from clipcheck.flow.worlds import Guard
 from clipcheck.record import dataclass
 from clipcheck.regular import regular
 
+_NONE: tuple[frozenset[Guard], frozenset[Site]] = (frozenset(), frozenset())
 _COMPARED = regular(r" == '([\w\-.]*)'$")  # `args.clip == 'norm'`: the word that turns it on
 
 
@@ -33,16 +34,24 @@ class Change:
 
 def clip_options(context: StepContext) -> frozenset[Guard]:
     """The options that stand between the usual paths, all unclipped, and the clip of another path."""
+    return _way(context)[0]
+
+
+def _way(context: StepContext) -> tuple[frozenset[Guard], frozenset[Site]]:
+    """The options that the nearest clipped path needs, and the clips that they turn on; of everything, before of a part."""
     common = usual(context.paths)
     if any(acted_on(path.gradients) for path in common):
-        return frozenset()
+        return _NONE
     always: frozenset[Guard] = frozenset.intersection(*(options(path) for path in bare(common) or common))
-    needed = [_simple(options(path) - always) for path in context.paths if acted_on(path.gradients)]
-    return min(
-        filter(None, needed),
-        key=lambda guards: (len(guards), sorted(g.key for g in guards)),
-        default=frozenset(),
-    )
+    ways = [
+        (path.gradients, guards)
+        for path in context.paths
+        if acted_on(path.gradients) and (guards := _simple(options(path) - always))
+    ]
+    if not ways:
+        return _NONE
+    _, first = min(ways, key=lambda w: (w[0].covered is not None, len(w[1]), sorted(g.key for g in w[1])))
+    return first, frozenset().union(*(gradients.clips for gradients, guards in ways if guards == first))
 
 
 def bare_at_all(step: Step, docket: Docket) -> tuple[StepContext, Assessed] | None:
@@ -210,7 +219,7 @@ def _is_number(text: str) -> bool:
 
 def _thresholds(context: StepContext, docket: Docket) -> Iterator[Change]:
     """The thresholds of the clips behind the guards that are none: they need a number as well."""
-    sites = {site for path in context.paths for site in path.gradients.clips}
+    _, sites = _way(context)
     for clip in (docket.sightings.clips[site] for site in sorted(sites) if site in docket.sightings.clips):
         for value in (one.threshold for one in clip.contexts if one.threshold is not None):
             for choice in choices(value):
