@@ -62,8 +62,26 @@ def out_of_its_condition(step: Step, contexts: Sequence[StepContext], docket: Do
     if blocks.bound(between) & names_in(clip.call) or any(_prelude_needed(context) for context in contexts):
         return None
     emptied = conditions[0].span if _hold_nothing_else(conditions) else None
-    message = f"move the clip to before `{render(step.call.function)}`, where every way passes"
-    return Repair("unsafe", message, (MoveBefore(clip.site.span, step.site.span, (), emptied),))
+    way = f"move the clip to before `{render(step.call.function)}`, where every way passes"
+    target = step.site.span
+    if others := _guarded_too(clip, step, docket):  # they need it as well, so it stays before all of them
+        target = block[around[id(block)]].span
+        way = "move the clip out of its condition, so that every way passes it"
+        if not all(_at_or_after(block, around[id(block)], locate(body, site.span)) for site in others):
+            return None
+    return Repair("unsafe", way, (MoveBefore(clip.site.span, target, (), emptied),))
+
+
+def _guarded_too(clip: Clip, step: Step, docket: Docket) -> list[Site]:
+    """The other steps that the clip guards, on some way."""
+    steps = docket.sightings.steps
+    return [s for s in steps if s != step.site and clip.site in clips_on(docket.sightings.paths(steps[s]))]
+
+
+def _at_or_after(block: facts.Block, index: int, there: Located | None) -> bool:
+    """Whether something stands in a statement of a block from an index on."""
+    chain = there.chain if there is not None else ()
+    return any(around is block and number >= index for around, number in chain)
 
 
 def clips_on(paths: Iterable[Path]) -> frozenset[Site]:
