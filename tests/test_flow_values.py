@@ -566,3 +566,37 @@ def test_a_part_of_the_parameters_accuses_nobody(part):
 def test_odd_expressions_give_no_crash(statement):
     seen = trained(f"import functools, itertools\nvalue = {statement}\n{BACK}\noptimizer.step()\n")
     assert seen.codes() == {"CLP101"}
+
+
+KINDS = '''
+class Settings(dict): pass
+class Large(Settings): pass
+given = {given}
+if isinstance(given, {asked}):
+    clip_grad_norm_(model.parameters(), 1.0)
+'''
+
+
+@pytest.mark.parametrize(
+    ("given", "asked", "phases"),
+    [
+        # certain: one way only
+        ('{"a": 1}', "dict", {Phase.CLIPPED}),
+        ('{"a": 1}', "(dict, Settings)", {Phase.CLIPPED}),
+        ("[model]", "(list, tuple)", {Phase.CLIPPED}),
+        ("Large()", "Settings", {Phase.CLIPPED}),
+        ("Large()", "dict", {Phase.CLIPPED}),
+        ("model", "nn.LSTM", {Phase.CLIPPED}),
+        ("model", "(list, tuple)", {Phase.FRESH}),
+        # open: both
+        ("[model]", "list", {Phase.CLIPPED, Phase.FRESH}),
+        ('{"a": 1}', "Settings", {Phase.CLIPPED, Phase.FRESH}),
+        ("Settings()", "Large", {Phase.CLIPPED, Phase.FRESH}),
+        ("model", "nn.GRU", {Phase.CLIPPED, Phase.FRESH}),
+        ("'adam'", "str", {Phase.CLIPPED, Phase.FRESH}),
+        ("x", "dict", {Phase.CLIPPED, Phase.FRESH}),
+    ],
+)
+def test_what_a_value_is_an_instance_of(given, asked, phases):
+    seen = trained(f"{BACK}\n{KINDS.format(given=given, asked=asked)}optimizer.step()\n")
+    assert seen.phases() == phases

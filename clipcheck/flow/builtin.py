@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from clipcheck import facts
+from clipcheck.flow.kinds import is_instance
 from clipcheck.flow.paths import text_of
 from clipcheck.flow.render import render
 from clipcheck.flow.values import (
@@ -288,6 +289,7 @@ BUILTINS: dict[str, Handler] = {
     "builtins.iter": _iter, "builtins.sorted": _sorted, "builtins.reversed": _sorted,
     "builtins.filter": _filter, "builtins.map": _map, "builtins.zip": _zip,
     "builtins.enumerate": _enumerate, "builtins.range": _range, "builtins.len": _len,
+    "builtins.isinstance": is_instance,
     "builtins.getattr": _getattr, "builtins.setattr": _setattr, "builtins.bool": _truth, "builtins.super": _super, "builtins.dict": _dict,
     "builtins.next": _next, "builtins.int": _number, "builtins.float": _number,
     "builtins.str": _number, "builtins.print": _nothing, "builtins.sum": _sum,

@@ -363,10 +363,13 @@ class Statements(Compiled):
             return True
         if self._given(names):
             return True
+        asked: Expression | None = None
         if isinstance(expression, facts.Operation) and expression.operator in ("is", "is not"):
-            operand = self.evaluate(frame, expression.operands[0])
-            return isinstance(operand, (Object, FunctionRef, Items, Table, Elements, Parameters, Gradient))
-        return False
+            asked = expression.operands[0]
+        elif isinstance(expression, facts.Call) and last_identifier(expression.function) == "isinstance":
+            asked = expression.arguments[0]
+        operand = self.evaluate(frame, asked) if asked is not None else None
+        return isinstance(operand, (Object, FunctionRef, Items, Table, Elements, Parameters, Gradient))
 
     def _given(self, names: frozenset[str]) -> bool:
         """Whether a model is being made and these are what its maker was given: `LSTM if kind == "lstm"`."""
