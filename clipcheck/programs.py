@@ -74,7 +74,7 @@ def programs(
     for _ in range(_HOPS):
         further: dict[str, frozenset[str]] = {}
         for caller, target, names in _callers(wanted, imports, modules, data_of, libraries):
-            is_package = os.path.basename(caller) == "__init__.py"
+            is_package = _is_package(caller)
             for source in origin[target] - {caller}:
                 if target in beyond:  # with events of its own or not: else a library would be one program
                     far.setdefault(source, set()).add(caller)
@@ -100,6 +100,10 @@ def programs(
             for name in brought[1:]:
                 groups.join(brought[0], name)
     return [_program(group, callers) for group in groups.groups()]
+
+
+def _is_package(filename: str) -> bool:
+    return os.path.basename(filename) == "__init__.py"
 
 
 def _program(files: list[str], callers: Mapping[str, set[str]]) -> Program:
@@ -131,7 +135,9 @@ def _callers(
         for statement in statements:
             for target, imported in _meant(caller, parse(statement), modules, wanted):
                 names = wanted[target]
-                if imported is None or imported == "*":
+                if imported == "*" and _is_package(caller):
+                    named = names  # whoever imports the package has them all, whether it mentions them or not
+                elif imported is None or imported == "*":
                     if words is None:
                         words = words_of(data_of(caller))
                     named = frozenset(name for name in names if name.encode() in words)

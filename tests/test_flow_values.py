@@ -568,13 +568,13 @@ def test_odd_expressions_give_no_crash(statement):
     assert seen.codes() == {"CLP101"}
 
 
-KINDS = '''
+KINDS = """
 class Settings(dict): pass
 class Large(Settings): pass
 given = {given}
 if isinstance(given, {asked}):
     clip_grad_norm_(model.parameters(), 1.0)
-'''
+"""
 
 
 @pytest.mark.parametrize(
