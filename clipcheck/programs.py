@@ -13,11 +13,12 @@ from functools import cache
 
 from clipcheck.modules import Modules, module_name, named_for_tests
 from clipcheck.record import dataclass
-from clipcheck.survey import parsed, words_of
+from clipcheck.survey import Import, parsed, words_of
 
 _HOPS = 3  # from a file with events to a caller: packages that re-export a package, callers of callers
 _MAX_FAR = 4  # callers of callers of one file with events: a step is judged in a few contexts
 _MAX_JOINED = 6  # files with events that one caller brings together: who brings more starts many programs
+_OFTEN = frozenset({"forward", "train"})  # called on much that leads nowhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,9 @@ def programs(
         if not helpers.isdisjoint(brought) and not helpers.issuperset(brought):
             for name in brought[1:]:
                 groups.join(brought[0], name)
-    return [_program(group, callers) for group in groups.groups()]
+    imported = _Imported(imports, modules, libraries)
+    alone = [_program(group, callers) for group in groups.groups()]
+    return [_with_what_hands_back(one, holding, imported, data_of) for one in alone]
 
 
 def _is_package(filename: str) -> bool:
@@ -109,6 +112,30 @@ def _is_package(filename: str) -> bool:
 def _program(files: list[str], callers: Mapping[str, set[str]]) -> Program:
     bringing = set[str]().union(*(callers.get(name, ()) for name in files))
     return Program(tuple(files), tuple(sorted(bringing - {*files})))
+
+
+def _with_what_hands_back(
+    program: Program,
+    holding: Mapping[str, frozenset[str]],
+    imported: _Imported,
+    data_of: Callable[[str], bytes],
+) -> Program:
+    """A program with the files that it imports and that call, on what they are handed, what leads to its events.
+
+    `loop.run(agent)`, which calls `agent.improve()`; a base class whose method calls one that its subclasses define.
+    """
+    names = frozenset[str]().union(*(holding[name] for name in program.files)) - _OFTEN
+    calls = [f".{name}(".encode() for name in sorted(names)]
+    known = {*program.all}
+    through: list[str] = []
+    for filename in program.all:
+        for target in sorted(imported.by(filename)):
+            if target not in known and target not in holding:
+                known.add(target)
+                data = data_of(target)
+                if any(call in data for call in calls):
+                    through.append(target)
+    return Program(program.files, (*program.callers, *sorted(through))) if through else program
 
 
 def _brought_together(callers: Mapping[str, set[str]]) -> list[list[str]]:
@@ -177,6 +204,34 @@ def _meant(
         else:  # found by a path that nobody sees here
             targets = modules.named(module, importer) if module and not level else []
         yield from ((one, name) for one in targets if one in wanted and one != importer)
+
+
+class _Imported:
+    """The files of the project that a file imports, found once."""
+
+    def __init__(self, imports: Imports, modules: Modules, libraries: frozenset[str]) -> None:
+        self._imports, self._modules, self._libraries = imports, modules, libraries
+        self._parsed: dict[int, tuple[Import, ...]] = {}
+        self._found: dict[str, frozenset[str]] = {}
+
+    def by(self, filename: str) -> frozenset[str]:
+        if filename not in self._found:
+            statements = self._imports.of.get(filename, ())
+            found = (target for number in statements for target in self._targets(filename, number))
+            self._found[filename] = frozenset(found)
+        return self._found[filename]
+
+    def _targets(self, importer: str, number: int) -> Iterator[str]:
+        if number not in self._parsed:
+            self._parsed[number] = parsed(self._imports.statements[number])
+        for one in self._parsed[number]:
+            if not one.level and one.module.partition(".")[0] in self._libraries:
+                continue
+            inner = [f"{one.module}.{name}".lstrip(".") for name in one.names]
+            for module in (one.module, *inner):
+                target = self._modules.module(importer, module, one.level)
+                if target is not None:
+                    yield target
 
 
 class _Groups:
