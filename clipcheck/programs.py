@@ -105,6 +105,10 @@ def programs(
     return [_with_what_hands_back(one, holding, imported, data_of) for one in alone]
 
 
+def _folder(filename: str) -> str:
+    return os.path.dirname(filename)
+
+
 def _is_package(filename: str) -> bool:
     return os.path.basename(filename) == "__init__.py"
 
@@ -199,10 +203,11 @@ def _meant(
     """The wanted files that an import may mean, with the name that is taken from each."""
     for module, level, name in found:
         target = modules.module(importer, module, level)
-        if target is not None:
-            targets = [target]
-        else:  # found by a path that nobody sees here
-            targets = modules.named(module, importer) if module and not level else []
+        targets = [target] if target is not None else []
+        # else found by a path that nobody sees here, which may lead into a package as well
+        if module and not level and (target is None or (target not in wanted and _is_package(target))):
+            found_there = modules.named(module, importer)
+            targets += [one for one in found_there if target is None or _folder(one) == _folder(target)]
         yield from ((one, name) for one in targets if one in wanted and one != importer)
 
 
