@@ -13,7 +13,7 @@ from clipcheck.findings import Evidence, Site
 from clipcheck.knowledge import CallRule, ClassRule
 from clipcheck.record import HashedOnce, dataclass, field, replace
 
-MAX_ALTERNATIVES = 6
+MAX_ALTERNATIVES = 24  # a table of a program's models is as long as that
 
 
 class Value:
