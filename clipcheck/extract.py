@@ -21,6 +21,7 @@ from clipcheck.regular import regular
 from clipcheck.sourcefile import Lines, decode, parse, too_large, undecodable, unparsable
 from clipcheck.stubs import stubs
 
+_UNPARSED = f"cannot be parsed by Python {sys.version_info.major}.{sys.version_info.minor}: "
 _RENAMED = regular(r" as (\w+)")
 _WORD_BEFORE = regular(r"\w+\Z")
 _HEADROOM = 1000  # calls that a function's tree may be deep
@@ -64,10 +65,9 @@ def _without_functions(text: str) -> ModuleFacts | None:
 
 def extract_text(text: str, filename: str) -> ModuleFacts | Failure:
     """The facts of decoded source, or of a notebook's JSON; see `extract`."""
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
     try:
         program = open_program(text, filename)
-        if failure := _refused(program.text, filename, version):
+        if failure := _refused(program.text, filename):
             return failure
         tree = program.tree or parse(program.text)
         source = Text(program.text)
@@ -75,12 +75,17 @@ def extract_text(text: str, filename: str) -> ModuleFacts | Failure:
         body = walk.block(tree.body)
     except NotebookError as error:
         return Failure(filename, str(error), error.row, error.column)
-    except SyntaxError as error:
-        message = f"cannot be parsed by Python {version}: {error.msg}"
-        return Failure(filename, message, error.lineno, error.offset, (error.text or "").rstrip("\n"))
-    except (ValueError, RecursionError, MemoryError) as error:
-        return Failure(filename, f"cannot be parsed by Python {version}: {unparsable(error)}")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return _unparsed(error, filename)
     return ModuleFacts(body, frozenset(walk.calls), program.left_out, source)
+
+
+def _unparsed(error: Exception, filename: str = "", row: int | None = None) -> Failure:
+    """What parser errors say of a file; `row` where the error has none of its own."""
+    if isinstance(error, SyntaxError) and error.lineno is not None:
+        line = (error.text or "").rstrip("\n")
+        return Failure(filename, _UNPARSED + error.msg, error.lineno, error.offset, line)
+    return Failure(filename, _UNPARSED + unparsable(error), row)
 
 
 @packing.allow
@@ -89,7 +94,7 @@ class Text:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.tell: Callable[[str, int], None] | None = None  # hears why a function could not be read
+        self.tell: Callable[[Failure], None] | None = None  # hears why a function could not be read
         self._unread: set[Span] = set()  # functions that could not be read
         self.filled = 0  # functions parsed so far
         self.kept = -1  # how many of them the cache has; none, nor the file
@@ -139,7 +144,7 @@ class Text:
             body = walk.block(node.body)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             if self.tell is not None:
-                self.tell(f"`{function.name}` cannot be read: {unparsable(error)}", function.span.row)
+                self.tell(_unparsed(error, row=function.span.row))
             parameters, body, walk.calls = (), (), set()
             self._unread.add(function.span)
         finally:
@@ -159,7 +164,7 @@ class Text:
         return node
 
 
-def _refused(text: str, filename: str, version: str) -> Failure | None:
+def _refused(text: str, filename: str) -> Failure | None:
     """Why a text is not parsed at all."""
     if reason := too_large(text):
         return Failure(filename, reason)
@@ -169,9 +174,7 @@ def _refused(text: str, filename: str, version: str) -> Failure | None:
     lines = Lines(text)
     place = lines.position(at)
     line = text[lines.start(place.row) : lines.content_end(place.row)]
-    return Failure(
-        filename, f"cannot be parsed by Python {version}: null byte", place.row, place.column, line
-    )
+    return Failure(filename, f"{_UNPARSED}null byte", place.row, place.column, line)
 
 
 def _span(node: ast.expr | ast.stmt) -> Span:

@@ -20,6 +20,7 @@ from clipcheck.modules import Modules
 from clipcheck.notebook import NotebookError, code_of, is_notebook, open_program
 from clipcheck.programs import Imports, Program, programs
 from clipcheck.progress import Tell, counted, silent
+from clipcheck.record import replace
 from clipcheck.settingsfiles import MAX_BYTES
 from clipcheck.sourcefile import decode, searchable
 from clipcheck.suppress import find_suppressions
@@ -205,9 +206,9 @@ class Library:
         for cell in found.left_out:
             self._fail(Failure(filename, cell.message, cell.row, cell.column, cell.line, cell.cell))
 
-    def _damaged(self, filename: str, message: str, row: int) -> None:
+    def _damaged(self, filename: str, failure: Failure) -> None:
         """Note that a function could not be read in a file that could."""
-        self._fail(Failure(filename, message, row))
+        self._fail(replace(failure, filename=filename))
 
     def _fail(self, failure: Failure) -> None:
         """Note a failure, once for each file or cell."""

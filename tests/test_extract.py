@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from clipcheck import facts as f
-from clipcheck.extract import extract, extract_text
+from clipcheck.extract import Text, extract, extract_text
 from clipcheck.findings import Failure, Span
 from clipcheck.flow.render import children, is_reference, last_identifier, names_in, render
 
@@ -317,7 +317,7 @@ def test_a_function_is_read_with_its_rows_and_columns():
 
 def test_a_function_that_cannot_be_read_is_told_and_empty(monkeypatch):
     found, heard = module("def f():\n    return x\n"), []
-    found.source.tell = lambda *said: heard.append(said)
+    found.source.tell = heard.append
     found.source.trees.clear()
 
     def parse(_):
@@ -326,7 +326,22 @@ def test_a_function_that_cannot_be_read_is_told_and_empty(monkeypatch):
     monkeypatch.setattr("clipcheck.extract.parse", parse)
     (function,) = found.body
     assert function.body == ()
-    assert [(message.startswith("`f` cannot be read"), row) for message, row in heard] == [(True, 1)]
+    (failure,) = heard
+    assert failure.message.startswith("cannot be parsed by Python 3.")
+    assert failure.message.endswith(": nested too deep")
+    assert (failure.row, failure.column) == (1, None)
+
+
+@pytest.mark.parametrize(("before", "row"), [("", 2), ("class A:\n    x = 1\n", 4)])
+def test_a_function_that_cannot_be_parsed_is_told_with_its_place(before, row):
+    indent = "    " if before else ""
+    text = f"{before}{indent}def f():\n{indent}    print 'x'\n"
+    source, heard = Text(text), []
+    source.tell = heard.append
+    span = f.Span(row - 1, len(indent), row, len(indent) + 13)
+    assert f.unread("f", (), span, source).body == ()
+    (failure,) = heard
+    assert (failure.row, failure.column, failure.line) == (row, len(indent) + 5, f"{indent}    print 'x'")
 
 
 def test_a_form_feed_may_stand_before_a_function():
