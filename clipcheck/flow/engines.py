@@ -12,6 +12,7 @@ from clipcheck import blocks, facts
 from clipcheck.findings import Evidence, Site
 from clipcheck.flow import paths
 from clipcheck.flow.records import Clip, ClipContext, Path, Told
+from clipcheck.flow.steps import optimizers_in
 from clipcheck.flow.trainers import Trainers
 from clipcheck.flow.values import (
     Arguments,
@@ -27,6 +28,7 @@ from clipcheck.flow.values import (
     Value,
     choices,
     literal,
+    several,
 )
 from clipcheck.knowledge import CallRule, ClassRule
 from clipcheck.project import Project
@@ -93,20 +95,23 @@ class Engines(Trainers):
         super().made(made)
         return made
 
-    def step(
-        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    def step_of(
+        self, frame: Frame, rule: CallRule, optimizer: Value, given: Arguments, call: facts.Call
     ) -> Value:
-        """The step of an optimizer that is told to clip when it is made, or any other."""
-        optimizer = given.get(rule.slot("optimizer")) if rule.slot("optimizer") else owner
-        known = (
-            [one for one in choices(optimizer) if isinstance(one, Object) and one.role == "optimizer"]
-            if optimizer is not None
-            else []
-        )
-        told = self.told.get(known[0].key) if len(known) == 1 else None
-        if told is None or not self.following:
-            return super().step(frame, rule, owner, given, call)
-        return self._told_step(frame, known[0], told, call)
+        """The step of an optimizer that is told to clip when it is made, of several such, or of any other."""
+        known = optimizers_in(optimizer)
+        told = [one for one in known if one.key in self.told]
+        if not told:
+            return super().step_of(frame, rule, optimizer, given, call)
+        before = self.worlds
+        for one in told:  # each is judged where it is made
+            self.worlds = before
+            self._told_step(frame, one, self.told[one.key], call)
+        if rest := [one for one in known if one.key not in self.told]:
+            self.worlds = before
+            super().step_of(frame, rule, several(rest), given, call)
+        self.alike([one.key for one in (*rest, *reversed(told))])  # the last of them has just stepped
+        return Tensor(frozenset(), True)
 
     def _told_step(self, frame: Frame, optimizer: Object, told: Told, call: facts.Call) -> Value:
         key = optimizer.key

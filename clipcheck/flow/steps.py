@@ -190,18 +190,25 @@ class Steps(Covers):
     ) -> Value:
         slot = rule.slot("optimizer")
         optimizer = given.get(slot) if slot else owner
-        receiver = call.function.value if isinstance(call.function, facts.Attribute) else call.function
-        expression = call.arguments[0] if slot and call.arguments else receiver
         if not self.following:
             return Literal(None)
         if optimizer is None:
             optimizer = self.unknown(frame, call, render(call.function))
-        several = [one for one in choices(optimizer) if isinstance(one, Object) and one.role == "optimizer"]
-        closure = None if any(map(_is_remote, several)) else given.get(rule.slot("closure"))
+        return self.step_of(frame, rule, optimizer, given, call)
+
+    def step_of(
+        self, frame: Frame, rule: CallRule, optimizer: Value, given: Arguments, call: facts.Call
+    ) -> Value:
+        """The step of an optimizer, or of one of several."""
+        slot = rule.slot("optimizer")
+        receiver = call.function.value if isinstance(call.function, facts.Attribute) else call.function
+        expression = call.arguments[0] if slot and call.arguments else receiver
+        found = optimizers_in(optimizer)
+        closure = None if any(map(_is_remote, found)) else given.get(rule.slot("closure"))
         span, with_closure = self._closure(closure)
         scaler = render(receiver) if slot and is_reference(receiver) else None
-        self._step(frame, several[0] if several else optimizer, expression, call, scaler, span, with_closure)
-        self.alike([one.key for one in several])
+        self._step(frame, found[0] if found else optimizer, expression, call, scaler, span, with_closure)
+        self.alike([one.key for one in found])
         return Tensor(frozenset(), True)
 
     def _closure(self, closure: Value | None) -> tuple[Span | None, bool]:
@@ -342,6 +349,11 @@ def _is_remote(optimizer: Value) -> bool:
 def _surely(value: Value, keys: tuple[str, ...]) -> bool:
     found = {choice.key if isinstance(choice, (Object, Unknown)) else "" for choice in choices(value)}
     return found == set(keys)
+
+
+def optimizers_in(value: Value) -> list[Object]:
+    """The optimizers that a value may be, as far as they are known."""
+    return [one for one in choices(value) if isinstance(one, Object) and one.role == "optimizer"]
 
 
 def _single(value: Value | None) -> bool:
