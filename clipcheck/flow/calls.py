@@ -105,11 +105,12 @@ class Calls(Expressions):
             for c in known
             if isinstance(c, Bound) and isinstance(c.owner, Object) and c.owner.role == "optimizer"
         ]
-        if optimizers and len(optimizers) == len(known):
+        theirs = bool(optimizers) and self.knowledge.method("optimizer", optimizers[0].name) is not None
+        if optimizers and all(one in optimizers or (theirs and _of_sequence(one)) for one in known):
             # One variable holds one optimizer at a time; one that clips by itself says nothing of the others.
             first = min(optimizers, key=lambda one: _clips(one.owner))
             result = self.apply(frame, first, first.owner, given, call)
-            if self.knowledge.method("optimizer", first.name) is not None:
+            if theirs:
                 ordered = (first, *(one for one in optimizers if one is not first))
                 self.alike([one.owner.key for one in ordered if isinstance(one.owner, Object)])
             return result

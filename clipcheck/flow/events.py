@@ -569,14 +569,18 @@ class Events(Calls):
 
     def run_apart(self, function: FunctionRef) -> None:
         """Follow a function as an entry of its own, unless it was followed before."""
-        definition = function.definition
-        if not self.following or id(definition) in self.visited or not self.project.matters(definition):
+        if not self.may_run_apart(function):
             return
         worlds, self.worlds = self.worlds, (World(),)
         try:
             self.follow(function, Arguments(), None)
         finally:
             self.worlds = worlds
+
+    def may_run_apart(self, function: FunctionRef) -> bool:
+        """Whether an event may come through a function that nothing has led into yet."""
+        definition = function.definition
+        return self.following and id(definition) not in self.visited and self.project.matters(definition)
 
     def finish(self, frame: Frame) -> None:
         """Nested functions that nobody in sight called: a framework will."""

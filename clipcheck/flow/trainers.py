@@ -10,10 +10,11 @@ import math
 from collections.abc import Iterator
 
 from clipcheck import facts
-from clipcheck.flow.members import Members, complete
+from clipcheck.flow.members import complete
 from clipcheck.flow.options import written_as
 from clipcheck.flow.records import Names, Path, Running, Step, StepContext, Told
 from clipcheck.flow.render import argument_at, last_identifier, names_in, render
+from clipcheck.flow.turns import Turns
 from clipcheck.flow.values import (
     Arguments,
     Elements,
@@ -39,8 +40,10 @@ from clipcheck.protocol import Event, Gradients, Phase
 from clipcheck.record import replace
 from clipcheck.settingsfiles import SUFFIXES
 
+EVERY_BATCH = "every-batch"  # the kind of a call that is handed a function to call for every batch
 
-class Trainers(Members):
+
+class Trainers(Turns):
     """What happens where a trainer is made, and where it is set going."""
 
     # -- the call that tells how to clip ---------------------------------------------------------------
@@ -74,6 +77,10 @@ class Trainers(Members):
     def fit(
         self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
     ) -> Value | None:
+        handed = given.get(rule.slot("trainer")) if rule.kind == EVERY_BATCH else None
+        for one in choices(handed) if handed is not None else ():
+            if isinstance(one, FunctionRef):
+                self.run_in_turns(one)
         trainer = self._set_going(rule, owner, given)
         if trainer is None or trainer.rule is None or trainer.rule.clipping is None:
             return None
@@ -157,11 +164,12 @@ class Trainers(Members):
             manual = self._manual(frame, model, hooks)
             self.value_told(teller, told)
             self.trainer = Running(trainer, told, told.value, manual)
-            for name in hooks.step:
-                self._hook(model, name)
-            if manual:
+            steps = [one for name in hooks.step if (one := self._method(model, name)) is not None]
+            if manual:  # its own steps are met on the way
+                self.in_turns(lambda: self._run_steps(steps), steps)
                 self.refused_by_manual(trainer, told, model)
-                return  # its own steps were met on the way
+                return
+            self._run_steps(steps)
             replaced = isinstance(self._method(model, hooks.clipping), FunctionRef)
         self.worlds = self.worlds or (World(((ANY, Gradients(Phase.EMPTY)),)),)
         self.refresh(None)
@@ -177,6 +185,11 @@ class Trainers(Members):
             model = trainer  # by what it trains, whatever the name of the model
         for optimizer in optimizers or self._handed_optimizers(trainer):
             self.trainer_step(optimizer, model, told)
+
+    def _run_steps(self, methods: list[FunctionRef]) -> None:
+        """One batch: the methods that compute the loss, in their order."""
+        for method in methods:
+            self.follow(method, Arguments(), None)
 
     def _handed_optimizers(self, trainer: Object) -> list[Value]:
         """The optimizers that a trainer was made with, or one that nothing is known of."""
