@@ -8,7 +8,7 @@ from clipcheck import facts
 from clipcheck.findings import Evidence, Site
 from clipcheck.flow.builtin import BUILTINS
 from clipcheck.flow.calls import Calls, model_of
-from clipcheck.flow.inplace import NO_BOUND, changes_gradients, factors_of, steps_another, unscales
+from clipcheck.flow.inplace import NO_BOUND, changes_gradients, factors_of, masks, steps_another, unscales
 from clipcheck.flow.records import Path
 from clipcheck.flow.render import last_identifier, names_in, render
 from clipcheck.flow.values import (
@@ -531,9 +531,9 @@ class Events(Calls):
         cover = Parameters(owner.models, False, owner.holder)
         if hook:
             self.mark_by_hand(cover)
-        elif unscales(factors_of(call), self.here(), self.knowledge.hinted):
+        elif unscales(factors := factors_of(call), self.here(), self.knowledge.hinted):
             self.unscaled_by_hand(cover)
-        else:
+        elif not any(masks(one, self.here(), self.knowledge.hinted) for one in factors):
             self.clip_by_hand(cover, call)
         return True
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 
 from clipcheck import blocks, facts
 from clipcheck.facts import Expression
-from clipcheck.flow.render import names_in, render
+from clipcheck.flow.render import names_in
 
+GRADIENTS = frozenset({"grad", "_grad"})  # where a tensor keeps its gradient
 # What shares its memory with the tensor that it was asked of: `p.grad.detach().mul_(x)` changes `p.grad`.
 VIEWS = frozenset({"detach", "flatten", "ravel", "squeeze", "unsqueeze", "view", "view_as"})
 NO_BOUND = frozenset({"zero_", "detach_", "requires_grad_", "add_", "sub_"})  # nothing that bounds a gradient
@@ -42,37 +43,44 @@ def unscales(factors: tuple[Expression, ...], body: facts.Block, hinted: Hinted)
     )
 
 
-def put_back(target: Expression, value: Expression, body: facts.Block, hinted: Hinted) -> bool:
-    """Whether a gradient is given its own value, in another form or without a loss scale.
+def masks(factor: Expression, body: facts.Block, hinted: Hinted) -> bool:
+    """Whether a factor only keeps some entries of a gradient: what it is called, and nothing in it comes from a bound."""
+    names = _origins((factor,), body)
+    return any(hinted("masking", name) for name in names) and not any(
+        hinted("bounding", name) for name in names
+    )
 
-    `p.grad = p.grad.coalesce()`, `p.grad = p.grad.float() / loss_scale`.
+
+def peeled(value: Expression, body: facts.Block, hinted: Hinted) -> tuple[Expression, tuple[Expression, ...]]:
+    """What a gradient is made from, as far as that is the same one in another form, and what it is multiplied by.
+
+    `p.grad.coalesce()`, `p.grad.float() / loss_scale`, `gradient * mask`.
     """
+    factors: list[Expression] = []
     for _ in range(_SHORT):
-        if render(value) == render(target):
-            return True
-        factors: tuple[Expression, ...] = ()
         if isinstance(value, facts.Name):
             made = _made(body).get(value.id, [])
             if len(made) != 1:
-                return False
+                break
             value = made[0]
         elif isinstance(value, facts.Attribute) and value.attr == "data":
             value = value.value
         elif isinstance(value, facts.Operation) and value.operator in ("*", "/"):
-            value, *rest = value.operands
-            factors = tuple(rest)
+            first, *rest = value.operands
+            if value.operator == "*" and len(rest) == 1 and masks(first, body, hinted):
+                first, rest = rest[0], [first]
+            value = first
+            factors += rest
         elif isinstance(value, facts.Call) and isinstance(value.function, facts.Attribute):
             called, given = value.function.attr, value.arguments
-            value = value.function.value
             if called in _FACTORS and given:
-                factors = given
+                factors += given
             elif not hinted("tensor-form", called):
-                return False
+                break
+            value = value.function.value
         else:
-            return False
-        if factors and not unscales(factors, body, hinted):
-            return False
-    return False
+            break
+    return value, tuple(factors)
 
 
 def _changes(node: object) -> bool:
@@ -97,7 +105,8 @@ def _origins(expressions: tuple[Expression, ...], body: facts.Block) -> frozense
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting += [read for value in made.get(name, ()) for read in names_in(value)]
+            if name.lstrip(".") not in GRADIENTS:  # what they are set to is what is asked about
+                waiting += [read for value in made.get(name, ()) for read in names_in(value)]
     return frozenset(name.lstrip(".") for name in found)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from clipcheck import facts
 from clipcheck.facts import Expression, Statement
 from clipcheck.findings import Evidence, Site
-from clipcheck.flow.compiled import Compiled
-from clipcheck.flow.inplace import put_back, unscales
+from clipcheck.flow.assigned import Assigned
+from clipcheck.flow.inplace import GRADIENTS
 from clipcheck.flow.render import guard_of, last_identifier, names_in, render
 from clipcheck.flow.values import (
     ClassRef,
@@ -38,7 +38,7 @@ MAX_ROUNDS = 5  # of a loop, until its worlds are stable
 MAX_UNROLLED = 6  # members of a known sequence that a loop is run for one by one
 
 
-class Statements(Compiled):
+class Statements(Assigned):
     """Runs statements. A block ends by falling through (""), by a jump in a loop, or by leaving."""
 
     def run_block(self, frame: Frame, body: tuple[Statement, ...]) -> str:
@@ -67,23 +67,11 @@ class Statements(Compiled):
         if statement.annotation is not None and isinstance(value, Unknown):
             value = self._annotated(frame, statement.annotation, value)
         for target in statement.targets:
-            if self._puts_back(frame, target, statement.value):
-                continue
-            self.assign(frame, target, value)
+            if not self.assigns_gradient(frame, target, statement.value):
+                self.assign(frame, target, value)
             if self.loop_depth:
                 self._notice_recurrence(frame, target, statement.value, value)
         return ""
-
-    def _puts_back(self, frame: Frame, target: Expression, value: Expression) -> bool:
-        """`p.grad = p.grad.coalesce()`, `p.grad = p.grad / loss_scale`: no clipping by hand."""
-        if not isinstance(target, facts.Attribute) or target.attr != "grad" or not self.following:
-            return False
-        if not put_back(target, value, self.here(), self.knowledge.hinted):
-            return False
-        cover = self.parameters_in(self.evaluate(frame, target.value))
-        if cover is not None:
-            self.unscaled_by_hand(Parameters(cover.models, False, cover.holder))
-        return True
 
     def _annotated(self, frame: Frame, annotation: Expression, value: Unknown) -> Value:
         for choice in choices(self.evaluate(frame, annotation)):
@@ -123,7 +111,7 @@ class Statements(Compiled):
         before = self.evaluate(frame, statement.target)
         added = self.evaluate(frame, statement.value)
         if isinstance(before, Parameters) and before.gradient:
-            self._changed_gradient(before, statement.operator, statement.value)
+            self.changed_gradient(before, statement.operator, statement.value)
             return ""
         operation = facts.Operation(
             statement.operator, (statement.target, statement.value), statement.span.row
@@ -142,21 +130,6 @@ class Statements(Compiled):
             result = self.tensor_of((before, added)) or self.unknown(frame, statement.target)
         self.assign(frame, statement.target, result)
         return ""
-
-    def _changed_gradient(self, gradient: Parameters, operator: str, operand: Expression) -> None:
-        """`p.grad *= x`: scaled by hand, unless it only averages over workers or micro-batches."""
-        averaging = operator in ("/", "*") and any(
-            self.knowledge.hinted("averaging", name.lstrip(".")) for name in names_in(operand)
-        )
-        scaled = operator in ("*", "/") and not averaging  # what is added is no clipping
-        if not self.following or not scaled or isinstance(operand, facts.Constant):
-            return
-        cover = Parameters(gradient.models, False, gradient.holder)
-        if unscales((operand,), self.here(), self.knowledge.hinted):
-            self.unscaled_by_hand(cover)
-            return
-        span = self.statement[1]
-        self.clip_by_hand(cover, facts.Call(operand, (), (), span, span))
 
     def run_return(self, frame: Frame, statement: facts.Return) -> str:
         value = self.evaluate(frame, statement.value) if statement.value is not None else Literal(None)
@@ -284,21 +257,12 @@ class Statements(Compiled):
                 self.inside.clear()
             elif isinstance(owner, Table):
                 self.assign(frame, target.value, owner.having(target.attr, value))
-            elif target.attr == "grad" and self.following:
-                self._assign_gradient(owner, value)
+            elif target.attr in GRADIENTS and self.following and not isinstance(value, Literal):
+                self.replaced_by_hand(self.parameters_in(owner))
 
     def _derived(self, value: Value, known: Value | None) -> bool:
         """Whether a new value contains the old one, as after `self.model = DDP(self.model)`."""
         return known is not None and known in choices(value)
-
-    def _assign_gradient(self, owner: Value, value: Value) -> None:
-        """`p.grad = …`: None empties it; anything computed from gradients is clipping by hand."""
-        cover = self.parameters_in(owner)
-        if cover is None or isinstance(value, Literal):
-            return
-        span = self.statement[1]
-        call = facts.Call(facts.Name("grad", span.row), (), (), span, span)
-        self.clip_by_hand(Parameters(cover.models, False, cover.holder), call)
 
     def _assign_entry(self, frame: Frame, target: facts.Subscript, value: Value) -> None:
         owner = self.evaluate(frame, target.value)
@@ -413,6 +377,8 @@ class Statements(Compiled):
         if id(statement) not in self.branches:
             self.branches[id(statement)] = (statement, *_asked_at_once(statement))
         _, asked, body = self.branches[id(statement)]
+        if _passes_over(asked, body):
+            return self.run_block(frame, statement.orelse)
         true, false = self.test(frame, asked)
         return self._fork(frame, [(true, body), (false, statement.orelse)])
 
@@ -595,9 +561,11 @@ def _clips_in(worlds: Worlds) -> frozenset[Site]:
 
 
 def _never_empty(source: Value) -> bool:
-    """Parameters, their gradients, and an optimizer's groups of them: there is always one."""
+    """Parameters, their gradients, pairs with them, and an optimizer's groups of them: there is always one."""
     if any(gradients_in(source)):
         return True
+    if isinstance(source, Elements) and isinstance(source.member, Items):
+        return any(isinstance(one, Parameters) for one in source.member.members)
     if isinstance(source, Elements) and isinstance(source.member, Table):
         return source.member.get("params") is not None
     return isinstance(source, Parameters)
@@ -609,7 +577,16 @@ def _asks_for_gradient(expression: Expression) -> bool:
         return False
     left, right = expression.operands
     nothing = isinstance(right, facts.Constant) and right.value is None
-    return nothing and isinstance(left, facts.Attribute) and left.attr == "grad"
+    return nothing and isinstance(left, facts.Attribute) and left.attr in GRADIENTS
+
+
+def _passes_over(asked: Expression, body: tuple[Statement, ...]) -> bool:
+    """`if p.grad is not None: return`: what comes then gives parameters their first gradient."""
+    leaves = len(body) == 1 and (
+        isinstance(body[0], (facts.Break, facts.Continue))
+        or (isinstance(body[0], facts.Return) and body[0].value is None)
+    )
+    return leaves and any(map(_asks_for_gradient, _conjuncts(asked)))
 
 
 def _asked_at_once(statement: facts.Branch) -> tuple[Expression, tuple[Statement, ...]]:
