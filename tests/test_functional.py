@@ -368,3 +368,41 @@ def test_a_step_of_a_training_state_that_nobody_knows_is_seen_and_accuses_nobody
     assert render(found.call.function) == "state.apply_gradients"
     assert all(path.gradients.unsure for path in seen.paths())
     assert seen.codes() == set()
+
+
+# -- models that are handed their optimizer ----------------------------------------------------------
+
+
+def compiled(optimizer: str, before: str = "") -> list[tuple[bool, bool]]:
+    """For each step where a model is compiled: whether it is told to clip, and whether that is in doubt."""
+    program = f"{TENSORFLOW}{dedent(before)}\nmodel.compile(loss='mse', optimizer={optimizer})\n"
+    seen = sightings(train=program).sightings.steps.values()
+    return [
+        (step.told is not None, all(path.gradients.unsure for one in step.contexts for path in one.paths))
+        for step in seen
+    ]
+
+
+@pytest.mark.parametrize(
+    "optimizer", ["make()", "CFG.optimizer", "unknown", "'nobody'", "keras.optimizers.get(make())"]
+)
+def test_an_optimizer_that_nobody_knows_is_a_step_in_doubt(optimizer: str) -> None:
+    assert compiled(optimizer, "from elsewhere import CFG, make, unknown") == [(False, True)]
+
+
+def test_a_model_that_is_compiled_without_an_optimizer_makes_no_step() -> None:
+    assert compiled("None") == []
+
+
+def test_an_optimizer_that_one_caller_names_is_judged_by_that() -> None:
+    program = """\
+        from elsewhere import make
+
+        def build(optimizer):
+            model = keras.Sequential([keras.layers.LSTM(8)])
+            model.compile(loss='mse', optimizer=optimizer)
+
+        build(make())
+        build("adam")
+    """
+    assert compiled("None", program) == [(True, False)]

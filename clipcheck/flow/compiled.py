@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from clipcheck import facts
-from clipcheck.flow.records import Told
+from clipcheck.flow.engines import is_none
+from clipcheck.flow.records import Step, Told
 from clipcheck.flow.render import argument_at
 from clipcheck.flow.states import States
-from clipcheck.flow.values import Arguments, Frame, FunctionRef, Literal, Object, Super, Value, choices
+from clipcheck.flow.values import (
+    Arguments,
+    Frame,
+    FunctionRef,
+    Literal,
+    Object,
+    Super,
+    Value,
+    choices,
+    literal,
+)
 from clipcheck.flow.worlds import ANY, World
 from clipcheck.knowledge import CallRule, Hooks, Slot
-from clipcheck.protocol import Gradients, Phase
+from clipcheck.protocol import Event, Gradients, Phase
 
 _DEFAULT = "(optimizer by default)"  # where a model keeps what stands for the optimizer that nobody named
 
@@ -35,17 +46,40 @@ class Compiled(States):
         handed = given.get(slot)
         open_ = handed is None and any(name is None for name, _ in given.keywords)
         if handed is None and not open_ and rule.kind:
-            named = self._by_name(rule.kind, slot, None, call)
+            named = self._by_name(rule.kind, slot, call)
             if named is not None:
                 model.attributes[slot[0]] = model.attributes[_DEFAULT] = named
             return Literal(None)
+        if is_none(handed):
+            return Literal(None)  # a model that is only asked
         teller = self._clips_by(handed, slot, call)
-        model.attributes[slot[0]] = teller or handed or self.unknown(frame, call, slot[0])
-        if teller is None:
-            return None
-        if self._own_training(model) is None:
+        optimizer = teller or handed or self.unknown(frame, call, slot[0])
+        model.attributes[slot[0]] = optimizer
+        if self._own_training(model) is not None:
+            return Literal(None)
+        if teller is not None:
             self._run_trainer(frame, model, teller, model, call)
+        else:
+            self._by_nobody_knows(model, optimizer, call)
         return Literal(None)
+
+    def _by_nobody_knows(self, model: Object, optimizer: Value, call: facts.Call) -> None:
+        """Record the step of an optimizer that may clip, or not, where the model is handed it."""
+        site = self.site()
+        state = Gradients(Phase.FRESH, unsure="the optimizer that it is handed is not known")
+        paths, _ = self.paths_of((World(((ANY, state),)),), ANY, Event.STEP, site)
+        step = self.sightings.steps.setdefault(site, Step(site, call))
+        step.met(self.told_context(f"{site.span.row}.{ANY}", optimizer, (model,), paths))
+
+    def named_optimizer(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        """`get("adam")`: the optimizer of that name; an object as it is."""
+        slot = rule.slot("optimizer")
+        handed = given.get(slot)
+        if slot is None or any(isinstance(choice, Object) for choice in choices(handed or Literal(None))):
+            return handed or self.unknown(frame, call)
+        return self._clips_by(handed, slot, call) or self.unknown(frame, call)
 
     def train(
         self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
@@ -78,13 +112,21 @@ class Compiled(States):
                 teller = self._teller(choice, Arguments(choice.arguments, choice.keywords), None)
                 if teller is not None:
                     return teller
-            if isinstance(choice, Literal) and isinstance(choice.value, str):
+            name = literal(choice)  # whatever else the user says is the name of one as well
+            if isinstance(name, str):
                 written = argument_at(call, slot)
                 text = written if isinstance(written, facts.Constant) else None
-                return self._by_name(choice.value, slot, text, call)
+                return self._by_name(name, slot, call, text, "" if text else "its name is elsewhere")
         return None
 
-    def _by_name(self, name: str, slot: Slot, text: facts.Constant | None, call: facts.Call) -> Object | None:
+    def _by_name(
+        self,
+        name: str,
+        slot: Slot,
+        call: facts.Call,
+        text: facts.Constant | None = None,
+        obstacle: str = "",
+    ) -> Object | None:
         """The optimizer that a string in a call stands for, or that goes without saying."""
         qualified = self.knowledge.named.get(name.lower(), "")
         rule = self.knowledge.class_rule(qualified) if qualified else None
@@ -93,7 +135,6 @@ class Compiled(States):
         site = self.site()
         key = f"{site.filename}:{call.span.row}.{call.span.column}"
         made = Object(key, site, None, qualified, rule)
-        obstacle = "" if text is not None or argument_at(call, slot) is None else "its name is elsewhere"
         told = Told(site, call, rule.clipping, obstacle=obstacle)
         told.named, told.handed, told.text = qualified, slot[0], text
         self.told.setdefault(key, told)

@@ -733,6 +733,7 @@ _EVENTS = {
     "add-callbacks": "add_callbacks",
     "hand-optimizer": "fit",  # by a name that means other things as well: no reason to read a file
     "own-optimizers": "own_optimizers",
+    "named-optimizer": "named_optimizer",
     "make-engine": "make_engine",
     "engine-step": "engine_step",
     "add-parameters": "add_parameters",

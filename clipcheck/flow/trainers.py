@@ -386,6 +386,8 @@ class Trainers(Turns):
         found = tuple(one for one in known if one is not None)
         models = found if found and len(found) == len(known) else (model,)
         step = self.sightings.steps.setdefault(told.site, Step(told.site, told.call, told=told))
+        if step.told is None and step.call == told.call:  # elsewhere it was handed what nobody knows
+            step.told = told
         if step.told is None:
             return
         step.told.used(fitted)
