@@ -23,8 +23,10 @@ _RENAMED = regular(rb"(\w+)\s+as\s")
 _COMMENTED = regular(rb"#[^\n]*")
 _ASKED = regular(rb"\bgetattr\(\s*([\w.]+)\s*,\s*['\"]\Z")
 _LAST = regular(rb"\w+\Z")
+_OPENS, _CLOSES = b"()"
 _BLANK = b" \t\r\n\f\\"
 _BEFORE = 80  # bytes before a method's name that say whose it is
+_MAKING = 400  # the same where that is made by a call, with its arguments
 _WORD_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 
 
@@ -128,8 +130,12 @@ class Survey:
                 return True
             if word not in self._methods:
                 continue
-            if before.endswith(b".") and self._acts(data, word, before[:-1].rstrip(_BLANK), called=called):
-                return True
+            if before.endswith(b"."):
+                owner = before[:-1].rstrip(_BLANK)
+                if owner.endswith(b")"):
+                    owner = _maker(data[max(0, match.start() - _MAKING) : match.start()]) or owner
+                if self._acts(data, word, owner, called=called):
+                    return True
             asked = _ASKED.search(before) if after in (b"'", b'"') else None
             if asked is not None and self._acts(data, word, asked.group(1), called=True):
                 return True
@@ -243,6 +249,16 @@ def _stems(words: Iterable[bytes]) -> list[bytes]:
 def _mentions(word: bytes) -> re.Pattern[bytes]:
     """A word, and what follows it where it is called or handed on; it begins with a text, so `re` is fast."""
     return regular(rb"(" + re.escape(word) + rb")\s*([(,;)\]}\n'\"]|\Z)")
+
+
+def _maker(before: bytes) -> bytes:
+    """What is called where some bytes end in a call and a dot: `train.AdamOptimizer` of `train.AdamOptimizer(1e-3).`."""
+    depth = 0
+    for at in range(before.rindex(b")"), -1, -1):
+        depth += (before[at] == _CLOSES) - (before[at] == _OPENS)
+        if not depth:
+            return before[:at].rstrip(_BLANK)
+    return b""
 
 
 def _made(classes: Iterable[bytes]) -> re.Pattern[bytes]:
