@@ -311,7 +311,7 @@ class Events(Calls):
             source = Items((owner, *given.positional))  # `engine.backward(loss)`
         tensor = self.tensor_of([source]) if source is not None else None
         if self.following:
-            self.blamed = tensor.models if tensor is not None else _held_by(source)
+            self.blamed = tensor.models if tensor is not None else held_by(source)
             if given.positional and isinstance(owner, (Object, Unknown, Bound)):
                 known = isinstance(owner, Object) and rule.framework in self.knowledge.engines
                 self.engine = (owner.key, rule.framework) if known and isinstance(owner, Object) else ("", "")
@@ -660,7 +660,7 @@ def _parameters_given(optimizer: Object) -> Value | None:
     return Arguments(optimizer.arguments, optimizer.keywords).get(slot or ("params", 0))
 
 
-def _held_by(value: Value | None) -> frozenset[str]:
+def held_by(value: Value | None) -> frozenset[str]:
     """The models that a value of unknown make came from."""
     found = (choice.holds for choice in choices(value) if isinstance(choice, Unknown)) if value else ()
     return frozenset().union(*found)

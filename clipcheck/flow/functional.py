@@ -33,6 +33,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from clipcheck import facts
+from clipcheck.flow.events import held_by
 from clipcheck.flow.records import Clip, ClipContext, Names, Path, Step, Told
 from clipcheck.flow.render import argument_at, last_identifier, names_in
 from clipcheck.flow.toldsteps import ToldSteps
@@ -152,8 +153,8 @@ class Functional(ToldSteps):
         tensor = self.tensor_of([loss]) if loss is not None else None
         alone = held is None and sources is not None and self.tensor_of([sources]) is not None
         models, whole = (held.models, not held.part) if held is not None else (frozenset[str](), False)
-        if not models and not alone and tensor is not None:
-            models = tensor.models
+        if not models and not alone:
+            models = tensor.models if tensor is not None else held_by(loss)
         key = VALUE + self.origin(frame, call)
         if self.following:
             site = self.site()
