@@ -357,12 +357,16 @@ class Calls(Expressions):
                 return reread(self.follow(method.bound_to(function), given, call))
             self._go_back_within(function, computes or "forward", given, call)
         if (function.role in ("module", "") and function.cls is not None) or function.role == "module":
-            inner = self.tensor_of(given.all())
-            models = frozenset({function.key}) if self.has_parameters(function) else frozenset()
-            if inner is not None:
-                return Tensor(models | inner.models, inner.complete, inner.scaled)
-            return Tensor(models, True)
+            return self._computed(function, given)
         return self.unresolved(frame, function, given, call)
+
+    def _computed(self, module: Object, given: Arguments) -> Tensor:
+        """What a module computes: a tensor of its own parameters and of those behind what it was handed."""
+        inner = self.tensor_of(given.all())
+        models = frozenset({module.key}) if self.has_parameters(module) else frozenset[str]()
+        if inner is not None:
+            return Tensor(models | inner.models, inner.complete, inner.scaled)
+        return Tensor(models, True)
 
     def _go_back_within(self, module: Object, name: str, given: Arguments, call: facts.Call) -> None:
         """A module that runs the backward of what it computes; what any other one computes is not followed."""
@@ -480,6 +484,8 @@ class Calls(Expressions):
             for value in given.positional:
                 owner.attributes[f"#{len(owner.attributes)}"] = value
             return owner
+        if isinstance(owner, Object) and owner.role == "module" and name == "__call__":
+            return self._computed(owner, given)  # `super().__call__(x)` in one of its own
         told = isinstance(owner, Object) and owner.rule is not None and _is_handed(owner.rule)
         if isinstance(owner, Object) and (owner.role == "optimizer" or told) and name == "__init__":
             owner.arguments, owner.keywords = given.positional, given.keywords
