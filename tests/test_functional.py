@@ -10,6 +10,7 @@ from flowing import KNOWLEDGE, ROOT, Seen, sightings
 from clipcheck.extract import extract_text
 from clipcheck.flow.interpreter import Interpreter
 from clipcheck.flow.render import render
+from clipcheck.flow.values import Object
 from clipcheck.project import Project
 from clipcheck.protocol import Phase
 
@@ -406,3 +407,30 @@ def test_an_optimizer_that_one_caller_names_is_judged_by_that() -> None:
         build("adam")
     """
     assert compiled("None", program) == [(True, False)]
+
+
+def test_each_transformation_that_may_be_stepped_is_named_at_its_own_call() -> None:
+    program = """\
+        import jax
+        import optax
+        from flax import linen as nn
+
+        def make(name):
+            if name == "small":
+                return optax.multi_transform({"x": optax.sgd(1.0), "y": optax.adam(1.0)}, labels)
+            return optax.multi_transform({"x": optax.lion(1.0), "y": optax.adam(1.0)}, labels)
+
+        def train(name, params):
+            tx = make(name)
+            state = tx.init(params)
+            grads = jax.grad(loss)(params)
+            updates, state = tx.update(grads, state, params)
+
+        train(input(), params)
+    """
+    steps = sightings(train=dedent(program)).steps()
+    made = [one.optimizer for step in steps for one in step.contexts]
+    assert [one.place()[1] for one in made if isinstance(one, Object)] == [
+        step.site.span.row for step in steps
+    ]
+    assert len(steps) == 2

@@ -29,6 +29,8 @@ from clipcheck.flow.values import (
     Unknown,
     Value,
     choices,
+    entries_of,
+    kept_pair,
     keys_of,
     reread,
     several,
@@ -539,6 +541,8 @@ class Calls(Expressions):
                 name == "items",
                 owner.gradient,
             )
+        if name == "update" and (pair := kept_pair(owner)) is not None:
+            return self._grow_pairs(frame, pair, given, call)
         if name in _GROWING and given.positional:
             added = given.positional[-1]
             grown: Value
@@ -555,6 +559,17 @@ class Calls(Expressions):
                 self.assign(frame, call.function.value, grown)
             return Literal(None)
         return self.tensor_of((owner,)) or self.unknown(frame, call, last_identifier(call.function))
+
+    def _grow_pairs(
+        self, frame: Frame, pair: tuple[Value, Value], given: Arguments, call: facts.Call
+    ) -> Value:
+        """`table.update(more)` of a table whose keys are not known: it may hold that as well."""
+        strange = (self.unknown(frame, call),)
+        more = [entry for value in given.positional for entry in entries_of(value) or strange]
+        kept = several((pair[1], *more, *(value for _, value in given.keywords)))
+        if isinstance(call.function, facts.Attribute):
+            self.assign(frame, call.function.value, Elements(Items((pair[0], kept))))
+        return Literal(None)
 
     def models_in(self, given: Arguments) -> frozenset[str]:
         """The keys of the models that a call hands over."""

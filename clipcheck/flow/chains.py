@@ -17,9 +17,9 @@ from clipcheck.flow.values import (
     Items,
     Literal,
     Object,
-    Table,
     Value,
     choices,
+    entries_of,
 )
 from clipcheck.flow.worlds import Guard
 from clipcheck.project import Project
@@ -227,7 +227,8 @@ class Chains(Functional):
         if step.told is not None:
             step.told.used(used)
         made = [one for one in choices(transformation) if isinstance(one, Object)]
-        optimizer = made[0] if made else transformation
+        own = [one for one in made if self.told.get(one.key) is told]
+        optimizer = next(iter(own or made), transformation)
         step.met(self.told_context(f"{used.filename}:{used.span.row}", optimizer, models, paths))
 
 
@@ -242,8 +243,8 @@ def members_of(made: Object) -> tuple[Value, ...]:
     if given is None:
         return ()
     if transforms.does == "apart":
-        tables = [one for one in choices(given) if isinstance(one, Table) and not one.partial]
-        return tuple(value for table in tables for _, value in table.entries)
+        tables = [entries_of(one) for one in choices(given)]
+        return tuple(value for table in tables for value in table) if all(tables) else ()
     return (given,)
 
 

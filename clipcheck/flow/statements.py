@@ -28,6 +28,7 @@ from clipcheck.flow.values import (
     Value,
     choices,
     gradients_in,
+    kept_pair,
     literal,
     several,
 )
@@ -276,6 +277,9 @@ class Statements(Assigned):
             owner.attributes[str(index.value)] = value
         elif any(gradients_in(owner)) or any(gradients_in(value)):
             self.assign(frame, target.value, self.with_entry(owner, value))
+        elif (pair := kept_pair(owner)) is not None and isinstance(literal(index), str):
+            kept = Items((several((pair[0], index)), several((pair[1], value))))
+            self.assign(frame, _entry_of(target.value), Elements(kept))
 
     # -- control flow --------------------------------------------------------------------------------
 

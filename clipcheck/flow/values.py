@@ -406,6 +406,22 @@ def members(value: Value) -> Iterator[Value]:
             yield from (entry for _, entry in choice.entries)
 
 
+def kept_pair(value: Value) -> tuple[Value, Value] | None:
+    """What a dict comprehension, which is read as pairs, keeps: any of its keys, and what they stand for."""
+    member = value.member if isinstance(value, Elements) else None
+    if isinstance(member, Items) and len(member.members) == 2:
+        return member.members[0], member.members[1]
+    return None
+
+
+def entries_of(value: Value) -> tuple[Value, ...]:
+    """All that a table holds, whether its keys are known or not; nothing where that is not in sight."""
+    if isinstance(value, Table):
+        return () if value.partial else tuple(entry for _, entry in value.entries)
+    pair = kept_pair(value)
+    return pair[1:] if pair is not None else ()
+
+
 HOLDING = frozenset({Several, Items, Elements, Table, Gradient})  # what a gradient may be found in
 
 
