@@ -116,7 +116,7 @@ def _outcome(case: Case, step: Step) -> str:
         least = docket.context.settings.min_risk
         return f"not clipped, and not reported: {naming.risk_words(risk)}, below --min-risk {least}"
     paths = [path for context in step.contexts for path in context.paths]
-    if outcome == "unknown" and all(path.gradients.phase in _NOTHING for path in paths):
+    if outcome == "unknown" and all(_reached_by_nothing(path.gradients) for path in paths):
         return "not reported: no new gradients reach it, so there is nothing to clip"
     if outcome == "unknown":
         return "unknown: not reported, because something on the way to it could not be followed"
@@ -124,6 +124,11 @@ def _outcome(case: Case, step: Step) -> str:
         bare = any(path.code == "CLP101" for path in paths)
         return "clipped as the program usually runs, though not on every way" if bare else "clipped"
     return outcome
+
+
+def _reached_by_nothing(gradients: Gradients) -> bool:
+    """Whether it is known that there are no new gradients."""
+    return gradients.phase in _NOTHING and not gradients.unsure
 
 
 def _blamed(docket: Docket, step: Step) -> Iterator[tuple[Clip, str]]:
@@ -235,7 +240,8 @@ def _used(case: Case, gradients: Gradients) -> str:
     if gradients.phase is Phase.ENTRY:
         return "the step, on gradients whose backward is not in sight"
     if gradients.phase is Phase.EMPTY:
-        return "the step, with no gradients: it changes nothing"
+        known = not gradients.unsure
+        return f"the step, with no gradients{': it changes nothing' if known else ' in sight'}"
     if gradients.phase is Phase.SPENT:
         where = f" at {case.place(gradients.stepped)}" if gradients.stepped is not None else ""
         return f"the step, on gradients that a step{where} has used before"
@@ -245,7 +251,7 @@ def _used(case: Case, gradients: Gradients) -> str:
         return "the step, on gradients that are clipped in part"
     if gradients.phase is Phase.SCALED:
         return "the step, which takes the loss scale off by itself; nothing has clipped"
-    return "the step, on gradients that nothing has clipped"
+    return f"the step, on gradients that nothing{' in sight' if gradients.unsure else ''} has clipped"
 
 
 def _unknown(case: Case, step: Step) -> Iterator[str]:

@@ -301,3 +301,50 @@ def test_a_step_behind_a_clip_of_another_model(told):
     text = told(program.replace("    for batch", "    other = nn.GRU(8, 16)\n    for batch", 1))
     assert "reported instead, at train.py:10 (CLP207)" in text
     assert "clip at train.py:10 of another model" in text
+
+
+# -- an optimizer that nobody knows ------------------------------------------------------------------
+
+HANDED = """\
+    import jax
+    from elsewhere import Adam, other
+
+    def loss(params, x):
+        return (params["w"] @ x).sum()
+
+    params = {{"w": start}}
+    gradient = {function}
+    optimizer = Adam(0.1)
+    for x in data:
+        value, grads = gradient(params, x)
+        params = optimizer.step(params, grads)
+"""
+
+
+def test_a_strange_optimizer_that_is_handed_its_gradients(told):
+    text = told(HANDED.format(function="jax.value_and_grad(loss)"))
+    assert "verdict: unknown" in text
+    assert "1. backward at train.py:11\n  2. the step, on gradients that nothing in sight has clipped" in text
+    assert "the optimizer, which is handed its gradients, is not known: it may clip, or not" in text
+
+
+def test_a_strange_optimizer_that_is_handed_what_nobody_knows(told):
+    text = told(HANDED.format(function="other(loss)"))
+    assert "verdict: unknown" in text
+    assert "1. the step, with no gradients in sight" in text
+    assert "what the optimizer does with all it is handed is not known: it may clip, or not" in text
+
+
+def test_a_model_that_is_handed_an_optimizer_that_nobody_knows(told):
+    text = told(
+        """\
+        import keras
+        from elsewhere import make
+
+        model = keras.Sequential([keras.layers.LSTM(8)])
+        model.compile(loss="mse", optimizer=make())
+        """,
+        "compile",
+    )
+    assert "verdict: unknown" in text
+    assert "the optimizer that it is handed is not known: it may clip, or not" in text

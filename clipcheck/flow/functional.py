@@ -420,6 +420,13 @@ class Functional(ToldSteps):
         self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
     ) -> Value:
         slot = rule.slot("gradients")
+        strange = isinstance(owner, (Unknown, Bound)) and rule.slot("optimizer") is None
+        handed = _handed(given) if slot is None and strange else None
+        if handed is not None:  # `params = optimizer.step(params, grads)`
+            if self.following:
+                self._doubt_gradients(handed, "the optimizer, which is handed its gradients, is not known")
+                self._step_on(frame, rule, owner, handed, call)
+            return self.unknown(frame, call, "step")
         if slot is None:
             return super().step(frame, rule, owner, given, call)
         if self.following:

@@ -205,18 +205,21 @@ class Steps(Covers):
         expression = call.arguments[0] if slot and call.arguments else receiver
         found = optimizers_in(optimizer)
         closure = None if any(map(_is_remote, found)) else given.get(rule.slot("closure"))
-        span, with_closure = self._closure(closure)
+        span, with_closure = self._closure(closure, alone=len(given.all()) == (2 if slot else 1))
         scaler = render(receiver) if slot and is_reference(receiver) else None
         self._step(frame, found[0] if found else optimizer, expression, call, scaler, span, with_closure)
         self.alike([one.key for one in found])
         return Tensor(frozenset(), True)
 
-    def _closure(self, closure: Value | None) -> tuple[Span | None, bool]:
+    def _closure(self, closure: Value | None, *, alone: bool) -> tuple[Span | None, bool]:
         """Run the closure of a step; where in it a clip belongs, and whether there is one."""
         if closure is None or (isinstance(closure, Literal) and closure.value is None):
             return None, False
         if not isinstance(closure, FunctionRef):
-            reason = "the closure handed to step() is not known"
+            what = (
+                "the closure handed to step()" if alone else "what the optimizer does with all it is handed"
+            )
+            reason = f"{what} is not known"
             self.change(lambda state: replace(state, unsure=reason))
             return None, True
         self.follow(closure, Arguments(), None)
