@@ -123,6 +123,7 @@ _NEEDED = {
 _ENTRIES = ("class", "call", "method", "wrapper", "dict")
 _PLAIN = tuple(section for section in FORMS if section not in _ENTRIES)
 _REGULAR = frozenset({"elsewhere", "refused"})
+_NAMING = frozenset({"make-engine", "make-by-name"})  # whose kind is a qualified name
 _ACTED_ON = frozenset({"clipping", "hooks", "transforms", "holds"})  # in whatever role
 
 
@@ -165,7 +166,8 @@ class Words:
             for number, entry in enumerate(data.get(section, ()), 1):
                 title = f"[[{section}]] {_title(entry, number)}: "
                 _check_word(title, "event =", entry["event"], self.kinds)
-                _check_word(title, "kind =", entry.get("kind", ""), self.kinds[entry["event"]])
+                if entry["event"] not in _NAMING:
+                    _check_word(title, "kind =", entry.get("kind", ""), self.kinds[entry["event"]])
                 if section == "method":
                     _check_word(title, "of =", entry["of"], self.roles | self.owners | own.roles)
         for section in _PLAIN:

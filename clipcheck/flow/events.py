@@ -718,6 +718,7 @@ _EVENTS = {
     "no-settings": "no_settings",
     "settings-file": "settings_file",
     "instantiate": "from_settings",
+    "make-by-name": "make_by_name",
     "settings-store": "settings_store",
     "store-settings": "store_settings",
     "clip": "clip",

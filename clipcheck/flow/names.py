@@ -333,6 +333,8 @@ class Names(Iterators):
                 return inside
             if isinstance(listed, Items) and 0 <= index.value < len(listed.members):
                 return listed.members[index.value]
+            if index.value == 0 and owner.cls is None and is_one_model(owner):
+                return owner  # `clip.load("ViT-B/32")[0]`
         held = [value for name, value in owner.attributes.items() if name.startswith("#")]
         return several(held) if held else None
 
@@ -355,3 +357,9 @@ def _kept_under(member: Value, index: Value) -> Value:
     asked = literal(index)
     named = isinstance(asked, str) or all(isinstance(literal(one), str) for one in choices(key))
     return kept if named and not isinstance(asked, int) else member
+
+
+def is_one_model(value: Value) -> bool:
+    """Whether a value is a model that cannot be unpacked: `model, report = Net.from_pretrained(path)` is handed more."""
+    rule = value.rule if isinstance(value, Object) and value.role == "module" else None
+    return rule is not None and rule.family != "container"

@@ -10,6 +10,7 @@ from clipcheck.facts import Expression, Statement
 from clipcheck.findings import Evidence, Site
 from clipcheck.flow.assigned import Assigned
 from clipcheck.flow.inplace import GRADIENTS
+from clipcheck.flow.names import is_one_model
 from clipcheck.flow.render import guard_of, last_identifier, names_in, render
 from clipcheck.flow.values import (
     ClassRef,
@@ -229,7 +230,7 @@ class Statements(Assigned):
                     parts.append(dealt[number])
                 elif isinstance(choice, Object) and (method := self.method_at(choice, number)):
                     parts.append(method)
-                elif number == 0 and _is_one_model(choice):
+                elif number == 0 and is_one_model(choice):
                     parts.append(choice)
                 elif isinstance(choice, (Gradient, Tensor, Object)):
                     parts.append(
@@ -619,12 +620,6 @@ def _is_plain(test: Expression) -> bool:
     if isinstance(test, facts.Attribute):
         return _is_plain(test.value)
     return isinstance(test, (facts.Name, facts.Constant))
-
-
-def _is_one_model(value: Value) -> bool:
-    """Whether a value is a model that cannot be unpacked: `model, report = Net.from_pretrained(path)` is handed more."""
-    rule = value.rule if isinstance(value, Object) and value.role == "module" else None
-    return rule is not None and rule.family != "container"
 
 
 def _dealt(targets: tuple[Expression, ...], value: Items) -> tuple[Value, ...] | None:

@@ -1,4 +1,7 @@
-"""Objects that a settings file describes: the class under one key of a mapping, its arguments under the others."""
+"""Objects that are asked for by a name.
+
+A settings file describes one by the class under one key of a mapping, and its arguments under the others.
+"""
 
 from __future__ import annotations
 
@@ -70,6 +73,16 @@ class Targets(Options):
             return made if made is not None else value
         return value
 
+    def make_by_name(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        """`timm.create_model("vit_tiny_patch16_224")`: what the maker of that name makes, if it is one that is known."""
+        asked = paths.text_of(given.get(rule.slot("target"))) or ""
+        name = f"{rule.kind}.{_model_of(asked)}"
+        if self.knowledge.class_rule(name) is None:
+            return self.library_result(frame, rule.kind, given, call)
+        return self.apply(frame, External(name), None, given, call)
+
     def _named(self, frame: Frame, dotted: str) -> Value | None:
         """What a dotted name means: something of the project, else of a library."""
         parts = dotted.split(".")
@@ -84,3 +97,8 @@ class Targets(Options):
                 found = self.module_member(found.filename, name) if isinstance(found, ModuleRef) else None
             return found
         return External(dotted)
+
+
+def _model_of(asked: str) -> str:
+    """The name of a model without where it is from and which weights it gets: `hf-hub:timm/resnet50.a1_in1k`."""
+    return asked.rpartition("/")[2].rpartition(":")[2].partition(".")[0]
