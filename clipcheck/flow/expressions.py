@@ -14,6 +14,7 @@ from clipcheck.flow.paths import joined_text
 from clipcheck.flow.render import guard_of, names_in, render
 from clipcheck.flow.strings import filled
 from clipcheck.flow.values import (
+    MAX_ALTERNATIVES,
     Arguments,
     Bound,
     Elements,
@@ -52,6 +53,7 @@ _COMPARISON: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
     "==": operator.eq, "!=": operator.ne, "is": operator.eq, "is not": operator.ne,
 }  # fmt: skip
+_SEQUENCES = (Items, Elements, Parameters)
 
 
 class Expressions(Names):
@@ -153,11 +155,9 @@ class Expressions(Names):
         gradient = self.of_gradients(expression, values)
         if gradient is not None:
             return gradient
-        sequences = [self._as_sequence(value) for value in values] if symbol == "+" else []
-        sequences = [value for value in sequences if value is not None]
-        if symbol == "+" and len(sequences) == len(values):
-            parts = [value.members if isinstance(value, Items) else (value,) for value in sequences]
-            return Items(tuple(member for part in parts for member in part if member is not None))
+        concatenated = _concatenated(values) if symbol == "+" else None
+        if concatenated is not None:
+            return concatenated
         if symbol == "*" and any(isinstance(value, Items) for value in values):
             return next(value for value in values if isinstance(value, Items))
         tensor = self.tensor_of(values)
@@ -183,11 +183,6 @@ class Expressions(Names):
                 else Literal(text, (frame.filename, expression.row))
             )
         return Unknown(f"{frame.filename}:{expression.row}:{symbol}", frozenset().union(*map(_holds, values)))
-
-    def _as_sequence(self, value: Value) -> Value | None:
-        """The sequence that an operand of `+` is, in spite of an alternative like None."""
-        kinds = (Items, Elements, Parameters)
-        return next((choice for choice in choices(value) if isinstance(choice, kinds)), None)
 
     def _boolean(self, symbol: str, values: list[Value]) -> Value:
         """`a and b` / `a or b`: the operand that decides, or one of them; an option decides by its default."""
@@ -387,6 +382,26 @@ class Expressions(Names):
                 elif isinstance(value, Bound):
                     complete = False
         return Tensor(models, complete, scaled) if found else None
+
+
+def _concatenated(operands: list[Value]) -> Value | None:
+    """What `+` makes of sequences, for each of their alternatives; None where an operand is no sequence.
+
+    Sequences whose members are not known one by one are one member; so are the alternatives of an operand where there are
+    too many to be told apart.
+    """
+    whole: list[tuple[Value, ...]] = [()]
+    for operand in operands:
+        found = [choice for choice in choices(operand) if isinstance(choice, (*_SEQUENCES, Unknown))]
+        if all(isinstance(choice, Unknown) for choice in found):
+            return None
+        listed = [choice.members for choice in found if isinstance(choice, Items)]
+        loose = [choice for choice in found if not isinstance(choice, Items)]
+        parts = [*listed, (several(loose),)] if loose else listed
+        if len(whole) * len(parts) > MAX_ALTERNATIVES:
+            parts = [(several(found),)]
+        whole = [before + part for before in whole for part in parts]
+    return several(map(Items, whole))
 
 
 def _holds(value: Value) -> frozenset[str]:
