@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from clipcheck import facts
 from clipcheck.facts import Expression
-from clipcheck.flow.compiled import Compiled
 from clipcheck.flow.inplace import GRADIENTS, masks, peeled, unscales
 from clipcheck.flow.render import names_in, render
+from clipcheck.flow.unrolled import Unrolled
 from clipcheck.flow.values import Bound, Frame, Object, Parameters, Table, Value, choices
 from clipcheck.flow.worlds import ANY, World, merge
 from clipcheck.protocol import Gradients, Phase
@@ -15,7 +15,7 @@ from clipcheck.record import replace
 _NONE_YET = (Phase.EMPTY, Phase.SPENT)
 
 
-class Assigned(Compiled):
+class Assigned(Unrolled):
     """What `p.grad = …` and `p.grad *= …` do to the gradients of those parameters."""
 
     def assigns_gradient(self, frame: Frame, target: Expression, value: Expression) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from clipcheck import facts
 from clipcheck.facts import Expression, Statement
-from clipcheck.findings import Evidence, Site
+from clipcheck.findings import Site
 from clipcheck.flow.assigned import Assigned
 from clipcheck.flow.inplace import GRADIENTS
 from clipcheck.flow.names import is_one_model
@@ -69,10 +69,11 @@ class Statements(Assigned):
         if statement.annotation is not None and isinstance(value, Unknown):
             value = self._annotated(frame, statement.annotation, value)
         for target in statement.targets:
-            if not self.assigns_gradient(frame, target, statement.value):
-                self.assign(frame, target, value)
+            if self.assigns_gradient(frame, target, statement.value):
+                continue
             if self.loop_depth:
-                self._notice_recurrence(frame, target, statement.value, value)
+                self.notice_recurrence(frame, target, statement.value, value)
+            self.assign(frame, target, value)
         return ""
 
     def _annotated(self, frame: Frame, annotation: Expression, value: Unknown) -> Value:
@@ -81,30 +82,6 @@ class Statements(Assigned):
             if made is not None:
                 return made
         return value
-
-    def _notice_recurrence(self, frame: Frame, target: Expression, source: Expression, value: Value) -> None:
-        """`output, hidden = model(x[t], hidden)` in a loop: a recurrence, unrolled by hand.
-
-        Where the loop is over what is called, it is a stack of layers: `for layer in layers: h, e = layer(h, e)`.
-        """
-        if not isinstance(source, facts.Call) or not isinstance(target, facts.Collection):
-            return
-        if names_in(source.function) & self.turning:
-            return
-        carried = {last_identifier(item) for item in target.items} & {
-            last_identifier(argument) for argument in source.arguments
-        }
-        states = [name for name in carried if name and self.knowledge.hinted("hidden-state", name)]
-        if not states:
-            return
-        note = Evidence(frame.filename, source.row, f"`{states[0]}` is fed back into the model here")
-        for choice in choices(value):
-            models = choice.models if isinstance(choice, Tensor) else frozenset()
-            models |= choice.holds if isinstance(choice, Unknown) else frozenset()
-            for model in models:
-                known = self.sightings.recurrences.setdefault(model, [])
-                if note not in known:
-                    known.append(note)
 
     def run_declare(self, frame: Frame, statement: facts.Declare) -> str:
         return ""
