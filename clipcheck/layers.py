@@ -253,6 +253,10 @@ class Walk:
                     self._visit(entry, outer, loop, depth + 1)
             elif isinstance(choice, Bound):
                 self._visit(choice.owner, outer, loop, depth + 1)
+            elif (
+                isinstance(choice, Tensor) and self._active
+            ):  # a size or a number: no part, whatever has computed it
+                continue
             else:
                 for key in sorted(_keys(choice)):
                     self._key(key, outer, loop, depth)

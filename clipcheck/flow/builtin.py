@@ -34,6 +34,7 @@ from clipcheck.flow.values import (
     reread,
     several,
 )
+from clipcheck.record import replace
 
 if TYPE_CHECKING:
     from clipcheck.flow.calls import Calls
@@ -135,7 +136,10 @@ def _range(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Valu
 
 
 def _len(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
-    return run.length(given.positional[0]) if given.positional else None
+    """`len`: a number, which holds nothing of what is counted."""
+    if not given.positional:
+        return None
+    return run.length(given.positional[0]) or run.unknown(frame, call)
 
 
 def _getattr(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:
@@ -225,7 +229,7 @@ def _number(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Val
             return Literal(float(value.value), value.place)
         except ValueError:
             return value
-    return value
+    return replace(value, holds=frozenset()) if isinstance(value, Unknown) and value.holds else value
 
 
 def _truth(run: Calls, frame: Frame, given: Arguments, call: facts.Call) -> Value | None:

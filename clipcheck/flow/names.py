@@ -136,7 +136,8 @@ class Names(Iterators):
                 return owner
             if name == "grad":
                 return Parameters(frozenset({owner.key}), single=True, gradient=True)
-            return Unknown(f"{owner.key}.{name}", owner.holds)
+            number = owner.holds and self.knowledge.hinted("tensor-size", name)
+            return Unknown(f"{owner.key}.{name}", frozenset() if number else owner.holds)
         return Bound(owner, name)
 
     def _namespace(self, module: ModuleRef) -> Table:
