@@ -74,8 +74,8 @@ class Core:
         # Tests as guards have them, by the id of their facts, which are held here so that no other gets that id.
         self.tests: dict[int, tuple[Expression, str, bool, frozenset[str], bool]] = {}
         self.branches: dict[
-            int, tuple[Statement, Expression, tuple[Statement, ...]]
-        ] = {}  # as they are asked
+            int, tuple[Statement, Expression, tuple[Statement, ...], bool]
+        ] = {}  # as they are asked, and whether that is a part of the clip
         self.frames: list[Frame] = []  # of the functions on the stack
         self.alternatives = 0  # how many choices lie between here and the statement, one of which is taken
         self.told: dict[str, Told] = self.sightings.told  # what is told how to clip, by the key of the object

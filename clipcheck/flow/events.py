@@ -548,6 +548,8 @@ class Events(Calls):
         """Remember whose gradients the code changes by itself: no step on them is accused."""
         keys = {key for world in self.worlds for key, _ in world.states}
         self.by_hand |= {key for key in keys if self.relation(key, cover) != "none"}
+        made = (one.key for one in self.sightings.objects.values() if one.role == "optimizer")
+        self.by_hand |= {key for key in made if self.relation(key, cover) == "all"}  # not met yet
 
     def clip_by_hand(self, cover: Parameters | None, call: facts.Call) -> None:
         raise NotImplementedError

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from clipcheck import blocks, facts
 from clipcheck.facts import Expression
-from clipcheck.flow.render import names_in
+from clipcheck.flow.render import last_identifier, names_in, render
 
 GRADIENTS = frozenset({"grad", "_grad"})  # where a tensor keeps its gradient
 # What shares its memory with the tensor that it was asked of: `p.grad.detach().mul_(x)` changes `p.grad`.
@@ -14,6 +14,8 @@ VIEWS = frozenset({"detach", "flatten", "ravel", "squeeze", "unsqueeze", "view",
 NO_BOUND = frozenset({"zero_", "detach_", "requires_grad_", "add_", "sub_"})  # nothing that bounds a gradient
 Hinted = Callable[[str, str], bool]
 _FACTORS = frozenset({"mul", "multiply", "div", "divide", "true_divide"})
+_ORDERINGS = frozenset({"<", "<=", ">", ">="})
+_JUMPS = (facts.Return, facts.Raise, facts.Break, facts.Continue)
 _SHORT = 20  # names that are followed to where they are computed
 
 
@@ -81,6 +83,42 @@ def peeled(value: Expression, body: facts.Block, hinted: Hinted) -> tuple[Expres
         else:
             break
     return value, tuple(factors)
+
+
+def is_bound(test: Expression, guarded: facts.Block, body: facts.Block, hinted: Hinted) -> bool:
+    """Whether a test is a part of the clip that it guards: it compares a norm of gradients with its bound, or their quotient.
+
+    `if total > limit: p.grad.mul_(limit / total)`, `if scale < 1: p.grad.mul_(scale)`. A comparison with 0 asks whether there
+    is a bound.
+    """
+    if not isinstance(test, facts.Operation) or test.operator not in _ORDERINGS or len(test.operands) != 2:
+        return False
+    if any(isinstance(one, facts.Constant) and not one.value for one in test.operands):
+        return False
+    nodes = tuple(blocks.walk(guarded))
+    if any(isinstance(node, _JUMPS) for node in nodes):
+        return False
+    scaling = tuple(one for node in nodes if _changes(node) for one in _operands(node))
+    compared = frozenset(name.lstrip(".") for name in names_in(test))
+    if compared & (_origins(scaling, body) if scaling else frozenset()):
+        return any(hinted("gradient-norm", name) for name in _origins((test,), body))
+    bounds = frozenset(map(render, test.operands))
+    clips = [
+        node for node in nodes if isinstance(node, facts.Call) and hinted("clip-call", last_identifier(node))
+    ]
+    told = [
+        render(one) for call in clips for one in (*call.arguments, *(value for _, value in call.keywords))
+    ]
+    return not bounds.isdisjoint(told) and any(
+        hinted("gradient-norm", name) for name in _origins((test,), body)
+    )
+
+
+def _operands(change: object) -> tuple[Expression, ...]:
+    """What gradients are changed by."""
+    if isinstance(change, facts.Call):
+        return (*change.arguments, *(value for _, value in change.keywords))
+    return (change.value,) if isinstance(change, facts.Augment) else ()
 
 
 def _changes(node: object) -> bool:

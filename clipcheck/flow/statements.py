@@ -9,7 +9,7 @@ from clipcheck import facts
 from clipcheck.facts import Expression, Statement
 from clipcheck.findings import Site
 from clipcheck.flow.assigned import Assigned
-from clipcheck.flow.inplace import GRADIENTS
+from clipcheck.flow.inplace import GRADIENTS, is_bound
 from clipcheck.flow.names import is_one_model
 from clipcheck.flow.render import guard_of, last_identifier, names_in, render
 from clipcheck.flow.values import (
@@ -357,10 +357,14 @@ class Statements(Assigned):
     def run_branch(self, frame: Frame, statement: facts.Branch) -> str:
         self.statement = (frame.filename, statement.span)
         if id(statement) not in self.branches:
-            self.branches[id(statement)] = (statement, *_asked_at_once(statement))
-        _, asked, body = self.branches[id(statement)]
+            asked, body = _asked_at_once(statement)
+            bound = not statement.orelse and is_bound(asked, body, self.here(), self.knowledge.hinted)
+            self.branches[id(statement)] = (statement, asked, body, bound)
+        _, asked, body, bound = self.branches[id(statement)]
         if _passes_over(asked, body):
             return self.run_block(frame, statement.orelse)
+        if bound and self.usual_truth(self.evaluate(frame, asked)) is None:
+            return self.run_block(frame, body)  # a norm within its bound is clipped as it is
         true, false = self.test(frame, asked)
         return self._fork(frame, [(true, body), (false, statement.orelse)])
 
