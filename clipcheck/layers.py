@@ -223,6 +223,8 @@ class Walk:
         self._active: set[str] = set()
         self._visits = 0
         self._depth = 0  # of the object that is being looked at
+        # Whether that may consist of what has computed its tensors: `Model(inputs, outputs)`.
+        self._joins_tensors = True
         self.anatomy = Anatomy()
 
     def run(self, model: Value) -> Anatomy:
@@ -253,11 +255,7 @@ class Walk:
                     self._visit(entry, outer, loop, depth + 1)
             elif isinstance(choice, Bound):
                 self._visit(choice.owner, outer, loop, depth + 1)
-            elif (
-                isinstance(choice, Tensor) and self._active
-            ):  # a size or a number: no part, whatever has computed it
-                continue
-            else:
+            elif self._joins_tensors or not isinstance(choice, Tensor):  # no size or number, whatever made it
                 for key in sorted(_keys(choice)):
                     self._key(key, outer, loop, depth)
 
@@ -278,6 +276,8 @@ class Walk:
         again = made.key in self._seen
         self._seen[made.key] = times
         self._active.add(made.key)
+        joins = self._joins_tensors
+        self._joins_tensors = made.rule is not None and made.rule.family == "container"
         settings = made.role == "" and depth > 0  # a configuration, not a part
         if not again:
             self._lengths_of(made)
@@ -298,6 +298,7 @@ class Walk:
                 self._visit(value, outer, own, depth + 1)
             else:
                 self._visit(value, times, 1, depth + 1)
+        self._joins_tensors = joins
         self._active.discard(made.key)
 
     def _classify(self, made: Object, times: int, again: bool) -> None:
