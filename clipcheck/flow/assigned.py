@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from clipcheck import facts
 from clipcheck.facts import Expression
-from clipcheck.flow.inplace import GRADIENTS, masks, peeled, unscales
+from clipcheck.flow.inplace import GRADIENTS, masks, may_bound, peeled, unscales, written_to
 from clipcheck.flow.render import names_in, render
 from clipcheck.flow.unrolled import Unrolled
-from clipcheck.flow.values import Bound, Frame, Object, Parameters, Table, Value, choices
+from clipcheck.flow.values import Bound, Frame, Literal, Object, Parameters, Table, Value, choices
 from clipcheck.flow.worlds import ANY, World, merge
 from clipcheck.protocol import Gradients, Phase
 from clipcheck.record import replace
@@ -20,8 +20,12 @@ class Assigned(Unrolled):
 
     def assigns_gradient(self, frame: Frame, target: Expression, value: Expression) -> bool:
         """Follow an assignment to the gradient of parameters; whether it was one."""
-        if not isinstance(target, facts.Attribute) or target.attr not in GRADIENTS or not self.following:
+        gradient = written_to(target) if self.following else None
+        if not isinstance(gradient, facts.Attribute):
             return False
+        if gradient is not target:
+            return self._leaves(frame, gradient, target, value)
+        assert isinstance(target, facts.Attribute)
         owner = self.evaluate(frame, target.value)
         if any(isinstance(one, (Object, Table)) for one in choices(owner)):
             return False  # an attribute of that name
@@ -43,6 +47,23 @@ class Assigned(Unrolled):
         elif rest or not masked or source is None:
             self.replaced_by_hand(cover)
         return True
+
+    def _leaves(self, frame: Frame, gradient: facts.Attribute, target: Expression, value: Expression) -> bool:
+        """Whether what is written over gradients (`p.grad.data = …`, `p.grad[:] = …`) surely bounds nothing."""
+        hinted = self.knowledge.hinted
+        root, factors = peeled(value, self.here(), hinted)
+        if render(root) != render(gradient) or (factors and not unscales(factors, self.here(), hinted)):
+            return not may_bound(target, value, self.here(), hinted)
+        cover = self.parameters_in(self.evaluate(frame, gradient.value))
+        if cover is not None:
+            self.unscaled_by_hand(Parameters(cover.models, False, cover.holder))
+        return True
+
+    def overwrite(self, gradient: Parameters, value: Value) -> None:
+        """`p.grad.data = …`, `p.grad[:] = …`: clipping by hand, unless a zero is written there."""
+        zero = isinstance(value, Literal) and not value.value
+        if self.following and gradient.gradient and not zero:
+            self._clip_in_this_row(Parameters(gradient.models, False, gradient.holder))
 
     def changed_gradient(self, gradient: Parameters, operator: str, operand: Expression) -> None:
         """`p.grad *= x`: scaled by hand, unless it is masked, or only averaged over workers or micro-batches."""
@@ -73,6 +94,9 @@ class Assigned(Unrolled):
             state = Gradients(Phase.FRESH, unsure=self._not_seen())
             self.worlds = merge([tuple(_having(world, dict.fromkeys(meant, state)) for world in self.worlds)])
             return
+        self._clip_in_this_row(cover)
+
+    def _clip_in_this_row(self, cover: Parameters) -> None:
         span = self.statement[1]
         self.clip_by_hand(cover, facts.Call(facts.Name("grad", span.row), (), (), span, span))
 

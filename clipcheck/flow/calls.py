@@ -359,6 +359,7 @@ class Calls(Expressions):
                 return reread(self.follow(method.bound_to(function), given, call))
             self._go_back_within(function, computes or "forward", given, call)
         if (function.role in ("module", "") and function.cls is not None) or function.role == "module":
+            self.changed_by_function(Arguments(given.positional, function.keywords), call)
             return self._computed(function, given)
         return self.unresolved(frame, function, given, call)
 
@@ -434,6 +435,7 @@ class Calls(Expressions):
 
     def library_result(self, frame: Frame, name: str, given: Arguments, call: facts.Call) -> Value:
         self.handed_functions(given)
+        self.changed_by_function(given, call)
         if not self.knowledge.is_harmless(name):
             return self.unresolved(frame, None, given, call)
         self.noticed_check(frame, name, call)
@@ -600,6 +602,9 @@ class Calls(Expressions):
     # -- what the layers above provide ---------------------------------------------------------------
 
     def made_into_shards(self, frame: Frame, name: str, given: Arguments, call: facts.Call) -> None:
+        raise NotImplementedError
+
+    def changed_by_function(self, given: Arguments, call: facts.Call) -> None:
         raise NotImplementedError
 
     def changed_by_method(self, owner: Parameters, name: str, call: facts.Call) -> bool:

@@ -40,6 +40,7 @@ from clipcheck.modules import segments
 from clipcheck.protocol import Event, Gradients, Phase
 from clipcheck.record import replace
 
+_EACH = "_foreach_"  # before the name of what is done to each tensor of a list
 _HANDING = frozenset({FunctionRef, Several, Items, Table})  # what a function may be handed over in
 ADDED = "#added"  # where an optimizer keeps the parameters that it was given later on
 Handler = Callable[[Frame, CallRule, "Value | None", Arguments, facts.Call], Value]
@@ -536,6 +537,22 @@ class Events(Calls):
         elif not any(masks(one, self.here(), self.knowledge.hinted) for one in factors):
             self.clip_by_hand(cover, call)
         return True
+
+    def changed_by_function(self, given: Arguments, call: facts.Call) -> None:
+        """`clamp_(p.grad, …)`, `hardtanh(p.grad, …, inplace=True)`, `clamp(p.grad, …, out=p.grad)`: as the methods do."""
+        keywords = dict(given.keywords)
+        name = last_identifier(call.function)
+        changed = keywords.get("out")
+        in_place = name.endswith("_") or literal(keywords.get("inplace")) is True
+        if changed is None and in_place and given.positional:
+            changed = given.positional[0]
+        for choice in choices(changed) if changed is not None else ():
+            if isinstance(choice, Parameters) and choice.gradient and call.arguments:
+                method = f"{name.removeprefix(_EACH).rstrip('_')}_"
+                function = facts.Attribute(call.arguments[0], method, call.row)
+                self.changed_by_method(
+                    choice, method, replace(call, function=function, arguments=call.arguments[1:])
+                )
 
     def unscaled_by_hand(self, cover: Parameters | None) -> None:
         """Gradients divided by a loss scale: what clips them from now on meets them as they are."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from clipcheck import blocks, facts
 from clipcheck.facts import Expression
-from clipcheck.flow.render import last_identifier, names_in, render
+from clipcheck.flow.render import last_identifier, names_in
 
 GRADIENTS = frozenset({"grad", "_grad"})  # where a tensor keeps its gradient
 # What shares its memory with the tensor that it was asked of: `p.grad.detach().mul_(x)` changes `p.grad`.
@@ -14,8 +14,6 @@ VIEWS = frozenset({"detach", "flatten", "ravel", "squeeze", "unsqueeze", "view",
 NO_BOUND = frozenset({"zero_", "detach_", "requires_grad_", "add_", "sub_"})  # nothing that bounds a gradient
 Hinted = Callable[[str, str], bool]
 _FACTORS = frozenset({"mul", "multiply", "div", "divide", "true_divide"})
-_ORDERINGS = frozenset({"<", "<=", ">", ">="})
-_JUMPS = (facts.Return, facts.Raise, facts.Break, facts.Continue)
 _SHORT = 20  # names that are followed to where they are computed
 
 
@@ -24,7 +22,7 @@ def changes_gradients(function: facts.Function) -> bool:
 
     Taking a loss scale off counts here: a clip before such a function would meet the scaled gradients.
     """
-    return any(_changes(node) for node in blocks.walk(function.body))
+    return any(changes(node) for node in blocks.walk(function.body))
 
 
 def steps_another(function: facts.Function) -> bool:
@@ -39,7 +37,7 @@ def steps_another(function: facts.Function) -> bool:
 
 def unscales(factors: tuple[Expression, ...], body: facts.Block, hinted: Hinted) -> bool:
     """Whether gradients times, or over, these lose a loss scale and no more: nothing in them comes from a norm or a bound."""
-    names = _origins(factors, body) if factors else frozenset()
+    names = origins(factors, body) if factors else frozenset()
     return any(hinted("loss-scale", name) for name in names) and not any(
         hinted("bounding", name) for name in names
     )
@@ -47,7 +45,7 @@ def unscales(factors: tuple[Expression, ...], body: facts.Block, hinted: Hinted)
 
 def masks(factor: Expression, body: facts.Block, hinted: Hinted) -> bool:
     """Whether a factor only keeps some entries of a gradient: what it is called, and nothing in it comes from a bound."""
-    names = _origins((factor,), body)
+    names = origins((factor,), body)
     return any(hinted("masking", name) for name in names) and not any(
         hinted("bounding", name) for name in names
     )
@@ -85,46 +83,57 @@ def peeled(value: Expression, body: facts.Block, hinted: Hinted) -> tuple[Expres
     return value, tuple(factors)
 
 
-def is_bound(test: Expression, guarded: facts.Block, body: facts.Block, hinted: Hinted) -> bool:
-    """Whether a test is a part of the clip that it guards: it compares a norm of gradients with its bound, or their quotient.
-
-    `if total > limit: p.grad.mul_(limit / total)`, `if scale < 1: p.grad.mul_(scale)`. A comparison with 0 asks whether there
-    is a bound.
-    """
-    if not isinstance(test, facts.Operation) or test.operator not in _ORDERINGS or len(test.operands) != 2:
-        return False
-    if any(isinstance(one, facts.Constant) and not one.value for one in test.operands):
-        return False
-    nodes = tuple(blocks.walk(guarded))
-    if any(isinstance(node, _JUMPS) for node in nodes):
-        return False
-    scaling = tuple(one for node in nodes if _changes(node) for one in _operands(node))
-    compared = frozenset(name.lstrip(".") for name in names_in(test))
-    if compared & (_origins(scaling, body) if scaling else frozenset()):
-        return any(hinted("gradient-norm", name) for name in _origins((test,), body))
-    bounds = frozenset(map(render, test.operands))
-    clips = [
-        node for node in nodes if isinstance(node, facts.Call) and hinted("clip-call", last_identifier(node))
-    ]
-    told = [
-        render(one) for call in clips for one in (*call.arguments, *(value for _, value in call.keywords))
-    ]
-    return not bounds.isdisjoint(told) and any(
-        hinted("gradient-norm", name) for name in _origins((test,), body)
-    )
+def _bounds(method: str) -> bool:
+    return method.endswith("_") and method not in NO_BOUND
 
 
-def _operands(change: object) -> tuple[Expression, ...]:
-    """What gradients are changed by."""
+def _overwritten(call: facts.Call) -> Expression | None:
+    """What a function changes in place: `clamp_(x, 0, 1)`, `hardtanh(x, inplace=True)`, `clamp(y, 0, 1, out=x)`."""
+    keywords = dict(call.keywords)
+    if "out" in keywords:
+        return keywords["out"]
+    asked = keywords.get("inplace")
+    in_place = isinstance(asked, facts.Constant) and asked.value is True
+    return call.arguments[0] if call.arguments and (in_place or _bounds(last_identifier(call))) else None
+
+
+def operands_of(change: object) -> tuple[Expression, ...]:
+    """What such a change takes: the factor, or the bounds."""
     if isinstance(change, facts.Call):
         return (*change.arguments, *(value for _, value in change.keywords))
-    return (change.value,) if isinstance(change, facts.Augment) else ()
+    return (change.value,) if isinstance(change, (facts.Augment, facts.Assign)) else ()
 
 
-def _changes(node: object) -> bool:
-    if isinstance(node, facts.Call) and isinstance(node.function, facts.Attribute):
-        in_place = node.function.attr.endswith("_") and node.function.attr not in NO_BOUND
-        return in_place and _is_gradient(node.function.value)
+def written_to(target: Expression) -> Expression | None:
+    """The gradient that an assignment writes to: `p.grad` of `p.grad = …`, `p.grad.data = …` and `p.grad[:] = …`."""
+    while isinstance(target, facts.Subscript) or (
+        isinstance(target, facts.Attribute) and target.attr == "data"
+    ):
+        target = target.value
+    return target if isinstance(target, facts.Attribute) and target.attr in GRADIENTS else None
+
+
+def may_bound(target: Expression, value: Expression, body: facts.Block, hinted: Hinted) -> bool:
+    """Whether what is written over a gradient may be bounded; sums and products are not where nothing in them reads so."""
+    if isinstance(value, facts.Constant):  # `p.grad[p.grad > 1] = 1`, but not `p.grad[:] = 0`
+        return bool(value.value) and isinstance(target, facts.Subscript)
+    called = (last_identifier(node) for node in blocks.walk(value) if isinstance(node, facts.Call))
+    if any(not hinted("tensor-form", name) for name in called):
+        return True
+    return any(hinted("bounding", name) for name in origins((value,), body))
+
+
+def changes(node: object) -> bool:
+    """Whether this is a change of gradients in place that may bound them."""
+    if isinstance(node, facts.Call):
+        in_place = isinstance(node.function, facts.Attribute) and _bounds(node.function.attr)
+        if in_place and isinstance(node.function, facts.Attribute) and _is_gradient(node.function.value):
+            return True
+        changed = _overwritten(node)
+        return changed is not None and _is_gradient(changed)
+    if isinstance(node, facts.Assign):
+        targets = [one for one in node.targets if not isinstance(one, facts.Attribute) or one.attr != "grad"]
+        return not isinstance(node.value, facts.Constant) and any(map(written_to, targets))
     return isinstance(node, facts.Augment) and node.operator in ("*", "/") and _is_gradient(node.target)
 
 
@@ -134,7 +143,7 @@ def factors_of(call: facts.Call) -> tuple[Expression, ...]:
     return call.arguments if called.removesuffix("_") in _FACTORS else ()
 
 
-def _origins(expressions: tuple[Expression, ...], body: facts.Block) -> frozenset[str]:
+def origins(expressions: tuple[Expression, ...], body: facts.Block) -> frozenset[str]:
     """The names that expressions read, and those that go into them where they are computed; attributes by their last."""
     found: set[str] = set()
     waiting = [name for one in expressions for name in names_in(one)]

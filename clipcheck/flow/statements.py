@@ -9,7 +9,8 @@ from clipcheck import facts
 from clipcheck.facts import Expression, Statement
 from clipcheck.findings import Site
 from clipcheck.flow.assigned import Assigned
-from clipcheck.flow.inplace import GRADIENTS, is_bound
+from clipcheck.flow.bounds import is_bound
+from clipcheck.flow.inplace import GRADIENTS
 from clipcheck.flow.names import is_one_model
 from clipcheck.flow.render import guard_of, last_identifier, names_in, render
 from clipcheck.flow.values import (
@@ -238,6 +239,8 @@ class Statements(Assigned):
                 self.assign(frame, target.value, owner.having(target.attr, value))
             elif target.attr in GRADIENTS and self.following and not isinstance(value, Literal):
                 self.replaced_by_hand(self.parameters_in(owner))
+            elif target.attr == "data" and isinstance(owner, Parameters):
+                self.overwrite(owner, value)
 
     def _derived(self, value: Value, known: Value | None) -> bool:
         """Whether a new value contains the old one, as after `self.model = DDP(self.model)`."""
@@ -247,7 +250,9 @@ class Statements(Assigned):
         owner = self.evaluate(frame, target.value)
         index = self.evaluate(frame, target.index)
         tables = [choice for choice in choices(owner) if isinstance(choice, Table)]
-        if tables:  # where a dict has grown on one of two paths, the fuller one goes on
+        if isinstance(owner, Parameters) and owner.gradient:
+            self.overwrite(owner, value)
+        elif tables:  # where a dict has grown on one of two paths, the fuller one goes on
             table = max(tables, key=lambda one: len(one.entries))
             key = str(index.value) if isinstance(index, Literal) else ""
             self.assign(frame, _entry_of(target.value), table.having(key, value))
