@@ -147,7 +147,7 @@ class Docket:
         if any(guard.usual is not None and guard.usual is guard.taken for guard in apart):
             return False
         waits = self.context.knowledge.waits
-        return any(guard.usual is None and (foreign or waits(guard.key)) for guard in apart)
+        return any(guard.usual is None and (foreign or guard.open or waits(guard.key)) for guard in apart)
 
     def withheld(self, step: Step) -> bool:
         """Whether a finding at a misplaced clip speaks for this step."""

@@ -9,10 +9,12 @@ from clipcheck.blocks import Located, locate
 from clipcheck.docket import Docket, acted_on, bare, usual
 from clipcheck.faults import EXACT, cut_up
 from clipcheck.findings import Applicability, InsertBefore, MoveAfter, MoveBefore, Repair, Site, Span
+from clipcheck.flow.bounds import mentioned, references
 from clipcheck.flow.records import Clip, ClipContext, Path, Step, StepContext
 from clipcheck.flow.render import names_in, render
 from clipcheck.knowledge import Knowledge
 from clipcheck.protocol import Phase
+from clipcheck.record import dataclass
 
 
 def to_the_step(clip: Clip, docket: Docket) -> Repair | None:
@@ -39,6 +41,48 @@ def to_the_step(clip: Clip, docket: Docket) -> Repair | None:
 
 def out_of_its_condition(step: Step, contexts: Sequence[StepContext], docket: Docket) -> Repair | None:
     """Move the one clip that only some ways to a step pass to right before the step, where all of them do."""
+    parted = _parted(step, contexts, docket)
+    if parted is None or parted.asks_for_its_own or any(_prelude_needed(context) for context in contexts):
+        return None
+    clip, block, conditions = parted.clip, parted.block, parted.conditions
+    if blocks.bound(block[parted.index + 1 : parted.step]) & names_in(clip.call):
+        return None
+    emptied = conditions[0].span if _hold_nothing_else(conditions) else None
+    way = f"move the clip to before `{render(step.call.function)}`, where every way passes"
+    target = step.site.span
+    if others := _guarded_too(clip, step, docket):  # they need it as well, so it stays before all of them
+        target = block[parted.step].span
+        way = "move the clip out of its condition, so that every way passes it"
+        body = docket.context.body(clip.site.filename)
+        if not all(_at_or_after(block, parted.step, locate(body, site.span)) for site in others):
+            return None
+    return Repair("unsafe", way, (MoveBefore(clip.site.span, target, (), emptied),))
+
+
+def stays_in_its_condition(step: Step, contexts: Sequence[StepContext], docket: Docket) -> bool:
+    """Whether the one clip of a step stands under a condition that asks for what it is told: `if limit is not None`."""
+    parted = _parted(step, contexts, docket)
+    return parted is not None and parted.asks_for_its_own
+
+
+@dataclass(frozen=True, slots=True)
+class _Parted:
+    """The one clip that only some ways to a step pass, and the block in which they part from the others."""
+
+    clip: Clip
+    block: facts.Block
+    index: int  # of the outermost condition around the clip
+    step: int  # of the step, or of what stands around it
+    conditions: tuple[facts.Branch, ...]
+
+    @property
+    def asks_for_its_own(self) -> bool:
+        """Whether a condition asks for what the clip is told: without it, the call may be an error."""
+        asked = (render(node) for one in self.conditions for node in references(one.test))
+        return not mentioned(self.clip.call).isdisjoint(asked)
+
+
+def _parted(step: Step, contexts: Sequence[StepContext], docket: Docket) -> _Parted | None:
     clips = clips_on(path for context in contexts for path in usual(context.paths))
     # one that another caller, or an option, brings in would then clip as well
     lone = len(clips) == 1 and clips == clips_on(docket.sightings.paths(step))
@@ -55,21 +99,11 @@ def out_of_its_condition(step: Step, contexts: Sequence[StepContext], docket: Do
     around = {id(block): index for block, index in there.chain}
     depth = max((d for d, (block, _) in enumerate(here.chain) if id(block) in around), default=-1)
     block, index = here.chain[depth]
-    conditions = [block[index] for block, index in here.chain[depth:-1]]
-    if depth < 0 or not conditions or not all(isinstance(one, facts.Branch) for one in conditions):
+    found = [block[index] for block, index in here.chain[depth:-1]]
+    conditions = tuple(one for one in found if isinstance(one, facts.Branch))
+    if depth < 0 or not conditions or len(conditions) != len(found):
         return None
-    between = block[index + 1 : around[id(block)]]
-    if blocks.bound(between) & names_in(clip.call) or any(_prelude_needed(context) for context in contexts):
-        return None
-    emptied = conditions[0].span if _hold_nothing_else(conditions) else None
-    way = f"move the clip to before `{render(step.call.function)}`, where every way passes"
-    target = step.site.span
-    if others := _guarded_too(clip, step, docket):  # they need it as well, so it stays before all of them
-        target = block[around[id(block)]].span
-        way = "move the clip out of its condition, so that every way passes it"
-        if not all(_at_or_after(block, around[id(block)], locate(body, site.span)) for site in others):
-            return None
-    return Repair("unsafe", way, (MoveBefore(clip.site.span, target, (), emptied),))
+    return _Parted(clip, block, index, around[id(block)], conditions)
 
 
 def _guarded_too(clip: Clip, step: Step, docket: Docket) -> list[Site]:

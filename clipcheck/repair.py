@@ -84,6 +84,8 @@ def _clip_the_step(step: Step, docket: Docket) -> Repair | None:
     contexts = docket.accused(step)
     if repair := moves.out_of_its_condition(step, contexts, docket):
         return repair
+    if moves.stays_in_its_condition(step, contexts, docket):
+        return None  # a second clip would act on the others twice
     anchor = _anchor(step, contexts)
     draft = _draft(step, contexts, docket)
     prelude = _prelude(step, contexts, docket)
@@ -223,6 +225,8 @@ def doubts(step: Step, docket: Docket) -> str:
     contexts = docket.accused(step)
     if moves.out_of_its_condition(step, contexts, docket):
         return "somebody wrote the condition that the clip stands under"
+    if moves.stays_in_its_condition(step, contexts, docket):
+        return "the condition that the clip stands under asks for what the clip is told"
     if _anchor(step, contexts) is None:
         return "its closure offers no single place for the clip"
     draft = _draft(step, contexts, docket)

@@ -9,7 +9,7 @@ from clipcheck import facts
 from clipcheck.facts import Expression, Statement
 from clipcheck.findings import Site
 from clipcheck.flow.assigned import Assigned
-from clipcheck.flow.bounds import is_bound
+from clipcheck.flow.bounds import asks_for_a_bound, is_bound
 from clipcheck.flow.inplace import GRADIENTS
 from clipcheck.flow.names import is_one_model
 from clipcheck.flow.render import guard_of, last_identifier, names_in, render
@@ -302,8 +302,18 @@ class Statements(Assigned):
         if known is None:
             key, sense = guard_of(expression)
             asks = self.knowledge.waits(f"{frame.label}:{key}")  # the name of a function says it as well
+            asks = asks or (
+                self._clips_here(frame) and asks_for_a_bound(expression, self.here(), self.knowledge.hinted)
+            )
             known = self.tests[id(expression)] = (expression, key, sense, names_in(expression), asks)
         return known[1:]
+
+    def _clips_here(self, frame: Frame) -> bool:
+        """Whether what is run calls anything that reads like a clip, or changes a tensor in place."""
+        module = None if self.stack else self.project.facts(frame.filename)
+        calls = self.stack[-1].definition.calls if self.stack else module.calls if module else frozenset()
+        clips = self.knowledge.among("clip-call", calls)
+        return bool(clips) or any(name.endswith("_") and not name.startswith("_") for name in calls)
 
     def _settled(self, frame: Frame, expression: Expression, value: Value) -> bool:
         """Whether a condition goes one way only: a constant that has a name is a setting, not a fact."""
