@@ -11,10 +11,10 @@ from clipcheck.flow.render import last_identifier
 from clipcheck.flow.values import Elements, Items, Object, Table, Tensor, Value, choices
 from clipcheck.layers import Anatomy, Classes, Walk
 from clipcheck.lengths import Length, Lengths, longest, without_catalogues
-from clipcheck.naming import with_article
+from clipcheck.naming import with_article, words
 from clipcheck.project import Project
 from clipcheck.record import dataclass, replace
-from clipcheck.traverse import statements
+from clipcheck.traverse import inside, statements
 
 NOT_FINITE = "NaN"  # how the message of a NaN check reads
 _RECURRENT = ("recurrent", "recurrence", "recurrent-name", "recurrent-attribute")
@@ -80,18 +80,28 @@ class Assessor:
         return known[1]
 
     def _adversarial(self, filename: str) -> bool:
-        """Whether a file binds a generator and a discriminator, by their names."""
+        """Whether a file makes a generator and a discriminator, by their names."""
         if filename not in self._adversaries:
             module, hinted = self._project.facts(filename), self._project.knowledge.hinted
             bound = {
                 last_identifier(target)
                 for statement in statements(module.body if module is not None else ())
-                if isinstance(statement, facts.Assign)
+                if isinstance(statement, facts.Assign) and self._may_be_network(statement.value)
                 for target in statement.targets
             }
             both = ("generator-name", "discriminator-name")
             self._adversaries[filename] = all(any(hinted(hint, name) for name in bound) for hint in both)
         return self._adversaries[filename]
+
+    def _may_be_network(self, value: facts.Expression) -> bool:
+        """Whether what a name is given may be a network: no number, and nothing that generates data."""
+        hinted = self._project.knowledge.hinted
+        if isinstance(value, facts.Name):  # `self.generator = generator`
+            return not hinted("layer-width", value.id)
+        if not isinstance(value, facts.Call):
+            return False
+        called = (last_identifier(node) for node in inside(value.function))
+        return not any(hinted("no-network", words(name)) for name in called)
 
     def _judge(self, anatomy: Anatomy, step_file: str) -> Assessment:
         """DESIGN's table, from its top down."""

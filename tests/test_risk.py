@@ -655,6 +655,26 @@ def test_a_part_that_is_a_discriminator_says_nothing_of_the_whole():
     assert assess(part, "Discriminator()").family == "adversarial"
 
 
+@pytest.mark.parametrize(
+    ("bound", "adversarial"),
+    [
+        ("generator = nn.Sequential()\ndiscriminator = nn.Sequential()", True),
+        ("g_model = define_generator()\nd_model = define_discriminator().to(device)", True),
+        ("class Pair:\n    def __init__(self, g, d):\n        self.netG = g\n        self.netD = d", True),
+        ("generator = nn.Sequential()\nd_model = 256", False),
+        ("generator = nn.Sequential()\nd_model = args.d_model", False),
+        ("generator = nn.Sequential()\nd_model = int(width)", False),
+        ("def build(generator, d_model):\n    own.generator = generator\n    own.d_model = d_model", False),
+        ("gen = DataGenerator('train.csv')\nd_model = define_discriminator()", False),
+        ("gen = ImageDataGenerator(rescale=1 / 255).flow(x)\nD = nn.Sequential()", False),
+        ("generator = torch.Generator().manual_seed(0)\ncritic = nn.Sequential()", False),
+        ("g = 9.81\nd = nn.Sequential()", False),
+    ],
+)
+def test_two_networks_against_each_other_are_known_by_what_makes_them(bound, adversarial):
+    assert assess(f"{net(MLP)}{bound}\n").family == ("adversarial" if adversarial else "linear")
+
+
 def test_a_class_of_the_settings_may_be_named_by_its_base():
     own = "from elsewhere import Cell as Base\n" + net(MLP).replace("nn.Module", "Base")
     assert assess(own, recurrent_classes=("elsewhere.Cell",)).risk == "high"
