@@ -12,6 +12,7 @@ from clipcheck import facts
 from clipcheck.facts import Expression, Function, Statement
 from clipcheck.flow.render import children, last_identifier
 from clipcheck.knowledge import Knowledge
+from clipcheck.naming import words
 from clipcheck.record import dataclass
 from clipcheck.traverse import bound, expressions, inside, names, statements, targets
 
@@ -208,11 +209,11 @@ class Reader:
         """Whether a method adds what went into a module to what came out: `x + self.f(x)`, `x += shortcut`."""
         if not function.parameters:
             return False
-        receiver = function.parameters[0].name
+        receivers = frozenset({function.parameters[0].name, *_parts_of(function)})
         computed = {
             name
             for statement in statements(function.body, nested=False)
-            if isinstance(statement, facts.Assign) and _computes(statement.value, receiver)
+            if isinstance(statement, facts.Assign) and _computes(statement.value, receivers)
             for name in targets(statement)
         }
         for statement in statements(function.body, nested=False):
@@ -224,26 +225,85 @@ class Reader:
             ]
             if isinstance(statement, facts.Augment) and statement.operator.rstrip("=") == "+":
                 pairs.append((statement.target, statement.value))
-            if any(_adds(pair, computed, receiver) for pair in pairs):
+            if any(_adds(pair, computed, receivers) for pair in pairs):
                 return True
         return False
 
+    # -- normalisation -------------------------------------------------------------------------------
 
-def _adds(pair: tuple[Expression, ...], computed: set[str], receiver: str) -> bool:
+    def normalises(self, function: Function) -> bool:
+        """Whether a method divides what differs from a mean by its spread: `(x - x.mean()) / x.std()`."""
+        hinted = self._knowledge.hinted
+        if not all(any(hinted(hint, call) for call in function.calls) for hint in ("mean", "spread")):
+            return False
+        divided = (
+            node.operands[0]
+            for statement in statements(function.body)
+            for expression in expressions(statement)
+            for node in inside(expression)
+            if isinstance(node, facts.Operation) and node.operator == "/"
+        )
+        return any(
+            isinstance(node, facts.Operation) and node.operator == "-" and len(node.operands) == 2
+            for part in divided
+            for node in inside(part)
+        )
+
+    def made_norms(self, function: Function) -> Iterator[int]:
+        """The rows at which a method makes what is called a normalisation: `norms.get(norm_type)(width)`."""
+        hinted = self._knowledge.hinted
+        for statement in statements(function.body):
+            given = isinstance(statement, facts.Assign) and any(
+                hinted("normalisation-name", last_identifier(target)) for target in statement.targets
+            )
+            for node in (node for expression in expressions(statement) for node in inside(expression)):
+                if isinstance(node, facts.Call) and (
+                    given or any(hinted("normalisation-name", words(name)) for name in _read(node.function))
+                ):
+                    yield node.row
+
+
+def _parts_of(function: Function) -> Iterator[str]:
+    """The names that a method gives parts of its object: `for block in self.blocks`, `block = self.blocks[0]`."""
+    receiver = function.parameters[0].name
+    for statement in statements(function.body, nested=False):
+        sources: list[Expression] = []
+        if isinstance(statement, facts.For):
+            sources += inside(statement.source)  # `enumerate(self.blocks)`
+        elif isinstance(statement, facts.Assign):
+            sources.append(statement.value)
+        if any(_on(source, receiver) for source in sources):
+            yield from targets(statement)
+
+
+def _read(expression: Expression) -> Iterator[str]:
+    """The identifiers in an expression."""
+    for node in inside(expression):
+        if isinstance(node, (facts.Name, facts.Attribute)):
+            yield last_identifier(node)
+
+
+def _adds(pair: tuple[Expression, ...], computed: set[str], receivers: frozenset[str]) -> bool:
     """Whether the sum is of a plain name and of something a module computed."""
     if len(pair) != 2:
         return False
     plain = any(isinstance(operand, facts.Name) for operand in pair)
     made = any(
-        _computes(operand, receiver) or (isinstance(operand, facts.Name) and operand.id in computed)
+        _computes(operand, receivers) or (isinstance(operand, facts.Name) and operand.id in computed)
         for operand in pair
     )
     constant = any(isinstance(operand, facts.Constant) for operand in pair)
     return plain and made and not constant
 
 
-def _computes(expression: Expression, receiver: str) -> bool:
-    return any(isinstance(node, facts.Call) and _on(node.function, receiver) for node in inside(expression))
+def _computes(expression: Expression, receivers: frozenset[str]) -> bool:
+    called = (node.function for node in inside(expression) if isinstance(node, facts.Call))
+    return any(
+        function.id in receivers
+        if isinstance(function, facts.Name)
+        else any(_on(function, receiver) for receiver in receivers)
+        for function in called
+    )
 
 
 def _on(expression: Expression, receiver: str) -> bool:

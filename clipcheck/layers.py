@@ -69,6 +69,7 @@ class Trait:
     residual: bool
     normalised: bool
     labels: frozenset[str]
+    norms: frozenset[str]  # where its methods make what is called a normalisation, as file:row
 
 
 class Classes:
@@ -109,8 +110,13 @@ class Classes:
         forward = [method for name, (_, method) in methods.items() if name != "__init__"]
         residual = any(self._reader.residual(method) for method in forward)
         calls = methods["forward"][1].calls if "forward" in methods else frozenset[str]()
-        normalised = any(self._knowledge.hinted("normalisation-name", call) for call in calls)
-        return Trait(recurrence, attention, residual, normalised, frozenset(labels))
+        normalised = any(self._knowledge.hinted("normalisation-name", call) for call in calls) or any(
+            self._reader.normalises(method) for method in forward
+        )
+        norms = {
+            f"{name}:{row}" for name, method in methods.values() for row in self._reader.made_norms(method)
+        }
+        return Trait(recurrence, attention, residual, normalised, frozenset(labels), frozenset(norms))
 
     def _computing(
         self, methods: dict[str, tuple[str, facts.Function]]
@@ -225,6 +231,7 @@ class Walk:
         self._depth = 0  # of the object that is being looked at
         # Whether that may consist of what has computed its tensors: `Model(inputs, outputs)`.
         self._joins_tensors = True
+        self._norms: set[str] = set()  # where what is called a normalisation is made, as file:row
         self.anatomy = Anatomy()
 
     def run(self, model: Value) -> Anatomy:
@@ -256,8 +263,17 @@ class Walk:
             elif isinstance(choice, Bound):
                 self._visit(choice.owner, outer, loop, depth + 1)
             elif self._joins_tensors or not isinstance(choice, Tensor):  # no size or number, whatever made it
+                if isinstance(choice, Unknown):
+                    self._norm_by_name(choice)
                 for key in sorted(_keys(choice)):
                     self._key(key, outer, loop, depth)
+
+    def _norm_by_name(self, value: Unknown) -> None:
+        """A part that a name or a registry chose, which is called a normalisation, may be one."""
+        place, _, _ = value.key.rpartition(":")
+        if place in self._norms:
+            filename, _, row = place.rpartition(":")
+            self.anatomy.note("normalisation", "", Evidence(filename, int(row), "normalisation made here"))
 
     def _key(self, key: str, outer: int, loop: int, depth: int) -> None:
         """A model known by its key alone: the object of that key, and what the run saw of it."""
@@ -328,6 +344,7 @@ class Walk:
         trait = self._classes.trait(made.cls)
         anatomy.labels |= trait.labels if self._depth == 0 else trait.labels - _OF_THE_WHOLE
         anatomy.residual = anatomy.residual or trait.residual
+        self._norms |= trait.norms
         if "graph-class" in trait.labels:
             anatomy.note("graph", name, here)
         self._by_hand(made, trait, here)

@@ -60,6 +60,8 @@ def net(body: str, forward: str = "return self.layers(x)", name: str = "Net", gi
 MLP = "self.layers = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 2))"
 CNN = "self.layers = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(8, 2))"
 
+SCALED = "class Scaled(nn.Module):\n    def forward(self, x):\n        return {}\n"
+
 QUIET = {
     "shallow MLP": (net(MLP), "Net()", "none", "linear"),
     "a bare layer": ("", "nn.Linear(3, 1)", "none", "linear"),
@@ -82,6 +84,35 @@ QUIET = {
         net(
             "self.layers = nn.ModuleList([nn.Conv2d(8, 8, 3) for _ in range(60)])",
             "return F.layer_norm(x, (8,))",
+        ),
+        "Net()",
+        "low",
+        "convolution",
+    ),
+    "normalisation by hand": (
+        SCALED.format("(x - x.mean()) / x.std()")
+        + net(
+            "self.layers = nn.ModuleList([nn.Sequential(nn.Conv2d(8, 8, 3), Scaled()) for _ in range(60)])"
+        ),
+        "Net()",
+        "low",
+        "convolution",
+    ),
+    "normalisation of a kind that is chosen by name": (
+        "from mine import registry\n"
+        + net(
+            "self.layers = nn.ModuleList(\n"
+            "    [nn.Sequential(nn.Conv2d(8, 8, 3), registry.get(norm_type)(8)) for _ in range(60)]\n)"
+        ),
+        "Net()",
+        "low",
+        "convolution",
+    ),
+    "normalisation under a name of its own": (
+        "from mine import registry\n"
+        + net(
+            "layers = []\nfor _ in range(60):\n    layer_norm = registry['bn'](8)\n"
+            "    layers += [nn.Conv2d(8, 8, 3), layer_norm]\nself.layers = nn.Sequential(*layers)"
         ),
         "Net()",
         "low",
@@ -300,6 +331,33 @@ LOUD = {
         ),
         "Net()",
         "high",
+        "deep",
+    ),
+    "sixty layers with scales": (
+        SCALED.format("(x - x.min()) / x.std() + x.mean() / 2").replace("x - x.min()", "x * x.min()")
+        + net("self.layers = nn.Sequential(*[nn.Sequential(nn.Linear(8, 8), Scaled()) for _ in range(60)])"),
+        "Net()",
+        "high",
+        "deep",
+    ),
+    "sixty layers with something that is chosen by name": (
+        "from mine import registry\n"
+        + net(
+            "self.layers = nn.Sequential(\n"
+            "    *[nn.Sequential(nn.Linear(8, 8), registry.get(act_type)(8)) for _ in range(60)]\n)"
+        ),
+        "Net()",
+        "high",
+        "deep",
+    ),
+    "thirty blocks of two, gone around in a loop": (
+        PLAIN
+        + net(
+            "self.layers = nn.ModuleList([Block() for _ in range(30)])",
+            "for number, layer in enumerate(self.layers):\n    x = x + layer(x)\nreturn x",
+        ),
+        "Net()",
+        "medium",
         "deep",
     ),
     "thirty blocks of two": (
