@@ -50,10 +50,19 @@ class Anatomy:
     residual: bool = False
     labels: set[str] = field(default_factory=set)  # hints that its classes' names fulfil
     lengths: list[Length] = field(default_factory=list)
+    capacities: list[Length] = field(
+        default_factory=list
+    )  # lengths by names that may say how much could be taken
+    tables: set[int] = field(default_factory=set)  # how long its tables of positions and of words are
     files: list[str] = field(default_factory=list)  # where its classes stand and its parts are made
 
     def note(self, family: str, name: str, evidence: Evidence) -> None:
         self.first.setdefault(family, (name, evidence))
+
+    @property
+    def fed(self) -> list[Length]:
+        """The lengths that it is made for: not those that are nothing but the size of a table."""
+        return [*self.lengths, *(one for one in self.capacities if one[0] not in self.tables)]
 
     @property
     def weighted(self) -> int:
@@ -384,19 +393,26 @@ class Walk:
     # -- sequence lengths ----------------------------------------------------------------------------
 
     def _lengths_of(self, made: Object) -> None:
-        if not self._knowledge.hinted("position-class", words(made.name)):
+        positions = self._knowledge.hinted("position-class", words(made.name))
+        if positions or (made.rule is not None and made.rule.family == "embedding"):
+            given = (*made.arguments, *(value for _, value in made.keywords))
+            numbers = (literal(one) for value in given for one in choices(value))
+            self.anatomy.tables |= {number for number in numbers if isinstance(number, int)}
+        if not positions:
             for name, value in made.keywords:
                 self._length(name or "", value, *made.place())
 
     def _length(self, name: str, value: Value, filename: str, row: int) -> None:
-        if not self._knowledge.hinted("sequence-length", name):
+        hinted = self._knowledge.hinted
+        if not hinted("sequence-length", name) or hinted("position-count", name):
             return
         for choice in choices(value):
             place = getattr(choice, "place", ("", 0))
             where = place if isinstance(place, tuple) and place[0] else (filename, row)
             length = length_at(literal(choice), *where)
             if length is not None and where[0]:
-                self.anatomy.lengths.append(length)
+                capacity = hinted("sequence-capacity", name)
+                (self.anatomy.capacities if capacity else self.anatomy.lengths).append(length)
 
 
 def _repeated(count: int, loop: int) -> int:

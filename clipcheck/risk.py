@@ -10,7 +10,7 @@ from clipcheck.flow.records import Sightings
 from clipcheck.flow.render import last_identifier
 from clipcheck.flow.values import Elements, Items, Object, Table, Tensor, Value, choices
 from clipcheck.layers import Anatomy, Classes, Walk
-from clipcheck.lengths import Length, Lengths, longest, without_catalogues
+from clipcheck.lengths import Length, Lengths, longest, shortest, without_catalogues
 from clipcheck.naming import with_article, words
 from clipcheck.project import Project
 from clipcheck.record import dataclass, replace
@@ -55,11 +55,18 @@ class Assessor:
         self._adversaries: dict[str, bool] = {}
         self._walked: dict[int, tuple[Value, Anatomy]] = {}  # by the id of a model, which is held here
 
-    def assess(self, models: tuple[Value, ...], step_file: str, notes: tuple[Evidence, ...]) -> Assessment:
-        """The worst of what the models are; a NaN check among the notes makes anything medium at least."""
+    def assess(
+        self, models: tuple[Value, ...], step_file: str, notes: tuple[Evidence, ...], reached: int = 0
+    ) -> Assessment:
+        """The worst of what the models are; a NaN check among the notes makes anything medium at least.
+
+        `reached` is the row that the file has come to at its own level at the step, 0 where that is not known.
+        """
         if models and all(isinstance(model, Tensor) for model in models):
             return Assessment("none", (), "tensor", "a tensor, not a model")
-        found = [self._judge(self._anatomy(model), step_file) for one in models for model in _apart(one)]
+        found = [
+            self._judge(self._anatomy(model), step_file, reached) for one in models for model in _apart(one)
+        ]
         # An alternative that was not found says nothing beside one that was.
         found = [one for one in found if one is not NOT_FOUND] or [NOT_FOUND]
         worst = max(found, key=lambda one: RISKS.index(one.risk))
@@ -103,7 +110,7 @@ class Assessor:
         called = (last_identifier(node) for node in inside(value.function))
         return not any(hinted("no-network", words(name)) for name in called)
 
-    def _judge(self, anatomy: Anatomy, step_file: str) -> Assessment:
+    def _judge(self, anatomy: Anatomy, step_file: str, reached: int) -> Assessment:
         """DESIGN's table, from its top down."""
         for family in _RECURRENT:
             if family in anatomy.first:
@@ -120,37 +127,36 @@ class Assessor:
         for family in _ATTENTION:
             # A name alone makes no Transformer of an image network: it may transform images.
             if family in anatomy.first and not (family == "attention-name" and _convolutional(anatomy)):
-                return self._attention(anatomy, anatomy.first[family][1], step_file)
+                return self._attention(anatomy, anatomy.first[family][1], step_file, reached)
         return self._feedforward(anatomy)
 
-    def _attention(self, anatomy: Anatomy, evidence: Evidence, step_file: str) -> Assessment:
+    def _attention(self, anatomy: Anatomy, evidence: Evidence, step_file: str, reached: int) -> Assessment:
         if _convolutional(anatomy):
             if "adversarial-class" in anatomy.labels:
                 return Assessment("low", (evidence,), "adversarial", "an adversarial network with attention")
             return Assessment("medium", (evidence,), "attention", "a convolutional network with attention")
-        length = self._length(anatomy, step_file)
+        length = self._length(anatomy, step_file, reached)
         if length is None:
             return Assessment("medium", (evidence,), "transformer", "a Transformer")
         risk: Risk = "high" if length[0] >= self._long else "medium"
         summary = f"a Transformer on sequences of {length[0]} tokens"
         return Assessment(risk, (evidence, length[1]), "transformer", summary)
 
-    def _length(self, anatomy: Anatomy, step_file: str) -> Length | None:
+    def _length(self, anatomy: Anatomy, step_file: str, reached: int) -> Length | None:
         """The longest sequence that the data are cut to; else that the model is made for, or the program sets.
 
         The nearest word counts: a library's table of models names lengths that this program never sees.
         """
-        trained = self._lengths.trained(step_file) if step_file else None
+        trained = self._lengths.trained(step_file, reached) if step_file else None
         if trained is not None:
             return trained
-        own = without_catalogues(anatomy.lengths)
+        own = without_catalogues(anatomy.fed)
         if own:
             return longest(own)
-        for files in ((step_file,), tuple(dict.fromkeys(anatomy.files))):
-            scanned = [length for file in files if file and (length := self._lengths.of(file)) is not None]
-            if scanned:
-                return longest(scanned)
-        return None
+        if step_file and (set_here := self._lengths.of(step_file, reached)) is not None:
+            return set_here
+        files = dict.fromkeys(file for file in anatomy.files if file and file != step_file)
+        return shortest([length for file in files if (length := self._lengths.of(file)) is not None])
 
     def _feedforward(self, anatomy: Anatomy) -> Assessment:
         """Networks without memory: what counts is their depth, and what keeps the gradients in bounds."""

@@ -39,7 +39,9 @@ def assess_files(files: dict[str, str], notes: tuple[Evidence, ...] = (), **sett
     sightings = Interpreter(project).run(["/p/train.py"])
     (step,) = sightings.steps.values()
     assessor = Assessor(project, sightings, **settings)
-    found = [assessor.assess(context.models, "/p/train.py", notes) for context in step.contexts]
+    found = [
+        assessor.assess(context.models, "/p/train.py", notes, context.reached) for context in step.contexts
+    ]
     return max(found, key=lambda one: RISKS.index(one.risk))
 
 
@@ -404,6 +406,22 @@ GPT = net("self.attn = nn.MultiheadAttention(8, 2)", "return self.attn(x, x, x)"
         ("class PositionalEncoding:\n    def __init__(self, max_len=5000):\n        pass", None),
         ("def generate(model, max_len=5000):\n    return model", None),
         ("tokenizer.model_max_length = 10 ** 30", None),
+        ("max_tokens = 20000", None),  # of a vocabulary, of a batch or of an answer
+        ("parser.add_argument('--max-length', default=800, help='how much to generate')", None),
+        ("config.max_position_embeddings = 4096", None),
+        ("max_len = 5000\npositions = PositionalEncoding(8, max_len)", None),
+        ("max_len = 5000\ntable = nn.Embedding(max_len, 8)\nseq_len = 64", 64),
+        ("max_len = 700\ntable = nn.Embedding(max_len, 8)\nloader = make_loader(text, max_len)", 700),
+        ("def build(max_len=5000):\n    return nn.Embedding(num_embeddings=max_len)", None),
+        ("max_length = 60\ncut = TextVectorization(max_tokens=20000, output_sequence_length=max_length)", 60),
+        ("block_size = 64\nseq_len = 1024\nmax_len = 2048", 64),  # nothing says which of them is meant
+        ("block_size = 64\nseq_len = 1024\nx = pad_sequences(text, maxlen=seq_len)", 1024),
+        ("block_size = 64\nseq_len = 1024\ndef get_batch(text):\n    return text[:seq_len]", 1024),
+        ("block_size = 64\nseq_len = 1024\ndef get_batch(text, seq_len):\n    return text[:seq_len]", 64),
+        ("x = tokenize(text, max_length=600)\nx = tokenize(text, max_length=90)", 90),
+        ("x = tokenize(text, max_source_length=600)\nx = tokenize(text, max_target_length=90)", 600),
+        ("seq_len = 2048\nx = decode_dataset(text, seq_len)\nblock_size = 64", 64),
+        ("options = {'max_length': 900}\nx = make_dataset(text, options['max_length'])\nseq_len = 64", 900),
     ],
 )
 def test_sequence_length(setting, length):
@@ -415,6 +433,24 @@ def test_sequence_length(setting, length):
         assert found.summary == f"a Transformer on sequences of {length} tokens"
         assert found.evidence[1].message == f"sequence length {length} set here"
         assert found.evidence[1].filename == "/p/train.py"
+
+
+@pytest.mark.parametrize(
+    ("later", "indent", "length"),
+    [
+        ("block_size = 1024", "", None),
+        ("x = tokenize(text, max_length=1024)", "", None),
+        ("def get_batch(text):\n    return text[:block_size]\nblock_size = 1024", "", None),
+        ("train()\nblock_size = 1024", "    ", None),
+        ("block_size = 1024\ntrain()", "    ", 1024),
+        ("block_size = 1024", "    ", 1024),  # nobody in sight says when the function runs
+    ],
+)
+def test_what_a_script_sets_behind_its_training_is_of_another_model(later, indent, length):
+    loop = textwrap.indent(LOOP.format(made="Net()"), indent)
+    loop = f"def train():{loop}" if indent else loop
+    found = assess_files({"train.py": f"{HEAD}{GPT}{loop}{later}\n"})
+    assert (found.risk == "high") == (length is not None)
 
 
 def test_the_length_may_stand_in_another_file():
@@ -754,6 +790,12 @@ def test_a_table_of_positions_is_longer_than_what_is_trained_on():
     own = "size = 5000\n" + table + net(made.format("pos", "PositionalEncoding"))
     assert assess(own).summary == "a Transformer"
     assert assess(own.replace("PositionalEncoding", "Reader")).risk == "high"
+    table = "self.table = nn.Embedding(max_len, 8)\nself.attn = nn.MultiheadAttention(8, 2)"
+    own = net(table).replace("hidden=64", "max_len")
+    assert assess(own, "Net(max_len=5000)").summary == "a Transformer"
+    assert assess(own.replace("Embedding(max_len, 8)", "Linear(8, 8)"), "Net(max_len=5000)").risk == "high"
+    assert assess(own, "Net(max_len=5000)").evidence[0].message == "MultiheadAttention made here"
+    assert assess(GPT.replace("hidden=64", "max_positions"), "Net(max_positions=5000)").risk == "medium"
 
 
 @pytest.mark.parametrize(("nested", "risk"), [(3, "high"), (4, "none")])

@@ -57,6 +57,7 @@ class StepContext:
     has_closure: bool = False
     entry: str = ""  # the file of that function or script
     loops: tuple[Evidence, ...] = ()  # recurrences and NaN checks met on the way
+    reached: int = 0  # the row that `entry` has come to at its own level, if it is run as a script
 
 
 @dataclass(slots=True)

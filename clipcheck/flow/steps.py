@@ -122,6 +122,12 @@ class Steps(Covers):
         """The calling context: where the run started, and the calls from there."""
         return f"{self.entry_label}<{'<'.join(self.chain)}"
 
+    def row_reached(self) -> int:
+        """The row that a script has come to at its own level; 0 in a run that began with a function."""
+        if self.entry_label != self.entry_file:
+            return 0
+        return int(self.chain[0].partition(".")[0]) if self.chain else self.statement[1].row
+
     def owned(
         self,
         frame: Frame,
@@ -285,6 +291,7 @@ class Steps(Covers):
             with_closure,
             self.entry_file,
             tuple(self.notes),
+            self.row_reached(),
         )
         self.sightings.steps.setdefault(site, Step(site, call)).met(context)
 

@@ -399,7 +399,8 @@ class Trainers(Turns):
         """The calling context of a step that a framework makes."""
         names, notes = Names(None, None), tuple(self.notes)
         label = f"{self.context_label()}>{key}"
-        return StepContext(label, optimizer, models, True, paths, names, None, False, self.entry_file, notes)
+        entry, reached = self.entry_file, self.row_reached()
+        return StepContext(label, optimizer, models, True, paths, names, None, False, entry, notes, reached)
 
 
 def _optimizers(value: Value, depth: int = 4) -> Iterator[Value]:
