@@ -14,14 +14,15 @@ from clipcheck.project import Project
 from clipcheck.traverse import expressions, inside, statements, targets
 
 SHORTEST = 32  # below, what is called so is a window or a chunk: `context_size=2` of a decoder
+SHORTEST_DATA = 2  # that data are cut to
 LONGEST = 10_000_000  # a "length" beyond this says that there is no limit
 
 Length = tuple[int, Evidence]
 
 
-def length_at(value: object, filename: str, row: int) -> Length | None:
+def length_at(value: object, filename: str, row: int, least: int = SHORTEST) -> Length | None:
     """A number as a sequence length with its evidence, if it can be one."""
-    if isinstance(value, bool) or not isinstance(value, int) or not SHORTEST <= value < LONGEST:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < LONGEST:
         return None
     return value, Evidence(filename, row, f"sequence length {value} set here")
 
@@ -154,7 +155,7 @@ class _Scan:
             return
         for name, value in call.keywords:
             if self._hinted("sequence-length", name or ""):
-                length = length_at(number(value), self._filename, value.row)
+                length = length_at(number(value), self._filename, value.row, SHORTEST_DATA)
                 length = self._set.get(_name_of(value)) if length is None else length
                 if length is not None:
                     yield (called, name or ""), length
@@ -190,7 +191,7 @@ class _Scan:
                 elif isinstance(node, facts.Call):
                     pairs += self._options(node)
             for name, value, row in pairs:
-                length = length_at(number(value), self._filename, row)
+                length = length_at(number(value), self._filename, row, SHORTEST_DATA)
                 if length is not None:
                     yield name, length
 
@@ -213,7 +214,16 @@ class _Scan:
     def all(self) -> Iterator[Length]:
         """The lengths set in the file; tables of positions and calls that generate text are left out."""
         self._tables = frozenset(self._lengths_of_tables())
-        yield from self._block(self._body)
+        assigned = [one for one in self._body if isinstance(one, facts.Assign)]
+        last = {last_identifier(target): one for one in assigned for target in one.targets}
+        # What a later cell gives a new value has that.
+        kept = [
+            one
+            for one in self._body
+            if not isinstance(one, facts.Assign)
+            or any(last[last_identifier(target)] is one for target in one.targets)
+        ]
+        yield from self._block(tuple(kept))
 
     def _lengths_of_tables(self) -> Iterator[str]:
         for statement in statements(self._body):
