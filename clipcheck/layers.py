@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from clipcheck import facts
+from clipcheck import facts, functionals
 from clipcheck.findings import Evidence
 from clipcheck.flow.records import Sightings
 from clipcheck.flow.render import last_identifier
@@ -45,6 +45,7 @@ class Anatomy:
     """The parts of one model."""
 
     found: bool = False  # whether anything of it is known
+    partial: bool = False  # whether it is put together of parts of which some are not known
     counts: dict[str, int] = field(default_factory=dict)  # layers by family
     first: dict[str, tuple[str, Evidence]] = field(default_factory=dict)  # by family: what, and where
     residual: bool = False
@@ -277,6 +278,18 @@ class Walk:
                 for key in sorted(_keys(choice)):
                     self._key(key, outer, loop, depth)
 
+    def _functional(self, parts: tuple[Value, ...]) -> None:
+        """A model of layers that were called one after the other, by plain classes perhaps."""
+        self.anatomy.partial = self.anatomy.partial or functionals.is_partial(parts)
+        for caller in functionals.callers(parts, self._sightings.objects):
+            assert caller.cls is not None
+            trait = self._classes.trait(caller.cls)
+            if trait.attention is not None:
+                self.anatomy.note("attention-code", caller.name, trait.attention)
+            elif "attention-class" in trait.labels or self._projects(caller):
+                here = Evidence(*caller.place(), f"{caller.name} {caller.origin} here")
+                self.anatomy.note("attention-name", caller.name, here)
+
     def _norm_by_name(self, value: Unknown) -> None:
         """A part that a name or a registry chose, which is called a normalisation, may be one."""
         place, _, _ = value.key.rpartition(":")
@@ -309,6 +322,8 @@ class Walk:
         if not settings:
             self._depth = depth
             self._classify(made, times, again)
+        if made.cls is None and made.role == "module" and (parts := functionals.ends(made)):
+            self._functional(parts)
         given = (*made.arguments, *(value for _, value in made.keywords))
         inherited = frozenset(one.key for value in given for one in _objects(value))
         for value in given:

@@ -70,6 +70,10 @@ class Assessor:
         # An alternative that was not found says nothing beside one that was.
         found = [one for one in found if one is not NOT_FOUND] or [NOT_FOUND]
         worst = max(found, key=lambda one: RISKS.index(one.risk))
+        if worst.risk == "none" and any(
+            self._anatomy(one).partial for model in models for one in _apart(model)
+        ):
+            worst = NOT_FOUND
         if worst.risk == "none" and self._adversarial(step_file):
             worst = replace(worst, risk="low", family="adversarial", summary="an adversarial network")
         if worst.risk == "none" and self._classes.imports(step_file, "environment-library"):

@@ -813,3 +813,51 @@ def test_settings_behind_a_name_are_no_part():
     made = Object("m", Site("/p/x.py", Span(1, 0, 1, 1)), None, "dgl.Settings", None)
     found = Assessor(project, Sightings(objects={"m": made})).assess((Unknown("m"),), "/p/x.py", ())
     assert found.summary == "a model that was not found"
+
+
+KERAS = """
+import keras
+import hub
+from keras import layers
+inputs = keras.Input(shape=(8,))
+{body}
+model = keras.Model({inputs}, outputs)
+model.compile(optimizer="adam", loss="mse")
+model.fit([], [])
+"""
+BY_HAND = """
+class {name}:
+    def __init__(self):
+        self.a, self.b = layers.Dense(8), layers.Dense(8)
+    def {method}(self, x):
+        return layers.concatenate([self.a(x), self.b(x)])
+class Outer:
+    def __init__(self):
+        self.inner = {name}()
+outputs = layers.Dense(1)(Outer().inner{called}(inputs))
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "inputs", "risk", "summary"),
+    [
+        ("outputs = layers.Dense(1)(layers.Dense(8)(inputs))", "inputs", "none", "a shallow MLP"),
+        ("x = keras.applications.VGG16()\noutputs = layers.Dense(1)(x.output)", "x.input", "none", "a plain"),
+        ("outputs = layers.Dense(1)(hub.Body('s')(inputs))", "inputs", "low", "a model that was not found"),
+        ("outputs = hub.Body('s')(layers.Dense(1)(inputs))", "[inputs]", "low", "a model that was not found"),
+        ("b = hub.Body('s')\noutputs = layers.Dense(1)(b(b.input))", "b.input", "low", "a model that was"),
+        ("outputs = layers.LSTM(1)(hub.Body('s')(inputs))", "inputs", "high", "an LSTM"),
+        (BY_HAND.format(name="SelfAttention", method="__call__", called=""), "inputs", "medium", "a Transf"),
+        (BY_HAND.format(name="Mixture", method="__call__", called=""), "inputs", "none", "a shallow MLP"),
+        (
+            BY_HAND.format(name="SelfAttention", method="mix", called=".mix"),
+            "inputs",
+            "none",
+            "a shallow MLP",
+        ),
+    ],
+)
+def test_a_model_of_called_layers(body, inputs, risk, summary):
+    found = assess_files({"train.py": KERAS.format(body=body, inputs=inputs)})
+    assert found.risk == risk
+    assert found.summary.startswith(summary)

@@ -369,7 +369,13 @@ class Calls(Expressions):
         models = frozenset({module.key}) if self.has_parameters(module) else frozenset[str]()
         if inner is not None:
             return Tensor(models | inner.models, inner.complete, inner.scaled)
-        return Tensor(models, True)
+        return Tensor(models, module.cls is not None or not self._of_unknown_layer(given))
+
+    def _of_unknown_layer(self, given: Arguments) -> bool:
+        """Whether a layer is called on what an unknown one made of a symbol: of a part without parameters."""
+        held = {key for value in given.all() if isinstance(value, Unknown) for key in value.holds}
+        made = [self.sightings.objects.get(key) for key in held]
+        return bool(made) and all(one is not None and not self.has_parameters(one) for one in made)
 
     def _go_back_within(self, module: Object, name: str, given: Arguments, call: facts.Call) -> None:
         """A module that runs the backward of what it computes; what any other one computes is not followed."""
