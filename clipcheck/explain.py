@@ -172,13 +172,24 @@ def _made(case: Case, found: Object, kind: str) -> str:
 
 def _reached(case: Case, context: StepContext) -> str:
     """The way from where the run started: the entry point, and the calls from there."""
-    label, _, rest = context.label.partition("<")
-    calls = [call.partition(".")[0] for call in rest.partition(">")[0].split("<") if call]
-    through = f", by the call{'s' if len(calls) > 1 else ''} in line {', '.join(calls)}" if calls else ""
-    if calls and is_notebook(label):  # the first call is the notebook's own; the others may be in any file
-        cell, row = case.locate(label, int(calls[0]))
+    label, _, _ = context.label.partition("<")
+    calls = _calls(context)
+    through = (
+        f", by the call{'s' if len(calls) > 1 else ''} in line {', '.join(map(str, calls))}" if calls else ""
+    )
+    if calls and is_notebook(
+        context.entry
+    ):  # the first call is the notebook's own; the others may be in any file
+        cell, row = case.locate(context.entry, calls[0])
         through = f", by the call in line {row} of cell {cell}"
     return f"reached from {_show(label)}{through}"
+
+
+def _calls(context: StepContext) -> list[int]:
+    """The rows of the calls on the way to a step; a function that the run begins with is called in none."""
+    rest = context.label.partition("<")[2].partition(">")[0]
+    rows = (int(call.partition(".")[0]) for call in rest.split("<") if call)
+    return [row for row in rows if row]
 
 
 def _ways(case: Case, context: StepContext) -> list[str]:
@@ -319,22 +330,50 @@ def _of_clip(case: Case, clip: Clip) -> list[str]:
         if any(clip.site in path.gradients.clips for c in step.contexts for path in c.paths)
     ]
     out += ["", "clips the gradients of" if guarded else "clips the gradients of no step in sight"]
-    return out + _indented(_listed(case, step) for step in guarded)
+    return out + _listing(case, guarded)
 
 
 def _nothing_here(case: Case, row: int) -> list[str]:
     text = case.lines[row - 1].strip() if row <= len(case.lines) else ""
-    steps = [
-        step for site, step in sorted(case.docket.sightings.steps.items()) if site.filename == case.filename
-    ]
+    known = [step for _, step in sorted(case.docket.sightings.steps.items())]
+    led = [step for step in known if text and _leads_to(case, row, step)]
+    steps = [step for step in known if step.site.filename == case.filename and step not in led]
     if row > len(case.lines):
         said = f"past the end of the file (line {len(case.lines)})"
     else:
         said = f"no optimizer step and no clip: `{text}`" if text else "an empty line"
+    if led:
+        steps_of_it = (
+            "a step that is judged elsewhere" if len(led) == 1 else "steps that are judged elsewhere"
+        )
+        said = f"leads to {steps_of_it}: `{text}`"
     out = [f"{case.at(case.filename, row)}: {said}", ""]
+    if led:
+        out += ["this line leads to", *_listing(case, led)]
+        return [*out, "", "other optimizer steps in this file", *_listing(case, steps)] if steps else out
     if not steps:
         return [*out, "no optimizer step was seen in this file"]
-    return [*out, "optimizer steps in this file", *_indented(_listed(case, step) for step in steps)]
+    return [*out, "optimizer steps in this file", *_listing(case, steps)]
+
+
+def _leads_to(case: Case, row: int, step: Step) -> bool:
+    """Whether a line sets a training going whose step stands elsewhere, or makes the first call on the way to it."""
+    told = step.told
+    if told is not None and any(_covers(site, case.filename, row) for site in told.fitted):
+        return True
+    going = case.docket.sightings.set_going
+    trained = {key for site, keys in going.items() if _covers(site, case.filename, row) for key in keys}
+    for one in step.contexts:
+        models = (choice for model in one.models for choice in choices(model))
+        if trained and any(isinstance(model, Object) and model.key in trained for model in models):
+            return True
+        if one.entry == case.filename and row in _calls(one)[:1]:
+            return True
+    return False
+
+
+def _listing(case: Case, steps: Iterable[Step]) -> list[str]:
+    return _indented(_listed(case, step) for step in steps)
 
 
 def _listed(case: Case, step: Step) -> str:

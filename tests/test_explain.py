@@ -236,6 +236,58 @@ def test_another_line_names_the_steps_of_the_file(told):
     assert "optimizer steps in this file\n  train.py:9: `optimizer.step()`, reported: CLP101" in text
 
 
+TRAINER = """
+    import torch
+    from torch import nn
+
+    class Trainer:
+        def __init__(self):
+            self.model = nn.LSTM(8, 8)
+            self.optimizer = torch.optim.Adam(self.model.parameters())
+
+        def update(self, loss):
+            loss.backward()
+            self.optimizer.step()
+
+        def train(self):
+            self.update(
+                self.model(0)[0])
+"""
+
+
+def test_a_line_that_leads_to_a_step_elsewhere(told):
+    source = f"{TRAINER}\n    trainer = Trainer()\n    trainer.train()\n"
+    text = told(source, "trainer.train()")
+    assert text.startswith("train.py:19: leads to a step that is judged elsewhere: `trainer.train()`\n")
+    assert "this line leads to\n  train.py:12: `self.optimizer.step()`, reported: CLP101" in text
+    assert "other optimizer steps" not in text
+    assert "no optimizer step and no clip: `trainer = Trainer()`" in told(source, "trainer = Trainer()")
+    assert "no optimizer step and no clip: `class Trainer:`" in told(source, "class Trainer")
+    text = told(
+        source + "    other = torch.optim.SGD(trainer.model.parameters())\n    other.step()\n", ".train()"
+    )
+    assert "\n\nother optimizer steps in this file\n  train.py:21: `other.step()`" in text
+
+
+def test_a_line_that_sets_a_training_going(told):
+    source = """
+        import keras
+
+        model = keras.Sequential([keras.layers.LSTM(8), keras.layers.Dense(1)])
+        model.compile("adam", "mse")
+        model.fit([], [])
+    """
+    text = told(source, "model.fit")
+    assert "leads to a step that is judged elsewhere: `model.fit([], [])`" in text
+    assert "this line leads to\n  train.py:5: `model.compile('adam', 'mse')`" in text
+
+
+def test_a_function_that_the_run_begins_with_is_called_in_no_line(told):
+    text = told(f"{TRAINER}\n    def run(trainer: Trainer):\n        trainer.update(0)\n")
+    assert "in line 0" not in text
+    assert "gradients, when reached from train.py:" in text
+
+
 def test_an_empty_line_and_one_past_the_end(told):
     assert told("x = 1\n\n", row=2).startswith("train.py:2: an empty line\n")
     assert (

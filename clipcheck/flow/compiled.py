@@ -90,6 +90,7 @@ class Compiled(States):
         if model is None or hooks is None or not hooks.whole:
             return None
         if self.following:
+            self.sightings.set_going.setdefault(self.site(), set()).add(model.key)
             default = model.attributes.get(_DEFAULT)
             if self._own_training(model) is not None:
                 worlds, self.worlds = self.worlds, (World(((ANY, Gradients(Phase.EMPTY)),)),)
