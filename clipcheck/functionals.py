@@ -24,15 +24,23 @@ def is_partial(parts: tuple[Value, ...]) -> bool:
     )
 
 
-def callers(parts: tuple[Value, ...], objects: Mapping[str, Object]) -> Iterator[Object]:
-    """The objects of plain classes that call the layers of such a model: `self.attention(x)` without a base."""
+def callers(
+    made: Object, parts: tuple[Value, ...], objects: Mapping[str, Object]
+) -> Iterator[tuple[Object, bool]]:
+    """The objects of plain classes that call the layers of such a model (`self.attention(x)` without a base) or
+    hold the whole of it, and whether they call its layers.
+    """
     layers = {key for part in parts if isinstance(part, Tensor) for key in part.models}
     for one in objects.values():
-        if one.cls is None or one.role or not layers or not _is_called(one.cls.definition):
+        if one.cls is None or one.role:
             continue
-        held = (part for value in one.attributes.values() for part in _flat(value))
-        if any(isinstance(part, Object) and part.key in layers for part in held):
-            yield one
+        held = {
+            part.key for value in one.attributes.values() for part in _flat(value) if isinstance(part, Object)
+        }
+        if held & layers and _is_called(one.cls.definition):
+            yield one, True
+        elif made.key in held:
+            yield one, False
 
 
 def _is_called(definition: facts.Class) -> bool:

@@ -278,13 +278,13 @@ class Walk:
                 for key in sorted(_keys(choice)):
                     self._key(key, outer, loop, depth)
 
-    def _functional(self, parts: tuple[Value, ...]) -> None:
+    def _functional(self, made: Object, parts: tuple[Value, ...]) -> None:
         """A model of layers that were called one after the other, by plain classes perhaps."""
         self.anatomy.partial = self.anatomy.partial or functionals.is_partial(parts)
-        for caller in functionals.callers(parts, self._sightings.objects):
+        for caller, calls in functionals.callers(made, parts, self._sightings.objects):
             assert caller.cls is not None
             trait = self._classes.trait(caller.cls)
-            if trait.attention is not None:
+            if trait.attention is not None and calls:
                 self.anatomy.note("attention-code", caller.name, trait.attention)
             elif "attention-class" in trait.labels or self._projects(caller):
                 here = Evidence(*caller.place(), f"{caller.name} {caller.origin} here")
@@ -323,7 +323,7 @@ class Walk:
             self._depth = depth
             self._classify(made, times, again)
         if made.cls is None and made.role == "module" and (parts := functionals.ends(made)):
-            self._functional(parts)
+            self._functional(made, parts)
         given = (*made.arguments, *(value for _, value in made.keywords))
         inherited = frozenset(one.key for value in given for one in _objects(value))
         for value in given:

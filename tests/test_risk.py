@@ -861,3 +861,20 @@ def test_a_model_of_called_layers(body, inputs, risk, summary):
     found = assess_files({"train.py": KERAS.format(body=body, inputs=inputs)})
     assert found.risk == risk
     assert found.summary.startswith(summary)
+
+
+@pytest.mark.parametrize(("name", "family"), [("Transformer", "transformer"), ("Tower", "linear")])
+def test_a_model_of_called_layers_is_what_the_object_that_holds_it_is_called(name, family):
+    source = f"""
+import keras
+from keras import layers
+class {name}:
+    def compile(self):
+        inputs = keras.Input(shape=(8,))
+        self.model = keras.Model(inputs, layers.Dense(1)(inputs))
+        self.model.compile(optimizer="adam", loss="mse")
+    def softmax(self, q, k):
+        return layers.softmax(q @ k)
+{name}().compile()
+"""
+    assert assess_files({"train.py": source}).family == family
