@@ -489,7 +489,8 @@ class Calls(Expressions):
         if (
             isinstance(owner, Object)
             and owner.role == "module"
-            and name in ("append", "add", "add_module", "extend")
+            and name in ("append", "add", "add_module", "extend", "update")
+            and (name != "update" or (owner.rule is not None and owner.rule.family == "container"))
         ):
             for value in given.positional:
                 owner.attributes[f"#{len(owner.attributes)}"] = value

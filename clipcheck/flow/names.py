@@ -337,7 +337,14 @@ class Names(Iterators):
             if index.value == 0 and owner.cls is None and is_one_model(owner):
                 return owner  # `clip.load("ViT-B/32")[0]`
         held = [value for name, value in owner.attributes.items() if name.startswith("#")]
-        return several(held) if held else None
+        found = [one for value in held if (one := self._held_under(value, index)) is not None]
+        return several(found) if found else None
+
+    def _held_under(self, held: Value, index: Value) -> Value | None:
+        """What a container module has under a key, of one thing that it was handed: `nn.ModuleDict({"a": x})["a"]`."""
+        if isinstance(held, Table):
+            return self._entry(held, index)
+        return _kept_under(held.member, index) if isinstance(held, Elements) else held
 
 
 def _is_class_method(function: FunctionRef) -> bool:
