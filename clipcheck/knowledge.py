@@ -421,6 +421,13 @@ class Knowledge:
         return self.methods_of("backward")
 
     @property
+    def not_finite_methods(self) -> frozenset[str]:
+        """The names of the functions that ask for NaN, which tensors have as methods."""
+        return self._once(
+            "not finite", lambda: frozenset(name.rpartition(".")[2] for name in self.not_finite)
+        )
+
+    @property
     def decisive_functions(self) -> frozenset[str]:
         """The last names of the functions that are such events, and of objects whose call is one."""
         known = (*self.calls.items(), *self.own.items())

@@ -444,7 +444,8 @@ class Calls(Expressions):
         self.changed_by_function(given, call)
         if not self.knowledge.is_harmless(name):
             return self.unresolved(frame, None, given, call)
-        self.noticed_check(frame, name, call)
+        if name in self.knowledge.not_finite:
+            self.noticed_check(frame, call.arguments, call.row)
         tensor = self.tensor_of(given.all())
         if tensor is not None:
             return tensor
@@ -453,6 +454,8 @@ class Calls(Expressions):
     def _call_method(self, frame: Frame, function: Bound, given: Arguments, call: facts.Call) -> Value:
         """A method of something that is not of the project."""
         owner, name = function.owner, function.name
+        if name in self.knowledge.not_finite_methods and isinstance(call.function, facts.Attribute):
+            self.noticed_check(frame, (call.function.value,), call.row)
         if isinstance(owner, ClassRef) and name in self.knowledge.constructors:
             return self.instantiate(frame, owner, Arguments(), call)
         if name in self.knowledge.passthrough_methods and isinstance(
@@ -638,9 +641,6 @@ class Calls(Expressions):
         raise NotImplementedError
 
     def in_doubt(self, name: str, value: Value) -> Value:
-        raise NotImplementedError
-
-    def noticed_check(self, frame: Frame, name: str, call: facts.Call) -> None:
         raise NotImplementedError
 
     def made(self, made: Object, call: facts.Call | None = None) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from clipcheck import facts
 from clipcheck.findings import Evidence, Site
 from clipcheck.flow.builtin import BUILTINS
 from clipcheck.flow.calls import Calls, model_of
 from clipcheck.flow.inplace import NO_BOUND, changes_gradients, factors_of, masks, steps_another, unscales
+from clipcheck.flow.losses import is_loss
 from clipcheck.flow.records import Path
 from clipcheck.flow.render import last_identifier, names_in, render
 from clipcheck.flow.values import (
@@ -652,12 +653,14 @@ class Events(Calls):
             out.append(world if known is not None else world.having(made.key, fresh))
         self.worlds = tuple(out)
 
-    def noticed_check(self, frame: Frame, name: str, call: facts.Call) -> None:
-        on_loss = any("loss" in last_identifier(argument).lower() for argument in call.arguments)
-        if name in self.knowledge.not_finite and self.following and on_loss and len(self.notes) < 8:
-            note = Evidence(frame.filename, call.row, "the loop checks for NaN or infinity here")
-            if note not in self.notes:
-                self.notes.append(note)
+    def noticed_check(self, frame: Frame, asked: Sequence[facts.Expression], row: int) -> None:
+        """Note that somebody asks whether the loss is still a number."""
+        if not self.following or len(self.notes) >= 8:
+            return
+        body, backward = self.here(), self.knowledge.backward_methods
+        note = Evidence(frame.filename, row, "the loop checks for NaN or infinity here")
+        if note not in self.notes and any(is_loss(one, body, backward) for one in asked):
+            self.notes.append(note)
 
     def paths_of(self, worlds: Worlds, key: str, event: Event, site: Site) -> tuple[list[Path], Worlds]:
         """Apply an event to one optimizer, and the paths on which it happened."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from clipcheck import facts
@@ -198,7 +198,9 @@ class Expressions(Names):
                 return value
         return values[-1]
 
-    def _compared(self, frame: Frame, expression: Expression, symbol: str, values: list[Value]) -> Value:
+    def _compared(self, frame: Frame, expression: facts.Operation, symbol: str, values: list[Value]) -> Value:
+        if symbol == "!=" and render(expression.operands[0]) == render(expression.operands[1]):
+            self.noticed_check(frame, expression.operands[:1], expression.row)  # NaN alone is not itself
         left, right = (literal(value) for value in values)
         options = [value for value in values if isinstance(value, Option)]
         if not isinstance(left, Value) and not isinstance(right, Value):
@@ -266,6 +268,9 @@ class Expressions(Names):
         value = self.evaluate(frame, part)
         self.conditions.pop()
         return value
+
+    def noticed_check(self, frame: Frame, asked: Sequence[Expression], row: int) -> None:
+        raise NotImplementedError
 
     def settings_in(self, frame: Frame, expression: Expression, value: Value) -> tuple[Written, ...]:
         raise NotImplementedError

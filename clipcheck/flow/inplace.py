@@ -59,7 +59,7 @@ def peeled(value: Expression, body: facts.Block, hinted: Hinted) -> tuple[Expres
     factors: list[Expression] = []
     for _ in range(_SHORT):
         if isinstance(value, facts.Name):
-            made = _made(body).get(value.id, [])
+            made = made_in(body).get(value.id, [])
             if len(made) != 1:
                 break
             value = made[0]
@@ -147,7 +147,7 @@ def origins(expressions: tuple[Expression, ...], body: facts.Block) -> frozenset
     """The names that expressions read, and those that go into them where they are computed; attributes by their last."""
     found: set[str] = set()
     waiting = [name for one in expressions for name in names_in(one)]
-    made = _made(body)
+    made = made_in(body)
     while waiting:
         name = waiting.pop()
         if name not in found:
@@ -158,7 +158,7 @@ def origins(expressions: tuple[Expression, ...], body: facts.Block) -> frozenset
 
 
 @blocks.kept
-def _made(body: facts.Block) -> dict[str, list[Expression]]:
+def made_in(body: facts.Block) -> dict[str, list[Expression]]:
     """What goes into each name that a function or a module sets, wherever in it that is."""
     found: dict[str, list[Expression]] = {}
     for node in blocks.walk(body):
