@@ -100,6 +100,7 @@ TABLES: dict[str, dict[str, Form]] = {
             "a keyword, a position and an attribute",
         ),
         "idle": TEXTS, "kinds": TEXT_TABLE, "spelled": TEXT, "limits": TEXT_TABLE,
+        "came-with": TEXT_TABLE, "outdated": TEXTS,
     },
     "hooks": {
         "before": TEXTS, "former": TEXTS, "optimizers": TEXT, "step": TEXTS, "after-backward": TEXTS,

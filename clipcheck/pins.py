@@ -40,6 +40,13 @@ class Pin:
         """Whether every version that the pin allows is this one or an older one."""
         return self.highest is not None and _padded(self.highest) <= _padded(parse(version))
 
+    def is_before(self, version: str) -> bool:
+        """Whether every version that the pin allows is older than this one."""
+        if self.highest is None:
+            return False
+        highest, asked = _padded(self.highest), _padded(parse(version))
+        return highest < asked or (self.open and highest == asked)
+
     def at_least(self, version: str) -> bool:
         """Whether every version that the pin allows is this one or a newer one."""
         return self.lowest is not None and _padded(self.lowest) >= _padded(parse(version))

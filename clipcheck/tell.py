@@ -84,7 +84,7 @@ def _by_the_norm(code: str, told: Told, site: Site, docket: Docket) -> Repair | 
     """Tell the framework to clip the norm of all instead, by the argument for that."""
     name = told.clipping.name
     written = [key for key, _ in told.call.keywords]
-    if told.indirect or told.argument not in written or name in written:
+    if told.indirect or told.obstacle or told.argument not in written or name in written:
         return None
     threshold = clipcall.threshold_for(site, docket)
     value = told.clipping.value.format(threshold=threshold) if code == "CLP301" else ""

@@ -57,6 +57,13 @@ def test_bounds_are_compared_place_by_place():
     assert pin.at_least("0.9.0")
     assert not pin.at_least("0.10")
     assert not Pin("r.txt", 1, "", (0, 9)).at_most("9")
+
+
+def test_a_pin_is_before_a_version_where_all_that_it_allows_is():
+    assert Pin("r.txt", 1, "", (2, 3), (2, 3, 9)).is_before("2.4")
+    assert Pin("r.txt", 1, "", None, (2, 4), open=True).is_before("2.4")
+    assert not Pin("r.txt", 1, "", None, (2, 4)).is_before("2.4")
+    assert not Pin("r.txt", 1, "", (2, 3)).is_before("2.4")
     assert not Pin("r.txt", 1, "", None, (0, 9)).at_least("0.1")
 
 

@@ -292,6 +292,7 @@ class Trainers(Turns):
         arguments = Arguments(teller.arguments, teller.keywords)
         clipping = told.clipping
         self._look_around(Arguments(trainer.arguments, trainer.keywords), arguments, told)
+        self._look_at_versions(told)
         value = self.value_told(teller, told)
         told.settings_row = _handed(arguments) if value is None else None
         if told.settings_row is not None:
@@ -371,6 +372,18 @@ class Trainers(Turns):
                     told.obstacle = f"it is refused with this `{name}`"
                 elif isinstance(one, Unknown) and not self.knowledge.is_harmless(text):
                     told.doubt = f"`{name}` is not known, and may not allow it"
+
+    def _look_at_versions(self, told: Told) -> None:
+        """What the versions that the project asks for, or is written for, say of the argument: whether they have it."""
+        clipping = told.clipping
+        for package, version in clipping.came_with if not told.obstacle else ():
+            pin = self.project.pins.version_of(package, told.site.filename)
+            if pin is not None and pin.is_before(version):
+                told.obstacle = f"`{clipping.name}` came with {package} {version}, and {pin.text} is asked for"
+                return
+        old = next((name for name, _ in told.call.keywords if name in clipping.outdated), "")
+        if old:
+            told.doubt = told.doubt or f"versions that take `{old}` may not have `{clipping.name}` yet"
 
     # -- the step ----------------------------------------------------------------------------------------
 
