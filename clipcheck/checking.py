@@ -106,7 +106,7 @@ def _codes(name: str, *, text: str) -> Callable[[Command], Command]:
 def check(paths: tuple[Path, ...], explain: str | None, config_file: Path | None, **given: Any) -> None:
     """Scan files and folders (default: the current folder) and report what is not clipped."""
     if explain is not None:
-        _explain(explain, config_file, given)
+        _explain(explain, config_file, given, paths)
     from clipcheck import catalog, gate
     from clipcheck import report as reports
 
@@ -210,7 +210,9 @@ def _show_files(places: list[Path], settings: Settings) -> NoReturn:
     sys.exit(TROUBLE if found.failures else CLEAN)
 
 
-def _explain(place: str, config_file: Path | None, given: dict[str, Any]) -> NoReturn:
+def _explain(
+    place: str, config_file: Path | None, given: dict[str, Any], paths: tuple[Path, ...]
+) -> NoReturn:
     from clipcheck.notebook import is_notebook
 
     name, _, row = place.rpartition(":")
@@ -227,10 +229,10 @@ def _explain(place: str, config_file: Path | None, given: dict[str, Any]) -> NoR
     path = Path(name)
     if not path.is_file():
         raise UserError(f"{name}: no such file")
-    settings = config.load(common_folder([path]), config_file, given)
+    settings = config.load(common_folder([path, *paths]), config_file, given)
     from clipcheck import pipeline
 
-    told: str = pipeline.explain(path, int(row), settings, **where)
+    told: str = pipeline.explain(path, int(row), settings, beside=paths, **where)
     for line in told.splitlines():
         output.say(line)
     sys.exit(CLEAN)

@@ -92,24 +92,26 @@ def _merged(scanned: Scan, outcomes: Sequence[Outcome], files: Collection[str]) 
     )
 
 
-def explain(path: Path, row: int, settings: Settings, *, cell: int | None = None) -> str:
+def explain(
+    path: Path, row: int, settings: Settings, *, cell: int | None = None, beside: Sequence[Path] = ()
+) -> str:
     """Say why the step on a line of a file (of a cell, in a notebook) is, or is not, reported.
 
-    Raises UserError for a file not read, and for a cell without code.
+    Where nothing marks a project, what a scan of `beside` reads is its program. Raises UserError for a file not read, and for a cell without code.
     """
     from clipcheck.explain import Case
     from clipcheck.explain import explain as tell
     from clipcheck.faults import docket_of
     from clipcheck.following import nothing, parts
 
-    scanned = scan(discover([path], settings), settings)
+    scanned = scan(discover([path, *beside], settings), settings)
     followed = list(parts(scanned))
     for failure in (*scanned.discovery.failures, *scanned.library.failures):
         if os.path.realpath(failure.filename) == os.path.realpath(path) and failure.cell in (None, cell):
             raise UserError(f"{path}: {failure.message}")
-    if not scanned.discovery.report_on:
+    filename = os.path.abspath(path)
+    if filename not in scanned.discovery.report_on:
         raise UserError(f"{path}: excluded, or not Python")
-    filename = scanned.discovery.report_on[0]
     part = next((one for one in followed if filename in one.program.all), nothing(scanned))
     own = [verdict for verdict in part.verdicts if verdict.site.filename == filename]
     findings = marked(scanned.library, own, settings.pattern_base)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -400,3 +401,22 @@ def test_a_model_that_is_handed_an_optimizer_that_nobody_knows(told):
     )
     assert "verdict: unknown" in text
     assert "the optimizer that it is handed is not known: it may clip, or not" in text
+
+
+def test_paths_beside_it_are_of_its_program(tmp_path, monkeypatch):
+    """Without the mark of a project, what stands deep below is read only where it is named."""
+    texts = {
+        "main.py": "import torch\nfrom lib.loop import train\nfrom lib.nets.deep.net import Net\n"
+        "net = Net()\ntrain(net, torch.optim.Adam(net.parameters()))\n",
+        "lib/loop.py": "def train(net, optimizer):\n    for x in range(9):\n        net(x).sum().backward()\n        optimizer.step()\n",
+        "lib/nets/deep/net.py": "from torch import nn\n\nNet = lambda: nn.LSTM(8, 8)\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    settings = config.load(tmp_path, None, {"no_cache": True})
+    alone = pipeline.explain(Path("lib/loop.py"), 4, settings)
+    beside = pipeline.explain(Path("lib/loop.py"), 4, settings, beside=[Path()])
+    assert "verdict: not clipped, and not reported" in alone
+    assert "verdict: reported: CLP101 unclipped-step, high risk" in beside

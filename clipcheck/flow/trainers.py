@@ -379,7 +379,9 @@ class Trainers(Turns):
         for package, version in clipping.came_with if not told.obstacle else ():
             pin = self.project.pins.version_of(package, told.site.filename)
             if pin is not None and pin.is_before(version):
-                told.obstacle = f"`{clipping.name}` came with {package} {version}, and {pin.text} is asked for"
+                told.obstacle = (
+                    f"`{clipping.name}` came with {package} {version}, and {pin.text} is asked for"
+                )
                 return
         old = next((name for name, _ in told.call.keywords if name in clipping.outdated), "")
         if old:
