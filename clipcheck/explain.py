@@ -121,7 +121,9 @@ def _outcome(case: Case, step: Step) -> str:
     if outcome == "unknown":
         return "unknown: not reported, because something on the way to it could not be followed"
     if outcome == "clipped":
-        bare = any(path.code == "CLP101" for path in paths)
+        bare = [path for path in paths if path.code == "CLP101"]
+        if not all(map(options, bare)):
+            return "clipped or not: that hangs on an option, or another condition, whose default is not known"
         return "clipped as the program usually runs, though not on every way" if bare else "clipped"
     return outcome
 
