@@ -735,6 +735,7 @@ _EVENTS = {
     "read-environment": "read_environment",
     "load-settings": "load_settings",
     "as-settings": "as_settings",
+    "own-names": "own_names",
     "merge-settings": "merge_settings",
     "update-settings": "update_settings",
     "no-settings": "no_settings",

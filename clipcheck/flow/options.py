@@ -250,7 +250,9 @@ def written_as(name: str, value: Value | None) -> Written | None:
 
 
 def _looked_up(node: facts.Expression) -> str:
-    """The name of the setting that `config.get("clip", 1.0)` and `getattr(args, "clip", 1.0)` ask for."""
+    """The name of the setting that `config["clip"]`, `config.get("clip", 1.0)` or `getattr(args, "clip", 1.0)` asks for."""
+    if isinstance(node, facts.Subscript) and isinstance(node.index, facts.Constant):
+        return node.index.value if isinstance(node.index.value, str) else ""
     if not isinstance(node, facts.Call) or last_identifier(node.function) not in ("get", "getattr"):
         return ""
     names = [part.value for part in node.arguments[:2] if isinstance(part, facts.Constant)]

@@ -13,13 +13,16 @@ from clipcheck.flow.values import (
     Bound,
     ClassRef,
     Elements,
+    External,
     File,
     Frame,
     FunctionRef,
     Items,
     Literal,
+    ModuleRef,
     Object,
     Option,
+    Pending,
     Table,
     Unknown,
     Value,
@@ -31,6 +34,7 @@ from clipcheck.knowledge import CallRule
 
 _TAKE = ("get", "pop", "setdefault")
 _FRAMEWORK = frozenset({"module", "optimizer", "scaler"})  # roles of objects that hold no settings
+_DEFINED = (ClassRef, External, FunctionRef, ModuleRef, Pending)  # what a name stands for that nobody set
 
 
 class Tables(Events):
@@ -75,6 +79,15 @@ class Tables(Events):
         if table is None:
             return self.unknown(frame, call, "settings")
         return merged([table, Table(tuple((name, value) for name, value in given.keywords if name))])
+
+    def own_names(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value:
+        """`locals()`, `vars()`: the parameters of the function and what it has bound so far; `vars(x)` is another's."""
+        if given.positional:
+            return self.as_settings(frame, rule, owner, given, call)
+        found = tuple((name, value) for name, value in frame.locals.items() if name.isidentifier())
+        return Table(tuple((name, value) for name, value in found if not isinstance(value, _DEFINED)))
 
     def merge_settings(
         self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
