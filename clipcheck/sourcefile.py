@@ -24,6 +24,8 @@ from clipcheck.regular import regular
 _LINE_END = regular("\r\n|\n|\r")
 _BYTE_LINE = regular(rb"[^\r\n]*(?:\r\n|\n|\r)?")
 _BOM = "utf-8-sig"
+# The codec of a package that brought f-strings to older versions of Python: what it reads is UTF-8.
+_FSTRINGS = regular(rb"(?m)^[ \t\f]*#.*?coding[:=][ \t]*future[-_]fstrings\b")
 _WIDE = (b"\xff\xfe", b"\xfe\xff")  # the marks of UTF-16 and UTF-32
 LARGEST = 2_000_000  # characters of Python: past that a file holds data, and reading it takes minutes
 
@@ -39,6 +41,8 @@ def decode(data: bytes) -> tuple[str, str]:
     if b"coding" not in data[: second if second >= 0 else None] and not data.startswith(codecs.BOM_UTF8):
         with suppress(UnicodeDecodeError):  # said in other words where it is in the first two lines
             return data.decode(), "utf-8"
+    if _FSTRINGS.search(data[: second if second >= 0 else None]):
+        return data.decode(), "utf-8"
     # detect_encoding reads two lines, and knows only "\n" as their end: give it Python's lines.
     lines: Iterator[bytes] = (match.group() for match in _BYTE_LINE.finditer(data))
     encoding, _ = detect_encoding(lambda: next(lines))

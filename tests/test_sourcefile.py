@@ -41,6 +41,15 @@ def test_bytes_come_back(data: bytes, tmp_path: Path) -> None:
     assert ast.dump(parse(source.text)) == ast.dump(ast.parse(data))
 
 
+@pytest.mark.parametrize("name", ["future_fstrings", "future-fstrings"])
+def test_a_codec_that_python_knows_by_a_package_alone(name: str) -> None:
+    data = f"#!x\n# -*- coding: {name} -*-\ns = 'é'\n".encode()
+    text, encoding = decode(data)
+    assert (text.encode(encoding), encoding) == (data, "utf-8")
+    with pytest.raises(SyntaxError):
+        decode(f"# coding: {name}2\ns = 1\n".encode())
+
+
 @pytest.mark.parametrize(
     ("data", "error"),
     [
