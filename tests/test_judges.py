@@ -313,6 +313,17 @@ def test_clip_reported(states, options, expected):
     assert (verdict.code, verdict.risk) == (expected, "low")
 
 
+@pytest.mark.parametrize(
+    ("threshold", "said"),
+    [(1e9, "1e9"), (123456789.0, "123456789.0"), (1e4, "10000.0"), (0, "0"), (1e-6, "1e-06")],
+)
+def test_a_threshold_is_said_as_people_write_it(threshold, said):
+    scene = Scene(LOOP)
+    scene.clip(FRESH, threshold=threshold)
+    (verdict,) = judge(scene.sightings, scene.context())
+    assert f" a threshold of {said}, which " in verdict.message
+
+
 def test_rules_on_one_clip_may_coexist():
     scene = Scene(LOOP)
     scene.clip(SPENT, kind="value", threshold=0)

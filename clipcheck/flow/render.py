@@ -12,7 +12,7 @@ from clipcheck.facts import Expression
 def render(expression: Expression) -> str:
     """The expression as source text, near enough to the original to compare and to show."""
     if isinstance(expression, facts.Constant):
-        return repr(expression.value)
+        return number(expression.value) if isinstance(expression.value, float) else repr(expression.value)
     if isinstance(expression, facts.Name):
         return expression.id
     if isinstance(expression, facts.Attribute):
@@ -34,6 +34,16 @@ def render(expression: Expression) -> str:
     if isinstance(expression, facts.Opaque):
         return f"<{expression.kind} {' '.join(render(part) for part in expression.parts)}>"
     return f"<{type(expression).__name__} {expression.row}>"
+
+
+def number(value: float) -> str:
+    """A number as people write it: `1e9` rather than `1000000000.0`."""
+    text = repr(value)
+    short = f"{value:g}".replace("e+0", "e").replace("e+", "e")
+    return short if len(text) > _LONG and float(short) == value else text
+
+
+_LONG = 8  # characters of a number that is written out
 
 
 def _within(part: Expression) -> str:

@@ -8,6 +8,7 @@ from clipcheck import clipcall, results
 from clipcheck.docket import Docket
 from clipcheck.findings import Evidence, Verdict
 from clipcheck.flow.records import Clip, ClipContext, Step
+from clipcheck.flow.render import number
 from clipcheck.flow.values import Literal, Option, Value, literal
 from clipcheck.judges import words
 
@@ -26,7 +27,7 @@ def of_trainer(step: Step, docket: Docket) -> Verdict | None:
     if not harm or worst is None:
         return None
     context, assessed = worst
-    message = f"{words.quoted(told.call)} has a threshold of {value!r}, which {harm}; start at 1.0"
+    message = f"{words.quoted(told.call)} has a threshold of {number(value)}, which {harm}; start at 1.0"
     evidence = words.distinct((*_written(told.value), *words.of_trainer(told, context, assessed)))
     return Verdict("CLP302", message, step.site, assessed.risk, evidence)
 
@@ -45,7 +46,9 @@ def judge(clip: Clip, docket: Docket) -> Verdict | None:
             continue
         harm = (rule.negative if rule is not None and value < 0 else "") or harm_of(value, clip.kind)
         if harm and not (math.isinf(value) and context.result_used):
-            message = f"{words.quoted(clip.call)} has a threshold of {value!r}, which {harm}; start at 1.0"
+            message = (
+                f"{words.quoted(clip.call)} has a threshold of {number(value)}, which {harm}; start at 1.0"
+            )
             risk, evidence = docket.risk_at(clip)
             return Verdict("CLP302", message, clip.site, risk, words.distinct((*_origin(context), *evidence)))
     return None
