@@ -23,7 +23,9 @@ MAX_WAYS = 4  # ways to a step that are told for each of them
 _NOTHING = (Phase.EMPTY, Phase.SPENT)
 _CALLED = regular(r"(?<= at )(.+):(\d+)(?= was )")  # where a call stands that could not be followed
 _UNSAFE = {"CLP102": "everybody who does not set the option gets the new default"}
-_NO_FIX = {"CLP102": "set the default of the option to a threshold such as 1.0"}
+_NO_FIX = {
+    "CLP102": "a default that is not written out in this file is for you to set; the message names the option"
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,9 @@ def _of_step(case: Case, step: Step) -> list[str]:
     contexts = case.docket.accused(step) or step.contexts
     worst = case.docket.worst(contexts)
     out = [f"{case.place(step.site)}: {words.quoted(step.call)}", *_verdict(case, step), "", "updates"]
-    out += _indented(dict.fromkeys(line for context in step.contexts for line in _updates(case, context)))
+    out += _indented(
+        dict.fromkeys(line for context in step.contexts for line in _updates(case, step, context))
+    )
     for context in step.contexts[:MAX_CONTEXTS]:
         out += ["", f"gradients, when {_reached(case, context)}", *_ways(case, context)]
     if len(step.contexts) > MAX_CONTEXTS:
@@ -149,9 +153,9 @@ def _blamed(docket: Docket, step: Step) -> Iterator[tuple[Clip, str]]:
             yield clip, code
 
 
-def _updates(case: Case, context: StepContext) -> Iterator[str]:
+def _updates(case: Case, step: Step, context: StepContext) -> Iterator[str]:
     for model in context.models:
-        yield from (_described(case, choice) for choice in choices(model))
+        yield from (line for choice in choices(model) for line in _described(case, choice))
     if not context.models:
         yield "parameters that could not be traced to a model"
     elif not context.certain:
@@ -159,13 +163,21 @@ def _updates(case: Case, context: StepContext) -> Iterator[str]:
     for made in optimizers(context):
         yield f"through {_made(case, made, 'optimizer')}"
     if not optimizers(context):
-        yield "through an optimizer that was not found"
+        own = step.told is not None and step.told.fitted  # a trainer
+        yield (
+            "through an optimizer that it makes itself" if own else "through an optimizer that was not found"
+        )
 
 
-def _described(case: Case, model: Value) -> str:
+def _described(case: Case, model: Value) -> Iterator[str]:
+    """A model; of one that something unknown was made of, or is wrapped in it, that one."""
+    held = sorted(model.holds) if isinstance(model, Unknown) else []
+    known = [made for key in held if (made := case.docket.sightings.objects.get(key)) is not None]
     if isinstance(model, Object):
-        return _made(case, model, "model")
-    return "a model that was not found"
+        yield _made(case, model, "model")
+    elif not known:
+        yield "a model that was not found"
+    yield from (_made(case, made, "model") for made in known)
 
 
 def _made(case: Case, found: Object, kind: str) -> str:

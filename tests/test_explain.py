@@ -60,6 +60,27 @@ def test_a_clipped_step(told):
     assert "fix: none needed here" in text
 
 
+def test_a_trainer_and_a_model_that_something_was_made_of(told):
+    text = told(
+        """\
+        from somewhere import wrapped
+        from transformers import AutoModel, Trainer, TrainingArguments
+
+        model = wrapped(AutoModel.from_pretrained("x"))
+        trainer = Trainer(model, TrainingArguments("out"))
+        trainer.train()
+        """,
+        "TrainingArguments(",
+    )
+    assert "updates\n  an AutoModel made at train.py:4\n  through an optimizer that it makes itself\n" in text
+
+
+def test_a_clip_behind_an_option_without_a_default(told):
+    source = loop('if settings["clip_grad"]:', f"    {CLIP}", "optimizer.step()")
+    text = told("from somewhere import settings\n" + dedent(source))
+    assert "verdict: clipped or not: that hangs on an option" in text
+
+
 def test_a_step_below_the_risk_asked_for(told):
     text = told(loop("optimizer.step()", model="nn.Linear(8, 8)"))
     assert "verdict: not clipped, and not reported: no risk, below --min-risk medium" in text

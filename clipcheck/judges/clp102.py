@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from clipcheck import defaults
+import os
+
+from clipcheck import defaults, naming
 from clipcheck.defaults import clip_options
 from clipcheck.docket import Assessed, Docket, acted_on
 from clipcheck.findings import Evidence, Verdict
@@ -35,9 +37,12 @@ def judge(step: Step, docket: Docket) -> Verdict | None:
 def _of_trainer(step: Step, told: Told, context: StepContext, assessed: Assessed) -> Verdict:
     """A framework that is told to clip by an option, which is off by default."""
     found = [one for one in choices(told.value) if isinstance(one, Option)] if told.value else []
+    names = naming.listed(sorted({f"`{one.name}` in {os.path.basename(one.place[0])}" for one in found}))
+    option = (
+        f"{names}, which is" if len(found) == 1 else f"{names}, which are" if found else "an option that is"
+    )
     message = (
-        f"the only clipping of {words.teller(step)} hangs on an option that is off by default; "
-        f"{words.model(assessed)}"
+        f"the only clipping of {words.teller(step)} hangs on {option} off by default; {words.model(assessed)}"
     )
     defaults = [Evidence(*one.place, f"the default of `{one.name}`") for one in found]
     chain = words.distinct((*words.of_trainer(told, context, assessed), *defaults))
