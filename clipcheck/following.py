@@ -36,7 +36,7 @@ def follow(scanned: Scan, program: Program) -> Part:
     assessor = Assessor(project, sightings, settings.long_sequence, settings.deep, settings.recurrent_classes)
 
     def assess(context: StepContext) -> Assessment:
-        return assessor.assess(context.models, context.entry, context.loops, context.reached)
+        return assessor.assess(context.models, context.entry, context.loops, context.reached, context.frozen)
 
     def body(filename: str) -> Block:
         module = project.facts(filename)

@@ -60,6 +60,13 @@ class Anatomy:
     def note(self, family: str, name: str, evidence: Evidence) -> None:
         self.first.setdefault(family, (name, evidence))
 
+    adapted: bool = False  # whether something in it is trained in the middle of what is frozen
+
+    @property
+    def left(self) -> bool:
+        """Whether it is in sight what is trained, where some of it is frozen."""
+        return not self.adapted and bool(self.weighted or "head" in self.first)
+
     @property
     def fed(self) -> list[Length]:
         """The lengths that it is made for: not those that are nothing but the size of a table."""
@@ -228,12 +235,18 @@ class Walk:
     """One walk over a model's objects, which fills its anatomy."""
 
     def __init__(
-        self, classes: Classes, project: Project, sightings: Sightings, recurrent: frozenset[str]
+        self,
+        classes: Classes,
+        project: Project,
+        sightings: Sightings,
+        recurrent: frozenset[str],
+        frozen: frozenset[str] = frozenset(),
     ) -> None:
         self._classes = classes
         self._knowledge = project.knowledge
         self._sightings = sightings
         self._recurrent = recurrent
+        self._frozen = frozen
         self._counted: dict[str, tuple[str, int]] = {}  # by key: family, and how often it is there
         self._seen: dict[str, int] = {}
         self._active: set[str] = set()
@@ -299,7 +312,7 @@ class Walk:
 
     def _key(self, key: str, outer: int, loop: int, depth: int) -> None:
         """A model known by its key alone: the object of that key, and what the run saw of it."""
-        for evidence in self._sightings.recurrences.get(key, ())[:1]:
+        for evidence in self._sightings.recurrences.get(key, ())[:1] if key not in self._frozen else ():
             self.anatomy.note("recurrence", "", evidence)
             self.anatomy.found = True
         made = self._sightings.objects.get(key)
@@ -317,9 +330,12 @@ class Walk:
         joins = self._joins_tensors
         self._joins_tensors = made.rule is not None and made.rule.family == "container"
         settings = made.role == "" and depth > 0  # a configuration, not a part
-        if not again:
+        frozen = made.key in self._frozen
+        if frozen and made.key in self._sightings.headed:
+            self.anatomy.note("head", made.name, self._sightings.frozen[made.key][1])
+        if not again and not frozen:
             self._lengths_of(made)
-        if not settings:
+        if not settings and not frozen:
             self._depth = depth
             self._classify(made, times, again)
         if made.cls is None and made.role == "module" and (parts := functionals.ends(made)):
@@ -331,6 +347,8 @@ class Walk:
                 self._visit(value, outer, own, depth + 1)
         positions = self._knowledge.hinted("position-class", words(made.name))
         for name, value in list(made.attributes.items()):
+            if frozen and self._adapts(name, value, depth):
+                self.anatomy.adapted = True
             if not positions:  # a table of positions is made as long as anyone may ever need
                 self._length(name, value, *made.place())
             handed = name.startswith("#") or any(one.key in inherited for one in _objects(value))
@@ -340,6 +358,13 @@ class Walk:
                 self._visit(value, times, 1, depth + 1)
         self._joins_tensors = joins
         self._active.discard(made.key)
+
+    def _adapts(self, name: str, value: Value, depth: int) -> bool:
+        """Whether what a frozen part holds is trained, and is no head of the whole."""
+        added = [one for one in _objects(value) if one.role == "module" and one.key not in self._frozen]
+        hinted = self._knowledge.hinted
+        named = any(hinted("adapter-name", one) for one in (name, *(words(made.name) for made in added)))
+        return bool(added) and (depth > 0 or named)
 
     def _classify(self, made: Object, times: int, again: bool) -> None:
         """Count one part, and note the first of each family with its place."""

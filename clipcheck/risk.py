@@ -53,19 +53,29 @@ class Assessor:
         self._classes = Classes(project)
         self._lengths = Lengths(project)
         self._adversaries: dict[str, bool] = {}
-        self._walked: dict[int, tuple[Value, Anatomy]] = {}  # by the id of a model, which is held here
+        # By the id of a model, which is held here, and what is frozen.
+        self._walked: dict[tuple[int, frozenset[str]], tuple[Value, Anatomy]] = {}
 
     def assess(
-        self, models: tuple[Value, ...], step_file: str, notes: tuple[Evidence, ...], reached: int = 0
+        self,
+        models: tuple[Value, ...],
+        step_file: str,
+        notes: tuple[Evidence, ...],
+        reached: int = 0,
+        frozen: frozenset[str] = frozenset(),
     ) -> Assessment:
         """The worst of what the models are; a NaN check among the notes makes anything medium at least.
 
-        `reached` is the row that the file has come to at its own level at the step, 0 where that is not known.
+        `reached` is the row that the file has come to at its own level at the step, 0 where that is not known. What is
+        frozen (by its key) and never thawed does not count.
         """
+        frozen = frozen - self._sightings.thawed
         if models and all(isinstance(model, Tensor) for model in models):
             return Assessment("none", (), "tensor", "a tensor, not a model")
         found = [
-            self._judge(self._anatomy(model), step_file, reached) for one in models for model in _apart(one)
+            self._judge(self._anatomy(model, frozen), step_file, reached)
+            for one in models
+            for model in _apart(one)
         ]
         # An alternative that was not found says nothing beside one that was.
         found = [one for one in found if one is not NOT_FOUND] or [NOT_FOUND]
@@ -83,11 +93,14 @@ class Assessor:
             return replace(worst, risk="medium", evidence=(check, *worst.evidence))
         return worst
 
-    def _anatomy(self, model: Value) -> Anatomy:
-        known = self._walked.get(id(model))
+    def _anatomy(self, model: Value, frozen: frozenset[str] = frozenset()) -> Anatomy:
+        known = self._walked.get((id(model), frozen))
         if known is None:
-            walk = Walk(self._classes, self._project, self._sightings, self._recurrent)
-            known = self._walked[id(model)] = (model, walk.run(model))
+            walk = Walk(self._classes, self._project, self._sightings, self._recurrent, frozen)
+            anatomy = walk.run(model)
+            if frozen and not anatomy.left:  # what is trained of it is not in sight
+                anatomy = self._anatomy(model)
+            known = self._walked[id(model), frozen] = (model, anatomy)
         return known[1]
 
     def _adversarial(self, filename: str) -> bool:
@@ -167,6 +180,8 @@ class Assessor:
         weighted, normalised = anatomy.weighted, "normalisation" in anatomy.first
         layer = self._layer(anatomy)
         if not anatomy.found or not (weighted or "embedding" in anatomy.first):
+            if "head" in anatomy.first:
+                return Assessment("none", (anatomy.first["head"][1],), "linear", "the head of a frozen model")
             if "parameter" in anatomy.first and not normalised:
                 return Assessment("none", layer, "parameters", "a few parameters of its own")
             return NOT_FOUND  # normalisation alone is no model, but what is left of one

@@ -50,6 +50,8 @@ class Calls(Expressions):
         """The result of a call; its events take effect on the worlds."""
         if isinstance(function, Several):
             return self._apply_any(frame, function, owner, given, call)
+        if self.sightings.frozen:
+            self.notice_adapting(owner, given, call)
         if isinstance(function, Bound) and isinstance(owner, Several):
             owner = function.owner  # the one of them that has such a method
         event = self.event_of(frame, function, owner, given, call)
@@ -461,12 +463,17 @@ class Calls(Expressions):
         if name in self.knowledge.passthrough_methods and isinstance(
             owner, (Object, Tensor, Unknown, Parameters)
         ):
+            if name == "requires_grad_":
+                self.set_trainable(frame, owner, given.get((name, 0)), call)
             return owner
         if isinstance(owner, (Object, Unknown)) and name in ("parameters", "named_parameters"):
             inside = owner.holds if isinstance(owner, Unknown) else frozenset()
             held = Parameters(inside | {owner.key}, named=name == "named_parameters")
             whole = isinstance(owner, Object) and owner.role == "module"
             return self.lazily(frame, held, call.span) if whole else held
+        if isinstance(owner, Bound) and name == "requires_grad_":
+            self.set_trainable(frame, owner, given.get((name, 0)), call)
+            return owner
         if isinstance(owner, Bound) and name in ("parameters", "named_parameters"):
             inner = self.parameters_in(owner)
             if inner is not None:
@@ -618,6 +625,15 @@ class Calls(Expressions):
         raise NotImplementedError
 
     def changed_by_method(self, owner: Parameters, name: str, call: facts.Call) -> bool:
+        raise NotImplementedError
+
+    def set_trainable(self, frame: Frame, owner: Value, given: Value | None, call: facts.Call) -> None:
+        raise NotImplementedError
+
+    def notice_adapting(self, owner: Value | None, given: Arguments, call: facts.Call) -> None:
+        raise NotImplementedError
+
+    def frozen_now(self) -> frozenset[str]:
         raise NotImplementedError
 
     def parameters_in(self, value: Value | None) -> Parameters | None:

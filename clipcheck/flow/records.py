@@ -58,6 +58,9 @@ class StepContext:
     entry: str = ""  # the file of that function or script
     loops: tuple[Evidence, ...] = ()  # recurrences and NaN checks met on the way
     reached: int = 0  # the row that `entry` has come to at its own level, if it is run as a script
+    frozen: frozenset[str] = (
+        frozenset()
+    )  # the keys of models, and parts of models, that are surely frozen here
 
 
 @dataclass(slots=True)
@@ -130,6 +133,7 @@ class Step:
         known = _kept(self.contexts, context)
         known.paths = list(dict.fromkeys([*known.paths, *context.paths]))[:MAX_PATHS]
         known.loops = tuple(dict.fromkeys([*known.loops, *context.loops]))
+        known.frozen &= context.frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +229,10 @@ class Sightings:
     told: dict[str, Told] = field(default_factory=dict)  # what is told how to clip, by the key of the object
     iterators: dict[str, Site] = field(default_factory=dict)  # over parameters, by key: where each is made
     readers: dict[str, Site] = field(default_factory=dict)  # by the same key: who used it up first
+    # By key: what all ways to the freezing of a model, or of a part of one, have in common, and where it is.
+    frozen: dict[str, tuple[frozenset[Guard], Evidence]] = field(default_factory=dict)
+    thawed: set[str] = field(default_factory=set)  # what is trained at some time, or may be
+    headed: set[str] = field(default_factory=set)  # frozen, but for a head that is not in sight
 
     def paths(self, step: Step) -> Iterable[Path]:
         return (path for context in step.contexts for path in context.paths)

@@ -8,8 +8,8 @@ from typing import Any
 from clipcheck import facts
 from clipcheck.facts import Expression, Statement
 from clipcheck.findings import Site
-from clipcheck.flow.assigned import Assigned
 from clipcheck.flow.bounds import asks_for_a_bound, is_bound
+from clipcheck.flow.freezing import Freezing
 from clipcheck.flow.inplace import GRADIENTS
 from clipcheck.flow.names import is_one_model
 from clipcheck.flow.render import guard_of, last_identifier, names_in, render
@@ -41,7 +41,7 @@ MAX_ROUNDS = 5  # of a loop, until its worlds are stable
 MAX_UNROLLED = 6  # members of a known sequence that a loop is run for one by one
 
 
-class Statements(Assigned):
+class Statements(Freezing):
     """Runs statements. A block ends by falling through (""), by a jump in a loop, or by leaving."""
 
     def run_block(self, frame: Frame, body: tuple[Statement, ...]) -> str:
@@ -417,6 +417,8 @@ class Statements(Assigned):
     def run_for(self, frame: Frame, statement: facts.For) -> str:
         source = self.evaluate(frame, statement.source)
         count = literal(self.length(source))
+        if isinstance(source, Parameters) or self.sightings.frozen:
+            self.notice_freezing(frame, statement, source)
         times = self.multiplicity
         if not self.following or _collects(statement.body):  # a training loop makes no model deeper
             self.multiplicity *= count if isinstance(count, int) and 0 < count < 1000 else 1

@@ -292,6 +292,7 @@ class Steps(Covers):
             self.entry_file,
             tuple(self.notes),
             self.row_reached(),
+            self.frozen_now(),
         )
         self.sightings.steps.setdefault(site, Step(site, call)).met(context)
 

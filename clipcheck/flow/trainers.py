@@ -415,7 +415,10 @@ class Trainers(Turns):
         names, notes = Names(None, None), tuple(self.notes)
         label = f"{self.context_label()}>{key}"
         entry, reached = self.entry_file, self.row_reached()
-        return StepContext(label, optimizer, models, True, paths, names, None, False, entry, notes, reached)
+        frozen = self.frozen_now()
+        return StepContext(
+            label, optimizer, models, True, paths, names, None, False, entry, notes, reached, frozen
+        )
 
 
 def _optimizers(value: Value, depth: int = 4) -> Iterator[Value]:
