@@ -134,9 +134,7 @@ class Clipping:
     since: Since | None = None  # the default hangs on the version
     idle: tuple[str, str] | None = None  # a clip by hand does nothing where this entry matches that
     spelled: str = ""  # what the value calls, by its qualified name: a fix says it as the file does
-    came_with: tuple[
-        tuple[str, str], ...
-    ] = ()  # packages, and the versions from which they have the first argument
+    came_with: tuple[tuple[str, str], ...] = ()  # from which versions they have the first argument
     outdated: tuple[str, ...] = ()  # arguments of versions that may be older than that
     limits: Mapping[str, str] = field(default_factory=dict)  # what a framework refuses, and what it does then
 
