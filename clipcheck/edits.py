@@ -22,6 +22,7 @@ from clipcheck.findings import (
     MoveAfter,
     MoveBefore,
     MoveFirst,
+    PutUnder,
     RemoveComment,
     RenameArgument,
     Replace,
@@ -49,9 +50,9 @@ class Change(NamedTuple):
 def first_use(tree: Tree, actions: Sequence[Action]) -> int:
     """Return the offset of the first place that `actions` touch below the imports (else the end)."""
     spans = [
-        action.span if isinstance(action, (Replace, Wrap)) else action.anchor
+        action.span if isinstance(action, (Replace, Wrap, PutUnder)) else action.anchor
         for action in actions
-        if isinstance(action, (InsertBefore, MoveBefore, MoveAfter, Replace, Wrap))
+        if isinstance(action, (InsertBefore, MoveBefore, MoveAfter, Replace, Wrap, PutUnder))
     ]
     spans += [action.call for action in actions if isinstance(action, AddMember)]
     return min((tree.lines.range(span)[0] for span in spans), default=len(tree.text))
@@ -94,6 +95,8 @@ def changes(tree: Tree, actions: Sequence[Action], limit: int) -> list[Change]:
         elif isinstance(action, SetEntry):
             places = entry_changes(tree.text, *tree.lines.range(action.display), action.key, action.value)
             found.extend(Change(*place) for place in places)
+        elif isinstance(action, PutUnder):
+            found.append(_put_under(tree, action))
         elif isinstance(action, Wrap):
             start, end = tree.lines.range(action.span)
             found += [Change(start, start, action.before), Change(end, end, action.after)]
@@ -233,6 +236,17 @@ def _lifted(tree: Tree, source: Statement, indent: str, with_comment: bool) -> s
         hangs = row not in frozen and part.strip() and part.startswith(old)
         parts.append(indent + part[len(old) :] if hangs else part)
     return "".join(parts)
+
+
+def _put_under(tree: Tree, action: PutUnder) -> Change:
+    """Return the change that gives a statement a head, and moves all of its lines to the right."""
+    statement = _target(tree, action.span)
+    if not statement.own_line:
+        raise PlacementError("other statements share the line")
+    indent = tree.indent(statement) + action.unit
+    newline = tree.lines.newline(tree.lines.row(statement.start))
+    text = _lifted(tree, statement, indent, with_comment=False)
+    return Change(statement.start, statement.end, f"{action.head}{newline}{indent}{text}")
 
 
 def _take_away(tree: Tree, source: Statement, leaving: list[Statement], with_comment: bool) -> Change:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clipcheck import blocks, clipcall, facts
 from clipcheck.docket import Docket, owned
-from clipcheck.findings import Repair, Replace
+from clipcheck.findings import PutUnder, Repair, Replace, Site
 from clipcheck.flow.records import Clip, Names, Step, StepContext
 from clipcheck.flow.render import render
 from clipcheck.knowledge import Knowledge
@@ -35,7 +35,7 @@ def clip(names: Names, step: Step, parameters: str, threshold: str, docket: Dock
         optimizer=names.optimizer,
         threshold=threshold,
     )
-    unit = _accumulating(step, docket)
+    unit = _accumulating(step.site, docket)
     if unit and "guard" in templates:
         guard = templates["guard"].format(engine=names.engine)
         return f"if {guard}:\n{unit}{call}"
@@ -63,9 +63,23 @@ def by_its_method(clip: Clip, docket: Docket) -> Repair | None:
     return Repair("safe", f"clip by `{text}`", (Replace(clip.call.span, text),))
 
 
-def _accumulating(step: Step, docket: Docket) -> str:
-    """The indentation inside the `with engine.accumulate(...)` around a step, "" where there is none."""
-    here = blocks.locate(docket.context.body(step.site.filename), step.site.span)
+def under_the_condition(clip: Clip, docket: Docket) -> Repair | None:
+    """Have a clip wait for the last micro-batch that a framework's object sums up."""
+    conditions = {context.summed.condition if context.summed else "" for context in clip.contexts}
+    condition = conditions.pop() if len(conditions) == 1 else ""
+    here = blocks.locate(docket.context.body(clip.site.filename), clip.site.span)
+    statement = here.statement if here is not None else None
+    unit = _accumulating(clip.site, docket)
+    plain = isinstance(statement, facts.Evaluate) and statement.value == clip.call
+    if not condition or not unit or not plain:
+        return None
+    message = f"clip only where `{condition}` is true (the direction changes: so does the run)"
+    return Repair("unsafe", message, (PutUnder(clip.site.span, f"if {condition}:", unit),))
+
+
+def _accumulating(site: Site, docket: Docket) -> str:
+    """The indentation inside the `with engine.accumulate(...)` around a place, "" where there is none."""
+    here = blocks.locate(docket.context.body(site.filename), site.span)
     if here is None:
         return ""
     around = [block[index] for block, index in here.chain]

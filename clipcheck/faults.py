@@ -71,7 +71,8 @@ def _cuts_up(clip: Clip, step: Step, docket: Docket) -> bool:
     ]
     if not paths:
         return False
-    if clip.told is not None:  # the framework's own accumulation, behind the clip in its chain
+    # The framework's own accumulation: behind the clip in its chain, or around it.
+    if clip.told is not None or any(context.summed for context in clip.contexts):
         return True
     guarded = any(_accumulates(guard.key, docket) for path in paths for guard in path.guards)
     return guarded or _in_a_loop_of_its_own(clip, step, docket)

@@ -143,6 +143,15 @@ class Wrap:
 
 
 @dataclass(frozen=True, slots=True)
+class PutUnder:
+    """Put the statement at `span` into a block of its own under `head` (`if accelerator.sync_gradients:`)."""
+
+    span: Span
+    head: str
+    unit: str  # what indents it there
+
+
+@dataclass(frozen=True, slots=True)
 class AddImport:
     """Add an import line (`import torch`) after the imports at the top of the file."""
 
@@ -168,6 +177,7 @@ Action = (
     | RenameArgument
     | SetEntry
     | Wrap
+    | PutUnder
     | AddImport
     | RemoveComment
 )

@@ -70,7 +70,7 @@ FORMS: dict[str, dict[str, Form]] = {
         "line-search": FLAG, "clips": FLAG, "normalised": FLAG, "remote": FLAG, "clipping": TABLE, "hooks": TABLE,
         "model": SLOT, "settings": SLOT, "callbacks": SLOT, "optimizers": SLOT, "holds": FLAG,
         "model-arguments": TEXT, "transforms": TABLE, "transformation": SLOT, "trained": SLOT, "computes": TEXT,
-        "builds": TEXTS,
+        "builds": TEXTS, "accumulation": SLOT,
     },
     "call": _CALL,
     "method": {"of": TEXT, "called": TEXTS, "clipping": TABLE, **_CALL},
@@ -104,7 +104,7 @@ TABLES: dict[str, dict[str, Form]] = {
     },
     "hooks": {
         "before": TEXTS, "former": TEXTS, "optimizers": TEXT, "step": TEXTS, "after-backward": TEXTS,
-        "clipping": TEXT, "automatic": TEXT, "whole": TEXT,
+        "clipping": TEXT, "automatic": TEXT, "whole": TEXT, "each-backward": TEXTS,
     },
     "member": {"name": TEXT, "value": TEXT, "alone": FLAG, "starred": TEXTS},
     "transforms": {"does": TEXT, "kind": TEXT, "threshold": SLOT, "members": SLOT},

@@ -156,6 +156,7 @@ class Hooks:
     optimizers: str = ""  # returns what the trainer steps
     step: tuple[str, ...] = ()  # computes the loss
     after_backward: tuple[str, ...] = ()
+    each_backward: tuple[str, ...] = ()  # those of them that are called for every batch of an accumulation
     clipping: str = ""  # takes the place of the trainer's own clipping
     automatic: str = ""  # false: the model runs backward and step by itself
     whole: str = ""  # backward, clip and step are in this one, where the model has it
@@ -200,6 +201,7 @@ class ClassRule:
     computes: str = ""  # the method behind a call of a model
     builds: tuple[str, ...] = ()  # the methods in which a model makes its layers, beside its constructor
     also: str = ""  # a further role, whose methods it has as well
+    accumulation: Slot | None = None  # how many batches it sums the gradients of for a step
 
 
 @dataclass(frozen=True, slots=True)
@@ -801,6 +803,7 @@ def _hooks(data: Mapping[str, Any] | None) -> Hooks | None:
         optimizers=data.get("optimizers", ""),
         step=tuple(data.get("step", ())),
         after_backward=tuple(data.get("after-backward", ())),
+        each_backward=tuple(data.get("each-backward", ())),
         clipping=data.get("clipping", ""),
         automatic=data.get("automatic", ""),
         whole=data.get("whole", ""),
@@ -814,7 +817,7 @@ def _slot(value: Any) -> Slot | None:
 _READ_OF_CLASS: dict[str, Callable[[Any], Any]] = {
     "parameters": _slot, "clipping": _clipping, "hooks": _hooks, "model": _slot, "settings": _slot,
     "callbacks": _slot, "optimizers": _slot, "transforms": _transforms, "transformation": _slot,
-    "trained": _slot, "builds": tuple,
+    "trained": _slot, "builds": tuple, "accumulation": _slot,
 }  # fmt: skip
 
 

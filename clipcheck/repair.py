@@ -41,11 +41,18 @@ def of_conflict(conflict: Conflict) -> Repair | None:
     return Repair("unsafe", f"set `{conflict.argument}={conflict.value}`", (action,))
 
 
+def _once_for_the_sum(clip: Clip, docket: Docket) -> Repair | None:
+    """Have a clip of every micro-batch act on their sum alone."""
+    if any(context.summed for context in clip.contexts):
+        return engines.under_the_condition(clip, docket)
+    return moves.into_the_accumulation(clip, docket)
+
+
 _CLIPS: dict[str, Callable[[Clip, Docket], Repair | None]] = {
     "CLP201": moves.to_the_step,
     "CLP202": moves.to_the_step,
     "CLP203": moves.after_unscale,
-    "CLP204": moves.into_the_accumulation,
+    "CLP204": _once_for_the_sum,
     "CLP205": renames.kept_in_a_list,
     "CLP206": renames.over_all_parameters,
     "CLP208": engines.by_its_method,

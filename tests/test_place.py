@@ -14,6 +14,7 @@ from clipcheck.findings import (
     MoveAfter,
     MoveBefore,
     Position,
+    PutUnder,
     RemoveComment,
     Replace,
     Span,
@@ -524,6 +525,26 @@ def test_wrap_an_expression_over_several_rows():
     source = "p = chain(\n    é.parameters(), b.parameters()\n)  # all\n"
     wanted = "p = list(chain(\n    é.parameters(), b.parameters()\n))  # all\n"
     assert repaired(source, Wrap(span(source, source[4 : source.index("  #")]), "list(", ")")) == wanted
+
+
+UNDER = {
+    "several rows": (
+        "if a:\n  clip(\n    b,  # b\n\n  )  # c\n  d()\n",
+        "if a:\n  if last:\n    clip(\n      b,  # b\n\n    )  # c\n  d()\n",
+    ),
+    "no line end at the end": ("clip()", "if last:\n  clip()"),
+    "the line ends of Windows": ("a()\r\nclip()\r\n", "a()\r\nif last:\r\n  clip()\r\n"),
+}
+
+
+@pytest.mark.parametrize(("source", "after"), UNDER.values(), ids=UNDER.keys())
+def test_put_a_statement_under_a_condition(source: str, after: str) -> None:
+    assert repaired(source, PutUnder(span(source, "clip("), "if last:", "  ")) == after
+
+
+@pytest.mark.parametrize("source", ["a(); clip()\n", "if a: clip()\n", "clip(); a()\n"])
+def test_no_room_for_a_condition(source: str) -> None:
+    assert repaired(source, PutUnder(span(source, "clip()"), "if last:", "  ")) is None
 
 
 def test_the_same_expression_is_wrapped_once():

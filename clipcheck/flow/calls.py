@@ -180,7 +180,7 @@ class Calls(Expressions):
         matters = self.project.matters(definition) or self._hands_on(given)
         if self.following and len(self.stack) < MAX_DEPTH and matters:
             self.visited.add(id(definition))
-            known = (id(definition), function.frame, function.receiver, given, self.worlds)
+            known = (id(definition), function.frame, function.receiver, given, self.worlds, self.waiting)
             found = self.known_effects.get(known)
             if found is None:
                 result = self.run_function(function, given, call)

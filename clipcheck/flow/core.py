@@ -12,7 +12,7 @@ from clipcheck import facts
 from clipcheck.facts import Expression, Statement
 from clipcheck.findings import Evidence, Site, Span
 from clipcheck.flow.records import Running, Sightings, Told
-from clipcheck.flow.values import Arguments, Frame, FunctionRef, Object, Option, Unknown, Value
+from clipcheck.flow.values import Accumulation, Arguments, Frame, FunctionRef, Object, Option, Unknown, Value
 from clipcheck.flow.worlds import Guard, Worlds, merge
 from clipcheck.knowledge import Knowledge
 from clipcheck.project import Project
@@ -68,6 +68,9 @@ class Core:
         self.value_fuel = VALUE_FUEL
         self.constructing = 0  # constructors of models around this place
         self.loading_fuel = LOADING_FUEL
+        self.prepared: set[str] = set()  # optimizers whose step waits for the last batch of an accumulation
+        self.waiting = False  # whether a batch is run that is not the last one
+        self.summed: Accumulation | None = None  # the accumulation whose last batch is run
         self.known_values: dict[object, Value] = {}
         self.known_effects: dict[object, tuple[Value, Worlds]] = {}  # of functions followed with their events
         self.inside: dict[tuple[str, str], bool] = {}  # which model lies in which; void when the heap changes

@@ -30,6 +30,7 @@ from clipcheck.flow.values import (
     Unknown,
     Value,
     choices,
+    keys_of,
     literal,
     members,
     reread,
@@ -337,6 +338,8 @@ class Events(Calls):
     ) -> Value:
         if not self.following or owner is None:
             return Literal(None)
+        if self.waits(owner):
+            return Literal(None)
         site = self.site()
         key = self._key(owner)
         if rule is self.knowledge.method("optimizer", "zero_grad") and key:
@@ -406,7 +409,13 @@ class Events(Calls):
         """`accelerator.prepare(model, optimizer)`: what is handed in comes back, wrapped."""
         if not given.positional:
             return self.unknown(frame, call)
+        self.prepared.update(*map(keys_of, given.positional))
         return given.positional[0] if len(given.positional) == 1 else Items(given.positional)
+
+    def waits(self, optimizer: Value) -> bool:
+        """Whether a framework keeps an optimizer from its step, since further batches are to come."""
+        found = choices(optimizer) if self.waiting else ()
+        return bool(found) and all(isinstance(one, Object) and one.key in self.prepared for one in found)
 
     def counted(
         self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
@@ -747,6 +756,7 @@ _EVENTS = {
     "clip": "clip",
     "step": "step",
     "prepare": "prepare",
+    "accumulate": "accumulate",
     "range": "counted",
     "launch": "launch",
     "register": "register",

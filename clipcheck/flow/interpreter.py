@@ -133,6 +133,8 @@ class Interpreter(Setups):
         self.returns, self.raised, self.loops = [], [], []
         self.following, self.loop_depth, self.multiplicity, self.constructing = True, 0, 1, 0
         self.engine, self.clipping_engine, self.blamed = None, "", frozenset()
+        self.waiting, self.summed = False, None
+        self.prepared.clear()
         self.alternatives, self.trainer, self.entered = 0, None, None
         self.possessions.clear()
         self.known_values.clear()

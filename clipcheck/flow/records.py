@@ -161,6 +161,14 @@ class Conflict:
     entry: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Summed:
+    """Where the sum is complete that a framework accumulates, as the code can say it ("" where it cannot)."""
+
+    condition: str = ""
+    method: str = ""
+
+
 @dataclass(slots=True)
 class ClipContext:
     """One calling context of a clip."""
@@ -176,6 +184,7 @@ class ClipContext:
     label: str = ""  # as of a step's context
     iterator: str = ""  # the key of the iterator that was handed in, if it was one
     owned: Owned | None = None  # why the clip is not the program's to make
+    summed: Summed | None = None  # a framework accumulates, and this clips the sum before it is complete
 
 
 @dataclass(slots=True)
@@ -196,6 +205,7 @@ class Clip:
         known = _kept(self.contexts, context)
         known.paths = list(dict.fromkeys([*known.paths, *context.paths]))[:MAX_PATHS]
         known.owned = known.owned and context.owned
+        known.summed = known.summed or context.summed
 
 
 _Context = TypeVar("_Context", StepContext, ClipContext)

@@ -14,6 +14,7 @@ from clipcheck.flow.inplace import GRADIENTS
 from clipcheck.flow.names import is_one_model
 from clipcheck.flow.render import guard_of, last_identifier, names_in, render
 from clipcheck.flow.values import (
+    Accumulation,
     ClassRef,
     Elements,
     Frame,
@@ -274,7 +275,7 @@ class Statements(Freezing):
         if isinstance(expression, facts.Operation) and expression.operator in ("and", "or"):
             return self._test_once(frame, expression)
         if isinstance(expression, facts.Attribute) and expression.attr in self.knowledge.assumed:
-            return self.worlds, ()
+            return ((), self.worlds) if self.waiting else (self.worlds, ())
         if _asks_for_gradient(expression):  # parameters without a gradient need no clipping
             return self.worlds, ()
         value = self.evaluate(frame, expression)
@@ -524,11 +525,16 @@ class Statements(Freezing):
         return "" if self.worlds else "leave"
 
     def run_with(self, frame: Frame, statement: facts.With) -> str:
+        accumulation: Accumulation | None = None
         for context, target in statement.items:
             value = self.evaluate(frame, context)
             if target is not None:
                 self.assign(frame, target, value)
-        return self.run_block(frame, statement.body)
+            if value.__class__ is Accumulation:
+                accumulation = value
+        if accumulation is None or not self.following:
+            return self.run_block(frame, statement.body)
+        return self.summing(accumulation, lambda: self.run_block(frame, statement.body))
 
     def run_try(self, frame: Frame, statement: facts.Try) -> str:
         before, names = self.worlds, dict(frame.locals)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from clipcheck import facts
 from clipcheck.findings import Span
 from clipcheck.flow.covers import Covers
-from clipcheck.flow.records import Clip, ClipContext, Names, Owned, Path, Step, StepContext
+from clipcheck.flow.records import Clip, ClipContext, Names, Owned, Path, Step, StepContext, Summed
 from clipcheck.flow.render import is_reference, last_identifier, render
 from clipcheck.flow.values import (
     Arguments,
@@ -67,6 +67,7 @@ class Steps(Covers):
                 self._scaler_name(frame),
                 iterator=parameters.iterator if isinstance(parameters, Parameters) else "",
                 owned=self.owned(frame, rule, cover, threshold, call),
+                summed=self.completed(frame),
             )
             self._clip(_kind(rule, given), cover, context, call, rule.replaced_by)
         self.use_up(parameters)
@@ -88,6 +89,7 @@ class Steps(Covers):
     ) -> None:
         site = self.site()
         out: list[World] = []
+        partial = False
         relations = {key: self.relation(key, cover) for world in self.worlds for key, _ in world.states}
         exact = kind in ("norm", "value")
         nothing = (key for key, one in relations.items() if exact and one == "none")
@@ -108,15 +110,27 @@ class Steps(Covers):
                     states.append((key, replace(state, foreign=foreign)))
                     continue
                 after, code = state.after(Event.CLIP, site)
+                partial = partial or code == "CLP204"
                 code = code or ("CLP205" if context.iterator in world.spent else "")
                 if relation == "all" or (not certain and not (key == ANY and nearest)):
                     context.paths.append(Path(state, world.guards, code))
                 states.append((key, after))
             out.append(replace(world, states=tuple(states)))
         self.worlds = merge([tuple(out)])
+        if self.waiting:  # it is judged by the last batch, where it meets what it has done here
+            return
+        context.summed = context.summed if partial else None
         clip = self.sightings.clips.setdefault(site, Clip(site, call, kind, replaced, self.function_name()))
         context.label = self.context_label()
         clip.met(context)
+
+    def completed(self, frame: Frame) -> Summed | None:
+        """Where the sum that is being accumulated is complete, in the names in reach; None where none is."""
+        if self.summed is None:
+            return None
+        name = self.name_for(frame, self.summed.owner)
+        guard = self.knowledge.engines.get(self.summed.framework, {}).get("guard", "")
+        return Summed(guard.format(engine=name) if name else "", self.summed.place)
 
     def context_label(self) -> str:
         """The calling context: where the run started, and the calls from there."""
@@ -200,6 +214,8 @@ class Steps(Covers):
             return Literal(None)
         if optimizer is None:
             optimizer = self.unknown(frame, call, render(call.function))
+        if self.waits(optimizer):
+            return Literal(None)
         return self.step_of(frame, rule, optimizer, given, call)
 
     def step_of(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 
 from clipcheck import facts
 from clipcheck.flow.members import complete
@@ -16,6 +17,7 @@ from clipcheck.flow.records import Names, Path, Running, Step, StepContext, Told
 from clipcheck.flow.render import argument_at, last_identifier, names_in, render
 from clipcheck.flow.turns import Turns
 from clipcheck.flow.values import (
+    Accumulation,
     Arguments,
     Elements,
     External,
@@ -174,7 +176,14 @@ class Trainers(Turns):
         self.worlds = self.worlds or (World(((ANY, Gradients(Phase.EMPTY)),)),)
         self.refresh(None)
         if isinstance(model, Object) and hooks is not None:
+            if self.sums_up(trainer):
+                later = [name for name in hooks.after_backward if name not in hooks.each_backward]
+                self.summed = Accumulation(place=next(iter(later), ""))
+                each = hooks.each_backward
+                self.run_waiting(partial(self._run_hooks, trainer, model, hooks, optimizers, each))
+                self.refresh(None)
             self._after_backward(trainer, model, hooks, optimizers)
+            self.summed = None
             if manual is None:
                 self.doubt_all("whether the model runs the step by itself is not known")
         if trainer.cls is not None and (name := next(self.clipping_methods(trainer.cls), "")):
@@ -216,7 +225,20 @@ class Trainers(Turns):
         return found.bound_to(owner) if isinstance(found, FunctionRef) else None
 
     def _after_backward(self, trainer: Object, model: Object, hooks: Hooks, optimizers: list[Value]) -> None:
-        """The hooks of the model and of its trainer's callbacks that see the gradients before the step."""
+        """The hooks that see the gradients before the step, and what else may clip them there."""
+        self._run_hooks(trainer, model, hooks, optimizers, (*hooks.after_backward, hooks.clipping))
+        if (own := self._method(model, hooks.clipping)) is not None:
+            self.ignored_by_the_model(model, own)
+            self.doubt_all(f"{model.name} has a `{hooks.clipping}` of its own")
+        followed = {*hooks.before, *hooks.step, *hooks.after_backward, hooks.clipping}
+        for name in self.clipping_methods(model.cls) if model.cls is not None else ():
+            if name not in followed:
+                self.doubt_all(f"`{name}` of {model.name} may clip")
+
+    def _run_hooks(
+        self, trainer: Object, model: Object, hooks: Hooks, optimizers: list[Value], names: tuple[str, ...]
+    ) -> None:
+        """Run hooks of the trainer's callbacks and of the model, by name."""
         optimizer = optimizers[0] if optimizers else Unknown(f"{model.key}.optimizers()")
         callbacks = Arguments(trainer.arguments, trainer.keywords).get(
             trainer.rule.callbacks if trainer.rule else None
@@ -224,18 +246,11 @@ class Trainers(Turns):
         beside = (
             [one for one in (callbacks, *members(callbacks)) if isinstance(one, Object)] if callbacks else []
         )
-        followed = {*hooks.before, *hooks.step, *hooks.after_backward, hooks.clipping}
-        for name in (*hooks.after_backward, hooks.clipping):
+        for name in names:
             first = () if name in hooks.after_backward[:1] else (optimizer,)
             for callback in beside:
                 self._hook(callback, name, Arguments((trainer, model, *first)))
             self._hook(model, name, Arguments(first))
-        if (own := self._method(model, hooks.clipping)) is not None:
-            self.ignored_by_the_model(model, own)
-            self.doubt_all(f"{model.name} has a `{hooks.clipping}` of its own")
-        for name in self.clipping_methods(model.cls) if model.cls is not None else ():
-            if name not in followed:
-                self.doubt_all(f"`{name}` of {model.name} may clip")
 
     def doubt_all(self, reason: str) -> None:
         def doubted(state: Gradients) -> Gradients:

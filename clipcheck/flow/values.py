@@ -244,6 +244,18 @@ class Gradient(Value):
     framework: str = ""  # which made it
 
 
+@dataclass(frozen=True, slots=True)
+class Accumulation(Value):
+    """What sums up the gradients of several batches for one step: the `with` of a framework, or its trainer.
+
+    Where the sum is complete: under a condition of the object `owner`, or in the method `place` of a model.
+    """
+
+    owner: str = ""
+    framework: str = ""
+    place: str = ""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Differentiated(Value):
     """A function whose call computes another function, and the gradient of what that gives."""

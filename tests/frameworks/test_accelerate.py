@@ -104,3 +104,11 @@ def test_a_clip_of_every_micro_batch_has_the_norm_and_not_the_direction(tmp_path
     cosine, norm = running.watched(tmp_path, REFUTED)
     assert norm <= 1.0 + 1e-3
     assert cosine < 0.999
+
+
+def test_a_clip_of_every_micro_batch_is_made_to_wait_for_the_last(tmp_path):
+    write(tmp_path, UNGUARDED)
+    assert GUARDED in running.fixed(tmp_path, unsafe=True)
+    cosine, norm = running.watched(tmp_path, CONFIRMED)
+    assert norm == pytest.approx(1.0, abs=1e-3)
+    assert cosine == pytest.approx(1.0, abs=1e-5)
