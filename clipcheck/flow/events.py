@@ -504,6 +504,8 @@ class Events(Calls):
 
     def _doubt(self, frame: Frame, name: str, reached: frozenset[str], call: facts.Call) -> None:
         """Mark the gradients of every optimizer that the unknown code could get at."""
+        if self.waiting:  # the last batch comes by there as well, and behind its step it does no harm
+            return
         hinted = self.knowledge.hinted
         by_name = any(
             hinted("model", word) or hinted("optimizer", word) or word == "self"
