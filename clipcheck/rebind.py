@@ -149,8 +149,10 @@ def doubts(step: Step, docket: Docket) -> str:
     """Why a step on gradients that are handed to it has no fix, or none that is safe; else nothing."""
     contexts = docket.accused(step)
     names = {(context.names.gradients, context.names.maker) for context in contexts}
-    if len(names) != 1 or any(gradients is None for gradients, _ in names):
+    if len(names) != 1:
         return "its gradients have no one name at the step that all callers agree on"
+    if any(gradients is None for gradients, _ in names):
+        return "its gradients have no plain name at the step, or one that may stand for something else"
     if any(maker not in docket.context.knowledge.values for _, maker in names):
         return "no function that clips gradients of this framework is known"
     for context in step.contexts:

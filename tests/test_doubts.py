@@ -136,7 +136,7 @@ def test_a_link_more_changes_the_shape_of_the_state(source, expected):
     ("states", "names", "certain", "expected"),
     [
         ([FRESH], ["grads"], True, ""),
-        ([FRESH], [None], True, "its gradients have no one name at the step that all callers agree on"),
+        ([FRESH], [None], True, "its gradients have no plain name at the step, or one that may stand for something else"),
         ([FRESH], ["grads", "g"], True, "its gradients have no one name at the step that all callers agree on"),
         ([FRESH], ["grads"], False, "it is not certain which parameters these gradients are of"),
         ([FRESH, gradients(*BACKWARD, maybe=True)], ["grads"], True, TOUCHED),

@@ -516,9 +516,7 @@ class Functional(ToldSteps):
             given = given.arguments[0]
         name = given.id if isinstance(given, facts.Name) and given.id in frame.locals else None
         held = frame.locals.get(name) if name is not None else None
-        whole = held is not None and all(
-            isinstance(one, Gradient) and not one.single for one in choices(held)
-        )
+        whole = held is not None and all(_is_tree(one, found.models) for one in choices(held))
         return Names(None, None, gradients=name if whole else None, maker=found.framework or rule.framework)
 
     def _record_step(
@@ -550,6 +548,13 @@ class Functional(ToldSteps):
             f"{site.span.row}.{root}", optimizer, models or (Unknown(f"{root}.model"),), paths
         )
         step.met(replace(context, certain=found.whole, names=names))
+
+
+def _is_tree(value: Value, models: frozenset[str]) -> bool:
+    """Whether a value is all gradients of these models, or what they are summed up in, made of their parameters."""
+    if isinstance(value, Unknown):
+        return bool(value.holds) and value.holds <= models
+    return isinstance(value, Gradient) and not value.single
 
 
 def combined(values: Iterable[Value]) -> Gradient | None:
