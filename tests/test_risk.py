@@ -278,6 +278,17 @@ LOUD = {
         "high",
         "recurrent",
     ),
+    "the state of a decoder handed back": (
+        net(
+            "self.i2h = nn.Linear(8, 8)\nself.i2o = nn.Linear(8, 8)",
+            STATE.replace("hidden", "decoder_hidden_state"),
+            given="input, decoder_hidden_state",
+        ),
+        "Net()",
+        "high",
+        "recurrent",
+    ),
+    "a cell by its name": (net(MLP, name="DCGRUCell"), "DCGRUCell()", "high", "recurrent"),
     "a loop over time": (
         net(
             "self.wx = nn.Linear(8, 8)\nself.wh = nn.Linear(8, 8)",
@@ -403,6 +414,9 @@ GPT = net("self.attn = nn.MultiheadAttention(8, 2)", "return self.attn(x, x, x)"
         ("tokens = tokenizer(text, truncation=True, max_length=512)", 512),
         ("def encode(text, seq_len=600):\n    return text", 600),
         ("class Config:\n    context_length: int = 768", 768),
+        ("parser.add_argument('-max_sequence', type=int, default=2048)", 2048),
+        ("settings = {'max_seq': 600}", 600),
+        ("max_sequences = 4096", None),  # of a batch
         ("class PositionalEncoding:\n    def __init__(self, max_len=5000):\n        pass", None),
         ("def generate(model, max_len=5000):\n    return model", None),
         ("tokenizer.model_max_length = 10 ** 30", None),
