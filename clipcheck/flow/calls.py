@@ -229,7 +229,9 @@ class Calls(Expressions):
         frame = Frame(function.filename, definition.name, function.frame, function.frame.globals)
         frame.owner = function.owner
         frame.receiver = function.receiver if function.receiver is not None else function.frame.receiver
-        self.bind(frame, function, given)
+        left = self.bind(frame, function, given)
+        if left and call is not None:
+            frame.defaulted = frozenset(name for name in left if (id(definition), name) in self.overridden)
         statement, returns, raised, loops = self.statement, self.returns, self.raised, self.loops
         self.returns, self.raised, self.loops = [], [], []
         self.stack.append(function)
@@ -250,8 +252,9 @@ class Calls(Expressions):
         self.worlds = merge(ends)
         return several(values) if values else Literal(None)
 
-    def bind(self, frame: Frame, function: FunctionRef, given: Arguments) -> None:
-        """Give the parameters their values: arguments, keywords, defaults, or unknown."""
+    def bind(self, frame: Frame, function: FunctionRef, given: Arguments) -> list[str]:
+        """Give the parameters their values: arguments, keywords, defaults, or unknown; those left at their default."""
+        left: list[str] = []
         positional = list(given.positional)
         if function.receiver is not None:
             positional.insert(0, function.receiver)
@@ -274,6 +277,12 @@ class Calls(Expressions):
             else:
                 missing = self._missing(frame, function, parameter)
                 frame.locals[name] = self.in_doubt(name, missing) if unseen else missing
+                if not unseen:
+                    left.append(name)
+                continue
+            if parameter.default is not None:
+                self.overridden.add((id(function.definition), name))
+        return left
 
     def _missing(self, frame: Frame, function: FunctionRef, parameter: facts.Parameter) -> Value:
         """A parameter that the call does not give: its default, or what its annotation says it is."""

@@ -79,6 +79,9 @@ class Core:
         self.branches: dict[
             int, tuple[Statement, Expression, tuple[Statement, ...], bool]
         ] = {}  # as they are asked, and whether that is a part of the clip
+        self.overridden: set[tuple[int, str]] = (
+            set()
+        )  # parameters with a default that some call gives, by their function
         self.frames: list[Frame] = []  # of the functions on the stack
         self.alternatives = 0  # how many choices lie between here and the statement, one of which is taken
         self.told: dict[str, Told] = self.sightings.told  # what is told how to clip, by the key of the object

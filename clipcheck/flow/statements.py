@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from clipcheck import facts
+from clipcheck import blocks, facts
 from clipcheck.facts import Expression, Statement
 from clipcheck.findings import Site
 from clipcheck.flow.bounds import asks_for_a_bound, is_bound
@@ -381,8 +381,30 @@ class Statements(Freezing):
             return self.run_block(frame, statement.orelse)
         if bound and self.usual_truth(self.evaluate(frame, asked)) is None:
             return self.run_block(frame, body)  # a norm within its bound is clipped as it is
+        if (
+            frame.defaulted
+            and (taken := self._by_default(frame, asked, (statement.orelse, body))) is not None
+        ):
+            return self.run_block(frame, taken)
         true, false = self.test(frame, asked)
         return self._fork(frame, [(true, body), (false, statement.orelse)])
+
+    def _by_default(
+        self, frame: Frame, test: Expression, sides: tuple[facts.Block, facts.Block]
+    ) -> facts.Block | None:
+        """The side that a call takes which leaves to its default what other calls give: `if train: … optimizer.step()`.
+
+        Where the other side takes no step, the default is a setting that somebody may change.
+        """
+        names = self._written(frame, test)[2]
+        truth = self.truth(self.evaluate(frame, test)) if names and names <= frame.defaulted else None
+        if truth is None:
+            return None
+        steps = self.knowledge.methods_of("step")
+        met = (
+            last_identifier(node) for node in blocks.walk(sides[not truth]) if isinstance(node, facts.Call)
+        )
+        return sides[truth] if not steps.isdisjoint(met) else None
 
     def _fork(self, frame: Frame, branches: list[tuple[Worlds, tuple[Statement, ...]]]) -> str:
         """Run alternatives from their own worlds, and join the worlds and the names behind them."""

@@ -337,6 +337,7 @@ class Frame:
     """The names of one call (or module or class body) while it runs."""
 
     __slots__ = (
+        "defaulted",
         "filename",
         "globals",
         "label",
@@ -363,6 +364,9 @@ class Frame:
         self.nested: list[FunctionRef] = []
         self.receiver: Value | None = None
         self.owner: ClassRef | None = None
+        self.defaulted = frozenset[
+            str
+        ]()  # the parameters that this call leaves at their default, and another one gave
         self.shadowed: Value | None = None  # of a class body: what had the name of the class before it
 
     def find(self, name: str) -> Frame | None:
