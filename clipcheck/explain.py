@@ -79,7 +79,8 @@ def _covers(site: Site, filename: str, row: int) -> bool:
 
 def _of_step(case: Case, step: Step) -> list[str]:
     contexts = case.docket.accused(step) or step.contexts
-    worst = case.docket.worst(contexts)
+    partly = case.docket.partly(step)
+    worst = case.docket.uncovered(partly) if partly else case.docket.worst(contexts)
     out = [f"{case.place(step.site)}: {words.quoted(step.call)}", *_verdict(case, step), "", "updates"]
     out += _indented(
         dict.fromkeys(line for context in step.contexts for line in _updates(case, step, context))
@@ -90,7 +91,8 @@ def _of_step(case: Case, step: Step) -> list[str]:
         out += ["", f"and in {len(step.contexts) - MAX_CONTEXTS} more contexts"]
     if worst is not None:
         assessed = worst[1]
-        out += ["", f"risk of not clipping: {assessed.risk}, {assessed.summary}"]
+        what = "not clipping the rest" if partly else "not clipping"
+        out += ["", f"risk of {what}: {assessed.risk}, {assessed.summary}"]
         out += _indented(map(case.told, assessed.evidence))
     out += ["", "not known", *_indented(dict.fromkeys(_unknown(case, step)))]
     return [*out, "", *_fixes(case, step)]
@@ -118,10 +120,13 @@ def _outcome(case: Case, step: Step) -> str:
         worst = docket.worst(docket.accused(step)) or docket.uncovered(docket.partly(step))
         risk = worst[1].risk
         least = docket.context.settings.min_risk
-        return f"not clipped, and not reported: {naming.risk_words(risk)}, below --min-risk {least}"
+        state = "not clipped" if docket.accused(step) else "clipped in part"
+        return f"{state}, and not reported: {naming.risk_words(risk)}, below --min-risk {least}"
     paths = [path for context in step.contexts for path in context.paths]
     if outcome == "unknown" and all(_reached_by_nothing(path.gradients) for path in paths):
         return "not reported: no new gradients reach it, so there is nothing to clip"
+    if outcome == "unknown" and all(_clipped_by_hand(docket, path) for path in paths):
+        return "clipped by hand, so not reported: what bounds the gradients there is not checked"
     if outcome == "unknown":
         return "unknown: not reported, because something on the way to it could not be followed"
     if outcome == "clipped":
@@ -135,6 +140,13 @@ def _outcome(case: Case, step: Step) -> str:
 def _reached_by_nothing(gradients: Gradients) -> bool:
     """Whether it is known that there are no new gradients."""
     return gradients.phase in _NOTHING and not gradients.unsure
+
+
+def _clipped_by_hand(docket: Docket, path: Path) -> bool:
+    """Whether nothing but code that changes the gradients by itself clips them on this way."""
+    clips = [docket.sightings.clips.get(site) for site in path.gradients.clips]
+    by_hand = bool(clips) and all(clip is not None and clip.kind == "hand-written" for clip in clips)
+    return by_hand and path.gradients.phase is Phase.CLIPPED
 
 
 def _blamed(docket: Docket, step: Step) -> Iterator[tuple[Clip, str]]:

@@ -121,6 +121,32 @@ def test_a_step_after_code_that_may_clip(told):
     assert "was handed the model or the optimizer: it may clip, or not" in text
 
 
+def test_a_step_behind_a_clip_by_hand(told):
+    text = told(loop("for p in model.parameters():", "    p.grad.clamp_(-1, 1)", "optimizer.step()"))
+    assert (
+        "verdict: clipped by hand, so not reported: what bounds the gradients there is not checked\n" in text
+    )
+    assert "2. clip at train.py:10\n" in text
+
+
+def test_a_step_whose_rest_is_of_no_risk(told):
+    source = """\
+        import torch
+        from torch import nn
+
+        reader, head = nn.LSTM(8, 16), nn.Linear(16, 2)
+        optimizer = torch.optim.Adam([*reader.parameters(), *head.parameters()])
+        for batch in range(9):
+            optimizer.zero_grad()
+            head(reader(batch)[0]).sum().backward()
+            nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
+            optimizer.step()
+    """
+    text = told(source)
+    assert "verdict: clipped in part, and not reported: no risk, below --min-risk medium\n" in text
+    assert "risk of not clipping the rest: none, a shallow MLP\n" in text
+
+
 def test_a_step_without_gradients(told):
     text = told(loop("optimizer.zero_grad()", "optimizer.step()"))
     assert "verdict: not reported: no new gradients reach it, so there is nothing to clip" in text
