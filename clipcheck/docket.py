@@ -358,6 +358,11 @@ def optimizers(context: StepContext) -> list[Object]:
     return [choice for choice in choices(context.optimizer) if isinstance(choice, Object)]
 
 
+def stands(made: Object, ways: Iterable[Path]) -> bool:
+    """Whether an object may have been made on one of some ways, or each of them says that another one was."""
+    return any(all((guard.key, not guard.taken) not in made.under for guard in way.guards) for way in ways)
+
+
 def imports(context: JudgeContext, filename: str) -> tuple[facts.Import, ...]:
     """The imports at the top level of a file."""
     return blocks.imports(context.body(filename))

@@ -8,6 +8,7 @@ from textwrap import dedent
 
 import pytest
 
+import clipcheck
 from clipcheck import config, pipeline
 from clipcheck.config import UserError
 
@@ -453,10 +454,10 @@ def test_a_model_that_is_handed_an_optimizer_that_nobody_knows(told):
 def test_paths_beside_it_are_of_its_program(tmp_path, monkeypatch):
     """Without the mark of a project, what stands deep below is read only where it is named."""
     texts = {
-        "main.py": "import torch\nfrom lib.loop import train\nfrom lib.nets.deep.net import Net\n"
+        "main.py": "import torch\nfrom lib.loop import train\nfrom lib.nets.very.deep.net import Net\n"
         "net = Net()\ntrain(net, torch.optim.Adam(net.parameters()))\n",
         "lib/loop.py": "def train(net, optimizer):\n    for x in range(9):\n        net(x).sum().backward()\n        optimizer.step()\n",
-        "lib/nets/deep/net.py": "from torch import nn\n\nNet = lambda: nn.LSTM(8, 8)\n",
+        "lib/nets/very/deep/net.py": "from torch import nn\n\nNet = lambda: nn.LSTM(8, 8)\n",
     }
     for name, text in texts.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -467,3 +468,28 @@ def test_paths_beside_it_are_of_its_program(tmp_path, monkeypatch):
     beside = pipeline.explain(Path("lib/loop.py"), 4, settings, beside=[Path()])
     assert "verdict: not clipped, and not reported" in alone
     assert "verdict: reported: CLP101 unclipped-step, high risk" in beside
+
+
+@pytest.mark.parametrize(("test", "made"), [("==", []), ("!=", ["Adam made here"])])
+def test_the_optimizer_of_another_way_is_no_evidence(tmp_path, test, made):
+    source = f"""
+        import torch
+        from mine import args
+        from torch import nn
+
+        model = nn.LSTM(8, 8)
+        if args.optimizer == "adam":
+            optimizer = torch.optim.Adam(model.parameters())
+        else:
+            optimizer = torch.optim.SGD(model.parameters())
+        for x in []:
+            model(x)[0].sum().backward()
+            if args.optimizer {test} "adam":
+                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+    """
+    (tmp_path / "train.py").write_text(dedent(source), "utf-8")
+    (finding,) = clipcheck.check([tmp_path], no_cache=True).findings
+    told = [one.message for one in finding.evidence if one.message.endswith(" made here")]
+    assert told == ["LSTM made here", *made]

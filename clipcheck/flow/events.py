@@ -653,6 +653,8 @@ class Events(Calls):
                 self.by_hand.add(made.key)
         if made.role != "optimizer" or not self.following:
             return
+        tests = [frozenset((guard.key, guard.taken) for guard in world.guards) for world in self.worlds]
+        made.under = frozenset.intersection(*tests) if tests else made.under
         nearby = self._nearby()
         if nearby is not None:
             made.attributes[_NEARBY] = nearby

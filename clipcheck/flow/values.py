@@ -281,6 +281,7 @@ class Object(Value):
         "named",
         "rule",
         "site",
+        "under",
     )
 
     def __init__(
@@ -297,6 +298,9 @@ class Object(Value):
         self.count: int = 1
         self.annotated = False  # known from an annotation, nobody in sight made it
         self.named = False  # known by a name alone, that a framework makes it from
+        self.under = frozenset[
+            tuple[str, bool]
+        ]()  # an optimizer: the tests it is made behind, and how they went
 
     @property
     def role(self) -> str:

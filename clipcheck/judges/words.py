@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from clipcheck.docket import Assessed, Docket, bare, optimizers
+from clipcheck.docket import Assessed, Docket, bare, optimizers, stands
 from clipcheck.facts import Call
 from clipcheck.findings import Evidence, Site
-from clipcheck.flow.records import Step, StepContext, Told
+from clipcheck.flow.records import Path, Step, StepContext, Told
 from clipcheck.flow.render import render
 from clipcheck.flow.values import literal
 from clipcheck.flow.worlds import Guard
@@ -43,15 +43,16 @@ def at(site: Site, message: str) -> Evidence:
 
 def of_step(context: StepContext, assessed: Assessed) -> tuple[Evidence, ...]:
     """The chain behind a verdict on a step: the risk first, then what was followed to get there."""
-    chain = [*assessed.evidence, *_optimizers(context)]
-    backwards = {path.gradients.backward for path in bare(context.paths)}
+    ways = bare(context.paths)
+    chain = [*assessed.evidence, *_optimizers(context, ways or context.paths)]
+    backwards = {path.gradients.backward for path in ways}
     chain += [at(site, "its gradients come from this backward") for site in sorted(filter(None, backwards))]
     return distinct(chain)
 
 
 def of_trainer(told: Told, context: StepContext, assessed: Assessed) -> tuple[Evidence, ...]:
     """The chain behind a verdict on a trainer: the risk first, then the optimizer, and where it is set going."""
-    chain = [*assessed.evidence, *_optimizers(context), *_settings(told)]
+    chain = [*assessed.evidence, *_optimizers(context, ()), *_settings(told)]
     chain += [at(site, "the training is set going here") for site in told.fitted if site != told.site]
     if told.settings_row is not None:
         chain.append(
@@ -106,10 +107,12 @@ def kind_told(told: Told) -> str:
     return told.clipping.kind(told.argument) if acts else ""
 
 
-def _optimizers(context: StepContext) -> list[Evidence]:
+def _optimizers(context: StepContext, ways: Sequence[Path]) -> list[Evidence]:
+    """Where the optimizers were made, without those of which each of some ways says that another one was made."""
     return [
         Evidence(*found.place(), f"{found.name or 'optimizer'} {found.origin} here")
         for found in optimizers(context)
+        if not ways or stands(found, ways)
     ]
 
 
