@@ -66,7 +66,7 @@ class Freezing(Assigned):
             return
         freezes = always == {False} or (not always and any(one.trained is False for one in tests))
         known = heads or not tests
-        root = self._root(loop, source)
+        root = self._root(frame, loop, source)
         if freezes and known and root is not None:
             self.freeze(root)
         elif not heads and always | {one.trained for one in tests} != {False}:
@@ -91,7 +91,7 @@ class Freezing(Assigned):
         elif owner.role in ("module", ""):
             if trained is not False:
                 self.thaw(frozenset({owner.key}))
-            elif self._is_one(owner, call):
+            elif self._is_one(frame, owner, call):
                 self.freeze(owner)
 
     def freeze(self, model: Object) -> None:
@@ -141,16 +141,38 @@ class Freezing(Assigned):
         value = self.evaluate(frame, setting.given) if setting.given is not None else None
         return replace(setting, trained=bool(value.value)) if isinstance(value, Literal) else setting
 
-    def _root(self, loop: facts.For, source: Parameters) -> Object | None:
+    def _root(self, frame: Frame, loop: facts.For, source: Parameters) -> Object | None:
         """The one model whose parameters a loop goes through, all of them."""
         made = [self.sightings.objects.get(key) for key in source.models]
         whole = len(made) == 1 and not source.part and not source.gradient
-        return made[0] if whole and made[0] is not None and self._is_one(made[0], loop.source) else None
+        return (
+            made[0] if whole and made[0] is not None and self._is_one(frame, made[0], loop.source) else None
+        )
 
-    def _is_one(self, model: Object, expression: Expression) -> bool:
+    def _is_one(self, frame: Frame, model: Object, expression: Expression) -> bool:
         """Whether an object stands for one model, and not for those of a list of which only some are meant."""
         listed = any(isinstance(node, facts.Subscript) for node in blocks.walk(expression))
-        return model.count == 1 and not listed and not names_in(expression) & self.turning
+        if model.count != 1 or listed or names_in(expression) & self.turning:
+            return False
+        return not any(self._is_shared(frame, node) for node in blocks.walk(expression))
+
+    def _is_shared(self, frame: Frame, node: object) -> bool:
+        """Whether a name stands for a model that another one beside it stands for, too.
+
+        What a function makes twice is one object here: a network and its frozen target, or its momentum encoder.
+        """
+        if isinstance(node, facts.Name):
+            scope, name = frame.find(node.id), node.id
+            names = scope.locals if scope is not None else {}
+        elif isinstance(node, facts.Attribute):
+            owner, name = self.evaluate(frame, node.value), node.attr
+            names = owner.attributes if isinstance(owner, Object) else {}
+        else:
+            return False
+        held = names.get(name)
+        if not isinstance(held, Object) or held.role != "module":
+            return False
+        return any(value is held and one != name for one, value in names.items() if one[:1] != "#")
 
     def _is_head(self, source: Expression) -> bool:
         """Whether `model.heads.parameters()` are those of a head."""
