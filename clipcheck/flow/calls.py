@@ -317,7 +317,18 @@ class Calls(Expressions):
 
     def instantiate(self, frame: Frame, cls: ClassRef, given: Arguments, call: facts.Call) -> Value:
         """An instance of a class of the project; its constructor runs."""
-        return self.make(cls, self.origin(frame, call), Site(frame.filename, call.span), given, call)
+        key = self.origin(frame, call)
+        known = self.sightings.objects.get(key)
+        if known is not None and (known.cls is None or known.cls.definition is not cls.definition):
+            key = self._key_of_another(key, f"{cls.filename}:{cls.definition.name}", known)
+        return self.make(cls, key, Site(frame.filename, call.span), given, call)
+
+    def _key_of_another(self, key: str, name: str, known: Object) -> str:
+        """The key of another class's instance made at the same place: `MODELS[args.model](8)` may make either.
+
+        One optimizer of several goes by one key: it holds the same parameters whichever it is.
+        """
+        return key if known.role == "optimizer" else f"{key}~{name}"
 
     def make(
         self, cls: ClassRef, key: str, site: Site, given: Arguments, call: facts.Call | None = None
@@ -429,6 +440,9 @@ class Calls(Expressions):
         if rule is not None:
             key = self.origin(frame, call)
             made = self.sightings.objects.get(key)
+            if made is not None and (made.cls is not None or made.external != name):
+                key = self._key_of_another(key, name, made)
+                made = self.sightings.objects.get(key)
             if made is None or made.external != name:
                 made = Object(key, Site(frame.filename, call.span), None, name, rule)
                 made.count = self.multiplicity
