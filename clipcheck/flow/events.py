@@ -383,10 +383,10 @@ class Events(Calls):
         self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
     ) -> Value:
         optimizer = given.get(rule.slot("optimizer"))
-        key = self._key(optimizer) if optimizer is not None else ""
         if self.following and optimizer is not None:
             site = self.site()
-            if key:  # one that is not known at all is among those that have not been met
+            # whichever of several it is; one that is not known at all is among those that have not been met
+            for key in dict.fromkeys(key for one in choices(optimizer) if (key := self._key(one))):
                 self.worlds = merge(
                     [tuple(w.having(key, w.get(key).after(Event.UNSCALE, site)[0]) for w in self.worlds)]
                 )
