@@ -82,6 +82,11 @@ class Interpreter(Setups):
         self._drop_delegated()
         self.settle()
         self._drop_tests()
+        for target in targets:  # a method that tests have led to, of one subclass of many perhaps
+            if target.owner is not None and self._met_by_tests_alone(target):
+                self.visited.discard(id(target.definition))
+                self._enter_at(target)
+        self._drop_tests(known=True)
         return self.sightings
 
     def _is_loose(self, function: FunctionRef) -> bool:
@@ -91,6 +96,17 @@ class Interpreter(Setups):
             site.filename == function.filename and span.row <= site.span.row <= span.end_row
             for site in self.loose
         )
+
+    def _met_by_tests_alone(self, function: FunctionRef) -> bool:
+        """Whether a function steps, and nothing but tests has led to it."""
+        span = function.definition.span
+        entries = [
+            context.entry
+            for site, step in self.sightings.steps.items()
+            if site.filename == function.filename and span.row <= site.span.row <= span.end_row
+            for context in step.contexts
+        ]
+        return bool(entries) and all(_is_from_tests(entry, function.filename) for entry in entries)
 
     def _enter_at(self, entry: FunctionRef) -> None:
         """Run a function as an entry point, unless some way has led into it before."""
@@ -119,11 +135,15 @@ class Interpreter(Setups):
             if not step.contexts:
                 del self.sightings.steps[site]
 
-    def _drop_tests(self) -> None:
-        """Forget how tests reach a step that the program reaches as well: what they train is a model for tests."""
+    def _drop_tests(self, *, known: bool = False) -> None:
+        """Forget how tests reach a step that the program reaches as well: what they train is a model for tests.
+
+        `known`: where it reaches it with a model that is known.
+        """
         for step in self.sightings.steps.values():
             own = [one for one in step.contexts if not _is_from_tests(one.entry, step.site.filename)]
-            step.contexts = own or step.contexts
+            if own and (not known or any(isinstance(model, Object) for one in own for model in one.models)):
+                step.contexts = own
 
     def _enter(self, label: str, run: object) -> None:
         """Run one entry point within its bounds; one that is too large is named."""
