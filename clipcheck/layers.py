@@ -86,7 +86,7 @@ class Trait:
     residual: bool
     normalised: bool
     labels: frozenset[str]
-    norms: frozenset[str]  # where its methods make what is called a normalisation, as file:row
+    methods: tuple[tuple[str, facts.Function], ...]  # and the file that each stands in
 
 
 class Classes:
@@ -130,10 +130,12 @@ class Classes:
         normalised = any(self._knowledge.hinted("normalisation-name", call) for call in calls) or any(
             self._reader.normalises(method) for method in forward
         )
-        norms = {
-            f"{name}:{row}" for name, method in methods.values() for row in self._reader.made_norms(method)
-        }
-        return Trait(recurrence, attention, residual, normalised, frozenset(labels), frozenset(norms))
+        return Trait(recurrence, attention, residual, normalised, frozenset(labels), tuple(methods.values()))
+
+    def makes_norm(self, method: facts.Function, row: int) -> bool:
+        """Whether a method makes what is called a normalisation in a row."""
+        span = method.span
+        return span.row <= row <= span.end_row and row in self._reader.made_norms(method)
 
     def _computing(
         self, methods: dict[str, tuple[str, facts.Function]]
@@ -254,7 +256,7 @@ class Walk:
         self._depth = 0  # of the object that is being looked at
         # Whether that may consist of what has computed its tensors: `Model(inputs, outputs)`.
         self._joins_tensors = True
-        self._norms: set[str] = set()  # where what is called a normalisation is made, as file:row
+        self._methods: list[tuple[str, facts.Function]] = []  # of the classes seen, with their files
         self.anatomy = Anatomy()
 
     def run(self, model: Value) -> Anatomy:
@@ -305,9 +307,10 @@ class Walk:
 
     def _norm_by_name(self, value: Unknown) -> None:
         """A part that a name or a registry chose, which is called a normalisation, may be one."""
-        place, _, _ = value.key.rpartition(":")
-        if place in self._norms:
-            filename, _, row = place.rpartition(":")
+        filename, _, row = value.key.rpartition(":")[0].rpartition(":")
+        if row.isdecimal() and any(
+            name == filename and self._classes.makes_norm(method, int(row)) for name, method in self._methods
+        ):
             self.anatomy.note("normalisation", "", Evidence(filename, int(row), "normalisation made here"))
 
     def _key(self, key: str, outer: int, loop: int, depth: int) -> None:
@@ -393,7 +396,7 @@ class Walk:
         trait = self._classes.trait(made.cls)
         anatomy.labels |= trait.labels if self._depth == 0 else trait.labels - _OF_THE_WHOLE
         anatomy.residual = anatomy.residual or trait.residual
-        self._norms |= trait.norms
+        self._methods += trait.methods
         if "graph-class" in trait.labels:
             anatomy.note("graph", name, here)
         self._by_hand(made, trait, here)
