@@ -13,7 +13,8 @@ from clipcheck.findings import Evidence, Site
 from clipcheck.knowledge import CallRule, ClassRule
 from clipcheck.record import HashedOnce, dataclass, field, replace
 
-MAX_ALTERNATIVES = 24  # a table of a program's models is as long as that
+MAX_ALTERNATIVES = 6  # of a value; of more, only those that are known are kept
+MAX_KNOWN = 24  # of them: a program's table of models is as long as that
 
 
 class Value:
@@ -398,11 +399,16 @@ def several(values: Iterable[Value]) -> Value:
     if len(out) == 1:
         return out[0]
     if len(out) > MAX_ALTERNATIVES:
-        known: list[Value] = [
-            value for value in out if isinstance(value, (Object, Literal, FunctionRef, ClassRef))
-        ]
-        out = (known or out)[:MAX_ALTERNATIVES]
+        known = [value for value in out if _is_known(value)]
+        out = known[:MAX_KNOWN] or out[:MAX_ALTERNATIVES]
     return Several(tuple(out))
+
+
+def _is_known(value: Value) -> bool:
+    """Whether it is known what a value is, or what it is of."""
+    if isinstance(value, Bound):
+        return isinstance(value.owner, Object)
+    return isinstance(value, (Object, Literal, FunctionRef, ClassRef, Parameters))
 
 
 def reread(value: Value) -> Value:
