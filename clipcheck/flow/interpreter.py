@@ -86,7 +86,6 @@ class Interpreter(Setups):
             if target.owner is not None and self._met_by_tests_alone(target):
                 self.visited.discard(id(target.definition))
                 self._enter_at(target)
-        self._drop_tests(known=True)
         return self.sightings
 
     def _is_loose(self, function: FunctionRef) -> bool:
@@ -135,15 +134,11 @@ class Interpreter(Setups):
             if not step.contexts:
                 del self.sightings.steps[site]
 
-    def _drop_tests(self, *, known: bool = False) -> None:
-        """Forget how tests reach a step that the program reaches as well: what they train is a model for tests.
-
-        `known`: where it reaches it with a model that is known.
-        """
+    def _drop_tests(self) -> None:
+        """Forget how tests reach a step that the program reaches as well: what they train is a model for tests."""
         for step in self.sightings.steps.values():
             own = [one for one in step.contexts if not _is_from_tests(one.entry, step.site.filename)]
-            if own and (not known or any(isinstance(model, Object) for one in own for model in one.models)):
-                step.contexts = own
+            step.contexts = own or step.contexts
 
     def _enter(self, label: str, run: object) -> None:
         """Run one entry point within its bounds; one that is too large is named."""
