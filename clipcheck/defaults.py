@@ -107,7 +107,7 @@ def needed(contexts: Iterable[StepContext], docket: Docket) -> list[Change]:
     found: dict[tuple[tuple[str, int], int], Change] = {}
     for context in contexts:
         changes = [_of_guard(guard, docket) for guard in sorted(clip_options(context), key=lambda g: g.key)]
-        for change in (*changes, *_thresholds(context, docket)):
+        for change in (*changes, *_thresholds(_way(context)[1], docket)):
             if change is None:
                 return []
             place = (change.written.place, change.written.column)
@@ -217,9 +217,8 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _thresholds(context: StepContext, docket: Docket) -> Iterator[Change]:
-    """The thresholds of the clips behind the guards that are none: they need a number as well."""
-    _, sites = _way(context)
+def _thresholds(sites: Iterable[Site], docket: Docket) -> Iterator[Change]:
+    """The thresholds that are none of the clips behind the guards: they need a number as well."""
     for clip in (docket.sightings.clips[site] for site in sorted(sites) if site in docket.sightings.clips):
         for value in (one.threshold for one in clip.contexts if one.threshold is not None):
             for choice in choices(value):

@@ -48,7 +48,7 @@ class Pipeline:
         sight = Sight(1, 1) if not findings else Sight(len(findings), 0, 0, len(findings))
         return Report(tuple(findings), self.failures, sight, unfinished=self.unfinished)
 
-    def explain(self, path, row, settings):
+    def explain(self, path, row, settings, beside=()):
         return f"{path.name} row {row}: clipped\x1b[2J"
 
 

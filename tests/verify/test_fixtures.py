@@ -36,6 +36,8 @@ OTHER = {
     "amp-clip-before-unscale": ("confirmed", "confirmed"),  # without CUDA its scaler is switched off
     "amp-unscale-after-clip": ("confirmed", "confirmed"),  # the same
     "branch-without-clip": ("confirmed", "confirmed"),  # the first steps are those that are clipped
+    "gradient-masked": ("not measurable", "confirmed"),  # a mask by hand might be a clip, to a run
+    "gradients-handed-over": ("not measurable", "confirmed"),  # and so might what is written by hand
     "measured-by-hand": ("refuted", "not measurable"),  # once it is told a bound, it clips by hand
     "old-name": ("confirmed", "confirmed"),  # an old name for the right thing
     "old-name-imported": ("confirmed", "confirmed"),  # the same
