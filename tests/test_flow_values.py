@@ -5,8 +5,10 @@ from __future__ import annotations
 from textwrap import dedent
 
 import pytest
-from flowing import SETUP, sightings, trained
+from flowing import HEAD, ROOT, SETUP, project, sightings, trained
 
+from clipcheck.facts import Function, is_read
+from clipcheck.flow.interpreter import Interpreter
 from clipcheck.flow.values import Literal, Option
 from clipcheck.protocol import Phase
 
@@ -600,3 +602,19 @@ if isinstance(given, {asked}):
 def test_what_a_value_is_an_instance_of(given, asked, phases):
     seen = trained(f"{BACK}\n{KINDS.format(given=given, asked=asked)}optimizer.step()\n")
     assert seen.phases() == phases
+
+
+def test_a_test_outside_of_functions_reads_none_of_them():
+    text = f"""{SETUP}
+def other():
+    return 1
+
+{BACK}
+if args.limit is not None:
+    clip_grad_norm_(model.parameters(), args.limit)
+optimizer.step()
+"""
+    script = project({"train.py": HEAD + dedent(text)})
+    Interpreter(script).run([f"{ROOT}train.py"])
+    (function,) = (one for one in script.facts(f"{ROOT}train.py").body if isinstance(one, Function))
+    assert not is_read(function)

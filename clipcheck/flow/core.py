@@ -26,6 +26,7 @@ SHORT_FUEL = 1_000  # the same for functions of one statement, which conditions 
 LOADING_FUEL = 100  # statements of functions followed for their values while one module is read
 PATHS_A_PRICE = 8  # paths that a statement is followed on for the price of one more
 LONGEST_KEY = 200
+_DEFINITIONS = (facts.Function, facts.Class)
 
 
 class OutOfFuel(Exception):
@@ -76,6 +77,7 @@ class Core:
         self.inside: dict[tuple[str, str], bool] = {}  # which model lies in which; void when the heap changes
         # Tests as guards have them, by the id of their facts, which are held here so that no other gets that id.
         self.tests: dict[int, tuple[Expression, str, bool, frozenset[str], bool]] = {}
+        self.outside: dict[str, facts.Block] = {}  # what modules do outside of their functions, by file
         self.branches: dict[
             int, tuple[Statement, Expression, tuple[Statement, ...], bool]
         ] = {}  # as they are asked, and whether that is a part of the clip
@@ -150,11 +152,15 @@ class Core:
             raise OutOfFuel
 
     def here(self) -> facts.Block:
-        """The body of the function that is run, or of the module."""
+        """The body of the function that is run, or what a module does outside of its functions, which are not read for it."""
         if self.stack:
             return self.stack[-1].definition.body
-        module = self.project.facts(self.statement[0])
-        return module.body if module is not None else ()
+        filename = self.statement[0]
+        if filename not in self.outside:
+            module = self.project.facts(filename)
+            body = module.body if module is not None else ()
+            self.outside[filename] = tuple(one for one in body if not isinstance(one, _DEFINITIONS))
+        return self.outside[filename]
 
     # -- what the layers above provide ---------------------------------------------------------------
 
