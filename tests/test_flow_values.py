@@ -604,6 +604,14 @@ def test_what_a_value_is_an_instance_of(given, asked, phases):
     assert seen.phases() == phases
 
 
+def test_a_function_of_the_program_that_is_called_isinstance():
+    own = "def isinstance():\n    return True\n"
+    seen = trained(
+        f"{own}{BACK}\nif isinstance():\n    clip_grad_norm_(model.parameters(), 1.0)\noptimizer.step()\n"
+    )
+    assert seen.phases() == {Phase.CLIPPED, Phase.FRESH}
+
+
 def test_a_test_outside_of_functions_reads_none_of_them():
     text = f"""{SETUP}
 def other():

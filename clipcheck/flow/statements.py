@@ -329,7 +329,7 @@ class Statements(Freezing):
         if isinstance(expression, facts.Operation) and expression.operator in ("is", "is not"):
             asked = expression.operands[0]
         elif isinstance(expression, facts.Call) and last_identifier(expression.function) == "isinstance":
-            asked = expression.arguments[0]
+            asked = next(iter(expression.arguments), None)
         operand = self.evaluate(frame, asked) if asked is not None else None
         return isinstance(operand, (Object, FunctionRef, Items, Table, Elements, Parameters, Gradient))
 
