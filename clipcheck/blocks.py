@@ -10,7 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from clipcheck import facts
 from clipcheck.facts import Block, Expression, Statement, blocks_of
 from clipcheck.findings import Span
-from clipcheck.record import dataclass
+from clipcheck.record import dataclass, field_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def walk(node: object) -> Iterator[object]:
         part = stack.pop()
         if isinstance(part, tuple):
             stack.extend(part)
-        elif own := getattr(part, "__record__", ()):  # as `field_names`, of all nodes of a body
+        elif own := field_names(part):
             yield part
             stack.extend([getattr(part, name) for name in own])
 

@@ -106,8 +106,9 @@ def needed(contexts: Iterable[StepContext], docket: Docket) -> list[Change]:
     """The defaults to change so that the clip is on in every one of these contexts; none if that is not known."""
     found: dict[tuple[tuple[str, int], int], Change] = {}
     for context in contexts:
-        changes = [_of_guard(guard, docket) for guard in sorted(clip_options(context), key=lambda g: g.key)]
-        for change in (*changes, *_thresholds(_way(context)[1], docket)):
+        guards, clips = _way(context)
+        changes = [_of_guard(guard, docket) for guard in sorted(guards, key=lambda g: g.key)]
+        for change in (*changes, *_thresholds(clips, docket)):
             if change is None:
                 return []
             place = (change.written.place, change.written.column)

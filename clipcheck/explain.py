@@ -203,9 +203,7 @@ def _reached(case: Case, context: StepContext) -> str:
     through = (
         f", by the call{'s' if len(calls) > 1 else ''} in line {', '.join(map(str, calls))}" if calls else ""
     )
-    if calls and is_notebook(
-        context.entry
-    ):  # the first call is the notebook's own; the others may be in any file
+    if calls and is_notebook(context.entry):  # the first call is its own; the others may be in any file
         cell, row = case.locate(context.entry, calls[0])
         through = f", by the call in line {row} of cell {cell}"
     return f"reached from {_show(label)}{through}"

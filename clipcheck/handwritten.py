@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from clipcheck import facts
 from clipcheck.facts import Expression, Function, Statement
-from clipcheck.flow.render import children, last_identifier
+from clipcheck.flow.render import children, last_identifier, names_in
 from clipcheck.knowledge import Knowledge
 from clipcheck.naming import words
 from clipcheck.record import dataclass
@@ -258,7 +258,11 @@ class Reader:
             )
             for node in (node for expression in expressions(statement) for node in inside(expression)):
                 if isinstance(node, facts.Call) and (
-                    given or any(hinted("normalisation-name", words(name)) for name in _read(node.function))
+                    given
+                    or any(
+                        hinted("normalisation-name", words(name.lstrip(".")))
+                        for name in names_in(node.function)
+                    )
                 ):
                     yield node.row
 
@@ -274,13 +278,6 @@ def _parts_of(function: Function) -> Iterator[str]:
             sources.append(statement.value)
         if any(_on(source, receiver) for source in sources):
             yield from targets(statement)
-
-
-def _read(expression: Expression) -> Iterator[str]:
-    """The identifiers in an expression."""
-    for node in inside(expression):
-        if isinstance(node, (facts.Name, facts.Attribute)):
-            yield last_identifier(node)
 
 
 def _adds(pair: tuple[Expression, ...], computed: set[str], receivers: frozenset[str]) -> bool:

@@ -51,16 +51,13 @@ class Anatomy:
     residual: bool = False
     labels: set[str] = field(default_factory=set)  # hints that its classes' names fulfil
     lengths: list[Length] = field(default_factory=list)
-    capacities: list[Length] = field(
-        default_factory=list
-    )  # lengths by names that may say how much could be taken
+    capacities: list[Length] = field(default_factory=list)  # by names that may say how much could be taken
     tables: set[int] = field(default_factory=set)  # how long its tables of positions and of words are
     files: list[str] = field(default_factory=list)  # where its classes stand and its parts are made
+    adapted: bool = False  # whether something in it is trained in the middle of what is frozen
 
     def note(self, family: str, name: str, evidence: Evidence) -> None:
         self.first.setdefault(family, (name, evidence))
-
-    adapted: bool = False  # whether something in it is trained in the middle of what is frozen
 
     @property
     def left(self) -> bool:

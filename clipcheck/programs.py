@@ -18,7 +18,7 @@ from clipcheck.survey import Import, parsed, words_of
 _HOPS = 3  # from a file with events to a caller: packages that re-export a package, callers of callers
 _MAX_FAR = 4  # callers of callers of one file with events: a step is judged in a few contexts
 _MAX_JOINED = 6  # files with events that one caller brings together: who brings more starts many programs
-_OFTEN = frozenset({"forward", "train"})  # called on much that leads nowhere
+_OFTEN = frozenset({"train"})  # called on every model: it leads nowhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,8 @@ class Program:
     """Files that are judged together, in the order of their names."""
 
     files: tuple[str, ...]  # that hold events
-    callers: tuple[str, ...]  # that bring them in; they may have events of their own, and a program for these
+    # That bring them in, or that they bring in and that call back into them; they may have events, and a program, of their own.
+    callers: tuple[str, ...]
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -103,10 +104,6 @@ def programs(
     imported = _Imported(imports, modules, libraries)
     alone = [_program(group, callers) for group in groups.groups()]
     return [_with_what_hands_back(one, holding, imported, data_of) for one in alone]
-
-
-def _folder(filename: str) -> str:
-    return os.path.dirname(filename)
 
 
 def _is_package(filename: str) -> bool:
@@ -207,7 +204,8 @@ def _meant(
         # else found by a path that nobody sees here, which may lead into a package as well
         if module and not level and (target is None or (target not in wanted and _is_package(target))):
             found_there = modules.named(module, importer)
-            targets += [one for one in found_there if target is None or _folder(one) == _folder(target)]
+            beside = os.path.dirname(target) if target is not None else None
+            targets += [one for one in found_there if beside is None or os.path.dirname(one) == beside]
         yield from ((one, name) for one in targets if one in wanted and one != importer)
 
 

@@ -72,17 +72,12 @@ class Assessor:
         frozen = frozen - self._sightings.thawed
         if models and all(isinstance(model, Tensor) for model in models):
             return Assessment("none", (), "tensor", "a tensor, not a model")
-        found = [
-            self._judge(self._anatomy(model, frozen), step_file, reached)
-            for one in models
-            for model in _apart(one)
-        ]
+        walked = [self._anatomy(model, frozen) for one in models for model in _apart(one)]
+        found = [self._judge(anatomy, step_file, reached) for anatomy in walked]
         # An alternative that was not found says nothing beside one that was.
         found = [one for one in found if one is not NOT_FOUND] or [NOT_FOUND]
         worst = max(found, key=lambda one: RISKS.index(one.risk))
-        if worst.risk == "none" and any(
-            self._anatomy(one).partial for model in models for one in _apart(model)
-        ):
+        if worst.risk == "none" and any(anatomy.partial for anatomy in walked):
             worst = NOT_FOUND
         if worst.risk == "none" and self._adversarial(step_file):
             worst = replace(worst, risk="low", family="adversarial", summary="an adversarial network")

@@ -32,7 +32,7 @@ class Assigned(Unrolled):
         cover = self.parameters_in(owner)
         if cover is None or (isinstance(value, facts.Constant) and value.value is None):
             return True
-        cover = Parameters(cover.models, False, cover.holder)
+        cover = cover.all
         root, factors = peeled(value, self.here(), self.knowledge.hinted)
         masked = [one for one in factors if masks(one, self.here(), self.knowledge.hinted)]
         rest = tuple(one for one in factors if one not in masked)
@@ -56,14 +56,14 @@ class Assigned(Unrolled):
             return not may_bound(target, value, self.here(), hinted)
         cover = self.parameters_in(self.evaluate(frame, gradient.value))
         if cover is not None:
-            self.unscaled_by_hand(Parameters(cover.models, False, cover.holder))
+            self.unscaled_by_hand(cover.all)
         return True
 
     def overwrite(self, gradient: Parameters, value: Value) -> None:
         """`p.grad.data = …`, `p.grad[:] = …`: clipping by hand, unless a zero is written there."""
         zero = isinstance(value, Literal) and not value.value
         if self.following and gradient.gradient and not zero:
-            self._clip_in_this_row(Parameters(gradient.models, False, gradient.holder))
+            self._clip_in_this_row(gradient.all)
 
     def changed_gradient(self, gradient: Parameters, operator: str, operand: Expression) -> None:
         """`p.grad *= x`: scaled by hand, unless it is masked, or only averaged over workers or micro-batches."""
@@ -74,7 +74,7 @@ class Assigned(Unrolled):
         scaled = operator in ("*", "/") and not averaging  # what is added is no clipping
         if not self.following or not scaled or isinstance(operand, facts.Constant):
             return
-        cover = Parameters(gradient.models, False, gradient.holder)
+        cover = gradient.all
         if unscales((operand,), self.here(), hinted):
             self.unscaled_by_hand(cover)
         elif not masks(operand, self.here(), hinted):
@@ -88,7 +88,7 @@ class Assigned(Unrolled):
         """
         if cover is None:
             return
-        cover = Parameters(cover.models, False, cover.holder)
+        cover = cover.all
         meant = self._meant(cover)
         if all(world.get(key).phase in _NONE_YET for world in self.worlds for key in meant):
             state = Gradients(Phase.FRESH, unsure=self._not_seen())

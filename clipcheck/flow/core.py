@@ -78,12 +78,10 @@ class Core:
         # Tests as guards have them, by the id of their facts, which are held here so that no other gets that id.
         self.tests: dict[int, tuple[Expression, str, bool, frozenset[str], bool]] = {}
         self.outside: dict[str, facts.Block] = {}  # what modules do outside of their functions, by file
-        self.branches: dict[
-            int, tuple[Statement, Expression, tuple[Statement, ...], bool]
-        ] = {}  # as they are asked, and whether that is a part of the clip
-        self.overridden: set[tuple[int, str]] = (
-            set()
-        )  # parameters with a default that some call gives, by their function
+        # As they are asked, whether that is a part of the clip, and whether it passes over gradients that there are.
+        self.branches: dict[int, tuple[Statement, Expression, tuple[Statement, ...], bool, bool]] = {}
+        # Parameters with a default that some call gives, by their function.
+        self.overridden: set[tuple[int, str]] = set()
         self.frames: list[Frame] = []  # of the functions on the stack
         self.alternatives = 0  # how many choices lie between here and the statement, one of which is taken
         self.told: dict[str, Told] = self.sightings.told  # what is told how to clip, by the key of the object

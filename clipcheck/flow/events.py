@@ -541,7 +541,7 @@ class Events(Calls):
         )
         if not self.following or averaging or not (hook or in_place):
             return hook or in_place
-        cover = Parameters(owner.models, False, owner.holder)
+        cover = owner.all
         if hook:
             self.mark_by_hand(cover)
         elif unscales(factors := factors_of(call), self.here(), self.knowledge.hinted):
@@ -598,20 +598,19 @@ class Events(Calls):
                         if isinstance(member, FunctionRef):
                             self.run_apart(member)
 
-    def run_apart(self, function: FunctionRef) -> None:
-        """Follow a function as an entry of its own, unless it was followed before."""
-        if not self.may_run_apart(function):
+    def run_apart(self, function: FunctionRef, turn: Callable[[], object] | None = None) -> None:
+        """Follow a function as an entry of its own (by `turn`, where it is called more than once), unless it was before."""
+        definition = function.definition
+        if not self.following or id(definition) in self.visited or not self.project.matters(definition):
             return
         worlds, self.worlds = self.worlds, (World(),)
         try:
-            self.follow(function, Arguments(), None)
+            if turn is None:
+                self.follow(function, Arguments(), None)
+            else:
+                turn()
         finally:
             self.worlds = worlds
-
-    def may_run_apart(self, function: FunctionRef) -> bool:
-        """Whether an event may come through a function that nothing has led into yet."""
-        definition = function.definition
-        return self.following and id(definition) not in self.visited and self.project.matters(definition)
 
     def finish(self, frame: Frame) -> None:
         """Nested functions that nobody in sight called: a framework will."""

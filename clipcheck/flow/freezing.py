@@ -27,9 +27,7 @@ from clipcheck.record import dataclass, replace
 
 _MAX_PARTS = 2000  # of a model that is frozen
 _TRAINED = "requires_grad"
-_ENDS = frozenset(
-    {"module", "model", "weight", "bias", "%s", ""}
-)  # of the names of parameters: they say nothing
+_ENDS = frozenset({"module", "model", "weight", "bias", "%s", ""})  # of names of parameters: they say nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +142,9 @@ class Freezing(Assigned):
     def _root(self, frame: Frame, loop: facts.For, source: Parameters) -> Object | None:
         """The one model whose parameters a loop goes through, all of them."""
         made = [self.sightings.objects.get(key) for key in source.models]
-        whole = len(made) == 1 and not source.part and not source.gradient
-        return (
-            made[0] if whole and made[0] is not None and self._is_one(frame, made[0], loop.source) else None
-        )
+        if len(made) != 1 or made[0] is None or source.part or source.gradient:
+            return None
+        return made[0] if self._is_one(frame, made[0], loop.source) else None
 
     def _is_one(self, frame: Frame, model: Object, expression: Expression) -> bool:
         """Whether an object stands for one model, and not for those of a list of which only some are meant."""

@@ -126,8 +126,8 @@ def may_bound(target: Expression, value: Expression, body: facts.Block, hinted: 
 def changes(node: object) -> bool:
     """Whether this is a change of gradients in place that may bound them."""
     if isinstance(node, facts.Call):
-        in_place = isinstance(node.function, facts.Attribute) and _bounds(node.function.attr)
-        if in_place and isinstance(node.function, facts.Attribute) and _is_gradient(node.function.value):
+        method = node.function if isinstance(node.function, facts.Attribute) else None
+        if method is not None and _bounds(method.attr) and _is_gradient(method.value):
             return True
         changed = _overwritten(node)
         return changed is not None and _is_gradient(changed)

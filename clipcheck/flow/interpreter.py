@@ -90,21 +90,12 @@ class Interpreter(Setups):
 
     def _is_loose(self, function: FunctionRef) -> bool:
         """Whether a function steps a training state that nobody in sight has made so far."""
-        span = function.definition.span
-        return any(
-            site.filename == function.filename and span.row <= site.span.row <= span.end_row
-            for site in self.loose
-        )
+        return any(_holds(function, site) for site in self.loose)
 
     def _met_by_tests_alone(self, function: FunctionRef) -> bool:
         """Whether a function steps, and nothing but tests has led to it."""
-        span = function.definition.span
-        entries = [
-            context.entry
-            for site, step in self.sightings.steps.items()
-            if site.filename == function.filename and span.row <= site.span.row <= span.end_row
-            for context in step.contexts
-        ]
+        steps = (step for site, step in self.sightings.steps.items() if _holds(function, site))
+        entries = [context.entry for step in steps for context in step.contexts]
         return bool(entries) and all(_is_from_tests(entry, function.filename) for entry in entries)
 
     def _enter_at(self, entry: FunctionRef) -> None:
@@ -367,6 +358,11 @@ class Callers:
         if len(callers) > MAX_CALLERS:  # `fit`, `run`: those of its own file mean this one
             callers = [caller for caller in callers if caller.filename == function.filename]
         return callers[:MAX_CALLERS]
+
+
+def _holds(function: FunctionRef, site: Site) -> bool:
+    span = function.definition.span
+    return site.filename == function.filename and span.row <= site.span.row <= span.end_row
 
 
 def _is_from_tests(entry: str, filename: str) -> bool:

@@ -47,9 +47,7 @@ def _is_one(run: Calls, value: Value, classes: tuple[Value, ...]) -> bool | None
         return True if "builtins.dict" in names else None
     if isinstance(value, Items):
         return True if names >= _LISTS else None
-    if (
-        isinstance(value, Literal) and value.value is not None
-    ):  # a default of None says nothing of what is given
+    if isinstance(value, Literal) and value.value is not None:  # None, as a default, says nothing
         return isinstance(value.value, tuple(_PLAIN[name] for name in names)) if plain else None
     if not isinstance(value, Object):
         return None

@@ -60,7 +60,7 @@ class StepContext:
     reached: int = 0  # the row that `entry` has come to at its own level, if it is run as a script
     frozen: frozenset[str] = (
         frozenset()
-    )  # the keys of models, and parts of models, that are surely frozen here
+    )  # the keys of models, and of parts of them, that are surely frozen here
 
 
 @dataclass(slots=True)

@@ -375,9 +375,9 @@ class Statements(Freezing):
         if id(statement) not in self.branches:
             asked, body = _asked_at_once(statement)
             bound = not statement.orelse and is_bound(asked, body, self.here(), self.knowledge.hinted)
-            self.branches[id(statement)] = (statement, asked, body, bound)
-        _, asked, body, bound = self.branches[id(statement)]
-        if _passes_over(asked, body):
+            self.branches[id(statement)] = (statement, asked, body, bound, _passes_over(asked, body))
+        _, asked, body, bound, passes = self.branches[id(statement)]
+        if passes:
             return self.run_block(frame, statement.orelse)
         if bound and self.usual_truth(self.evaluate(frame, asked)) is None:
             return self.run_block(frame, body)  # a norm within its bound is clipped as it is

@@ -75,10 +75,8 @@ class Turns(Members):
 
     def run_in_turns(self, function: FunctionRef) -> None:
         """Follow a function as such a body, as an entry of its own, unless it was followed before."""
-        if not self.may_run_apart(function):
-            return
-        worlds, self.worlds = self.worlds, (World(),)
-        try:
-            self.in_turns(lambda: self.follow(function, Arguments(), None), (function,))
-        finally:
-            self.worlds = worlds
+
+        def turn() -> None:
+            self.follow(function, Arguments(), None)
+
+        self.run_apart(function, lambda: self.in_turns(turn, (function,)))

@@ -10,11 +10,7 @@ from clipcheck.flow.models import keys_behind
 from clipcheck.flow.render import last_identifier, names_in
 from clipcheck.flow.values import Frame, Object, Tensor, Unknown, Value, choices
 
-_PLACES = (
-    facts.Name,
-    facts.Attribute,
-    facts.Subscript,
-)  # what can be looked at again, since it calls nothing
+_PLACES = (facts.Name, facts.Attribute, facts.Subscript)  # can be looked at again: they call nothing
 
 
 class Unrolled(Compiled):

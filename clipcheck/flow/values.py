@@ -229,6 +229,11 @@ class Parameters(Value):
     gradient: bool = False  # their gradients rather than they themselves
     iterator: str = ""  # which iterator they come from, that its first reader uses up; "": a list or its like
 
+    @property
+    def all(self) -> Parameters:
+        """All parameters of the same models: what a change of one after the other, or of their gradients, covers."""
+        return Parameters(self.models, False, self.holder)
+
 
 @dataclass(frozen=True, slots=True)
 class Gradient(Value):
@@ -299,9 +304,8 @@ class Object(Value):
         self.count: int = 1
         self.annotated = False  # known from an annotation, nobody in sight made it
         self.named = False  # known by a name alone, that a framework makes it from
-        self.under = frozenset[
-            tuple[str, bool]
-        ]()  # an optimizer: the tests it is made behind, and how they went
+        # Of an optimizer: the tests that it is made behind, and how they went.
+        self.under = frozenset[tuple[str, bool]]()
 
     @property
     def role(self) -> str:
@@ -369,9 +373,8 @@ class Frame:
         self.nested: list[FunctionRef] = []
         self.receiver: Value | None = None
         self.owner: ClassRef | None = None
-        self.defaulted = frozenset[
-            str
-        ]()  # the parameters that this call leaves at their default, and another one gave
+        # The parameters that this call leaves at their default, and another one gave.
+        self.defaulted = frozenset[str]()
         self.shadowed: Value | None = None  # of a class body: what had the name of the class before it
 
     def find(self, name: str) -> Frame | None:
