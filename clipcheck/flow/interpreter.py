@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 
 from clipcheck import facts
 from clipcheck.findings import Site
 from clipcheck.flow.core import ENTRY_FUEL, LOADING_FUEL, VALUE_FUEL, OutOfFuel
-from clipcheck.flow.records import Sightings
+from clipcheck.flow.records import Sightings, Step
 from clipcheck.flow.setups import Setups
 from clipcheck.flow.values import (
     Arguments,
@@ -82,21 +83,20 @@ class Interpreter(Setups):
         self._drop_delegated()
         self.settle()
         self._drop_tests()
+        sighted = sorted(self.sightings.steps.values(), key=_where)
         for target in targets:  # a method that tests have led to, of one subclass of many perhaps
-            if target.owner is not None and self._met_by_tests_alone(target):
+            if target.owner is not None and _met_by_tests_alone(target, sighted):
                 self.visited.discard(id(target.definition))
                 self._enter_at(target)
         return self.sightings
 
     def _is_loose(self, function: FunctionRef) -> bool:
         """Whether a function steps a training state that nobody in sight has made so far."""
-        return any(_holds(function, site) for site in self.loose)
-
-    def _met_by_tests_alone(self, function: FunctionRef) -> bool:
-        """Whether a function steps, and nothing but tests has led to it."""
-        steps = (step for site, step in self.sightings.steps.items() if _holds(function, site))
-        entries = [context.entry for step in steps for context in step.contexts]
-        return bool(entries) and all(_is_from_tests(entry, function.filename) for entry in entries)
+        span = function.definition.span
+        return any(
+            site.filename == function.filename and span.row <= site.span.row <= span.end_row
+            for site in self.loose
+        )
 
     def _enter_at(self, entry: FunctionRef) -> None:
         """Run a function as an entry point, unless some way has led into it before."""
@@ -360,9 +360,17 @@ class Callers:
         return callers[:MAX_CALLERS]
 
 
-def _holds(function: FunctionRef, site: Site) -> bool:
+def _where(step: Step) -> tuple[str, int]:
+    return step.site.filename, step.site.span.row
+
+
+def _met_by_tests_alone(function: FunctionRef, steps: Sequence[Step]) -> bool:
+    """Whether a function holds some of the steps, sorted by `_where`, and nothing but tests has led to these."""
     span = function.definition.span
-    return site.filename == function.filename and span.row <= site.span.row <= span.end_row
+    first = bisect_left(steps, (function.filename, span.row), key=_where)
+    last = bisect_right(steps, (function.filename, span.end_row), key=_where)
+    entries = [context.entry for step in steps[first:last] for context in step.contexts]
+    return bool(entries) and all(_is_from_tests(entry, function.filename) for entry in entries)
 
 
 def _is_from_tests(entry: str, filename: str) -> bool:
