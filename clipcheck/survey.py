@@ -26,7 +26,7 @@ _LAST = regular(rb"\w+\Z")
 _OPENS, _CLOSES = b"()"
 _BLANK = b" \t\r\n\f\\"
 _BEFORE = 80  # bytes before a method's name that say whose it is
-_MAKING = 400  # the same where that is made by a call, with its arguments
+_MAKING = 400  # the same where that is made by a call, with its arguments, or by a class with its bases
 _WORD_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 
 
@@ -82,10 +82,13 @@ class Survey:
             needle: [(word, _mentions(word)) for word in words if needle in word] for needle in _stems(words)
         }
         self._clips = regular(_CLIP + rb"\w*\s*\(")
-        self._made = _made(self._told)
         told, constructors = (
             b"|".join(sorted(map(re.escape, names)))
             for names in (self._told, {name.encode() for name in known.constructors})
+        )
+        self._telling = regular(rb"(?:" + told + rb")\b")
+        self._made = regular(
+            rb"\b(?:" + told + rb")\s*\(|\bclass\s+\w+\s*\([^)]*\b(?:" + told + rb")\b"
         )
         self._declared = regular(
             rb":\s*['\"]?(?:[\w.]+\.)?(?:" + told + rb")['\"]?\s*="
@@ -98,7 +101,8 @@ class Survey:
         if any(key in data for key in self._keys):
             return Hope.SURE
         heaviest = max(map(self._weight, imports), default=Hope.NONE)
-        if heaviest is Hope.SOME and self._declared.search(data) is not None:
+        told = self._around(data) if heaviest is Hope.SOME else ()
+        if any(self._declared.search(part) is not None for part in told):
             # something else makes it: `trainer: Trainer = instantiate(settings)`, `Trainer.from_argparse_args(args)`
             heaviest = Hope.SURE
         if heaviest is Hope.SURE:
@@ -108,9 +112,16 @@ class Survey:
                 return Hope.SOME
         if _CLIP in data and any(self._is_clip(data, match) for match in self._clips.finditer(data)):
             return Hope.SOME
-        if heaviest is Hope.SOME and self._made.search(data) is not None:
+        if any(self._made.search(part) is not None for part in told):
             return Hope.SOME
         return Hope.COMMENT if COMMENT in data else Hope.NONE
+
+    def _around(self, data: bytes) -> list[bytes]:
+        """What stands around each name of something that has to be told how to clip: little of a large file."""
+        return [
+            data[max(0, match.start() - _MAKING) : match.end() + _BEFORE]
+            for match in self._telling.finditer(data)
+        ]
 
     def glimpse(self, data: bytes) -> bool:
         """Whether a notebook's bytes hold a word that its code would have to, however its JSON is written."""
@@ -259,9 +270,3 @@ def _maker(before: bytes) -> bytes:
         if not depth:
             return before[:at].rstrip(_BLANK)
     return b""
-
-
-def _made(classes: Iterable[bytes]) -> re.Pattern[bytes]:
-    """One of some classes where it is called, or where a class is built upon it."""
-    names = b"|".join(sorted(map(re.escape, classes)))
-    return regular(rb"\b(?:" + names + rb")\s*\(|\bclass\s+\w+\s*\([^)]*\b(?:" + names + rb")\b")
