@@ -23,18 +23,9 @@ def clip(names: Names, step: Step, parameters: str, threshold: str, docket: Dock
     knowledge = docket.context.knowledge
     templates = knowledge.engines.get(names.framework, {})
     template = templates.get("clip")
-    model = parameters.removesuffix(_ALL_OF_ONE) if parameters.endswith(_ALL_OF_ONE) else None
-    if template is None or not names.engine:
+    call = _filled(template, names, parameters, threshold) if template is not None else None
+    if call is None:
         return None
-    if ("{model}" in template and model is None) or ("{optimizer}" in template and names.optimizer is None):
-        return None
-    call = template.format(
-        engine=names.engine,
-        parameters=parameters,
-        model=model,
-        optimizer=names.optimizer,
-        threshold=threshold,
-    )
     unit = _accumulating(step.site, docket)
     if unit and "guard" in templates:
         guard = templates["guard"].format(engine=names.engine)
@@ -42,14 +33,46 @@ def clip(names: Names, step: Step, parameters: str, threshold: str, docket: Dock
     return call
 
 
+def _filled(template: str, names: Names, parameters: str, threshold: str) -> str | None:
+    """A framework's clip of some parameters, or None where the code around names not all that it takes."""
+    model = parameters.removesuffix(_ALL_OF_ONE) if parameters.endswith(_ALL_OF_ONE) else None
+    wanted = {"{model}": model, "{optimizer}": names.optimizer, "{engine}": names.engine}
+    if any(key in template and not value for key, value in wanted.items()):
+        return None
+    return template.format(
+        engine=names.engine,
+        parameters=parameters,
+        model=model,
+        optimizer=names.optimizer,
+        threshold=threshold,
+    )
+
+
 def by_its_method(clip: Clip, docket: Docket) -> Repair | None:
     """Have the wrapper that holds the parameters in shards clip them, at the same threshold."""
     found = owned(clip)
-    rule = clipcall.call_rule(clip.call, docket.context.knowledge)
     names = {context.owned.own if context.owned is not None else None for context in clip.contexts}
-    if found is None or found.own is None or len(names) != 1 or rule is None:
+    if found is None or found.own is None or len(names) != 1:
         return None
-    template = docket.context.knowledge.engines.get(found.kind, {}).get("clip")
+    return _by_the_method_of(Names(None, None, engine=found.own, framework=found.kind), clip, docket)
+
+
+def without_the_scale(clip: Clip, docket: Docket) -> Repair | None:
+    """Have the framework's object clip that scaled the loss: its clip takes the scale off before."""
+    made = {(context.engine, context.framework, context.optimizer) for context in clip.contexts}
+    engine, framework, optimizer = made.pop() if len(made) == 1 else (None, "", None)
+    summed = any(context.summed is not None for context in clip.contexts)
+    if engine is None or summed or clip.kind != "norm":
+        return None
+    return _by_the_method_of(Names(optimizer, None, engine=engine, framework=framework), clip, docket)
+
+
+def _by_the_method_of(names: Names, clip: Clip, docket: Docket) -> Repair | None:
+    """Write a clip, with its parameters and its threshold, as the method of an object of a framework."""
+    rule = clipcall.call_rule(clip.call, docket.context.knowledge)
+    template = docket.context.knowledge.engines.get(names.framework, {}).get("clip")
+    if rule is None:
+        return None
     threshold = clipcall.argument(clip.call, rule, "threshold")
     plain = isinstance(threshold, (facts.Constant, facts.Name, facts.Attribute, facts.Subscript))
     others = [slot for key, slot in rule.slots if key not in ("parameters", "threshold")]
@@ -59,7 +82,10 @@ def by_its_method(clip: Clip, docket: Docket) -> Repair | None:
     surplus = {key for key, _ in clip.call.keywords} - {slot[0] for _, slot in rule.slots}
     if template is None or threshold is None or not plain or given or surplus:
         return None
-    text = template.format(engine=found.own, threshold=render(threshold))
+    parameters = clipcall.argument(clip.call, rule, "parameters")
+    text = _filled(template, names, render(parameters) if parameters is not None else "", render(threshold))
+    if text is None:
+        return None
     return Repair("safe", f"clip by `{text}`", (Replace(clip.call.span, text),))
 
 

@@ -70,7 +70,7 @@ FORMS: dict[str, dict[str, Form]] = {
         "line-search": FLAG, "clips": FLAG, "normalised": FLAG, "remote": FLAG, "clipping": TABLE, "hooks": TABLE,
         "model": SLOT, "settings": SLOT, "callbacks": SLOT, "optimizers": SLOT, "holds": FLAG,
         "model-arguments": TEXT, "transforms": TABLE, "transformation": SLOT, "trained": SLOT, "computes": TEXT,
-        "builds": TEXTS, "accumulation": SLOT,
+        "builds": TEXTS, "accumulation": SLOT, "scales": TABLE,
     },
     "call": _CALL,
     "method": {"of": TEXT, "called": TEXTS, "clipping": TABLE, **_CALL},
@@ -108,6 +108,7 @@ TABLES: dict[str, dict[str, Form]] = {
     },
     "member": {"name": TEXT, "value": TEXT, "alone": FLAG, "starred": TEXTS},
     "transforms": {"does": TEXT, "kind": TEXT, "threshold": SLOT, "members": SLOT},
+    "scales": {"argument": SLOT, "when": (lambda value: isinstance(value, list), "a list of values")},
     "default-since": {"package": TEXT, "before": TEXT, "version": TEXT, "default": TEXT},
 }  # fmt: skip
 _NEEDED = {
@@ -119,6 +120,7 @@ _NEEDED = {
     "clipping": ("default",),
     "member": ("name", "value"),
     "transforms": ("does",),
+    "scales": ("argument", "when"),
     "default-since": ("package", "before", "version", "default"),
 }
 _ENTRIES = ("class", "call", "method", "wrapper", "dict")

@@ -149,6 +149,14 @@ class Clipping:
 
 
 @dataclass(frozen=True, slots=True)
+class Scales:
+    """The argument by which an object of a framework scales the loss, and the values of it that say so."""
+
+    argument: Slot
+    when: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Hooks:
     """The methods of a model that a trainer calls, in its order, and the attribute that takes it the step."""
 
@@ -202,6 +210,7 @@ class ClassRule:
     builds: tuple[str, ...] = ()  # the methods in which a model makes its layers, beside its constructor
     also: str = ""  # a further role, whose methods it has as well
     accumulation: Slot | None = None  # how many batches it sums the gradients of for a step
+    scales: Scales | None = None  # when its backward multiplies the loss by a scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -789,6 +798,12 @@ def _transforms(data: Mapping[str, Any] | None) -> Transforms | None:
     )
 
 
+def _scales(data: Mapping[str, Any] | None) -> Scales | None:
+    if data is None:
+        return None
+    return Scales((data["argument"][0], data["argument"][1]), tuple(data["when"]))
+
+
 def _member(data: Mapping[str, Any] | None) -> Member | None:
     if data is None:
         return None
@@ -817,7 +832,7 @@ def _slot(value: Any) -> Slot | None:
 _READ_OF_CLASS: dict[str, Callable[[Any], Any]] = {
     "parameters": _slot, "clipping": _clipping, "hooks": _hooks, "model": _slot, "settings": _slot,
     "callbacks": _slot, "optimizers": _slot, "transforms": _transforms, "transformation": _slot,
-    "trained": _slot, "builds": tuple, "accumulation": _slot,
+    "trained": _slot, "builds": tuple, "accumulation": _slot, "scales": _scales,
 }  # fmt: skip
 
 

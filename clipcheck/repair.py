@@ -48,10 +48,17 @@ def _once_for_the_sum(clip: Clip, docket: Docket) -> Repair | None:
     return moves.into_the_accumulation(clip, docket)
 
 
+def _on_what_is_unscaled(clip: Clip, docket: Docket) -> Repair | None:
+    """Have a clip act on gradients without the loss scale: by the framework's object that put it there, or behind an unscale call."""
+    if any(context.framework for context in clip.contexts):
+        return engines.without_the_scale(clip, docket)
+    return moves.after_unscale(clip, docket)
+
+
 _CLIPS: dict[str, Callable[[Clip, Docket], Repair | None]] = {
     "CLP201": moves.to_the_step,
     "CLP202": moves.to_the_step,
-    "CLP203": moves.after_unscale,
+    "CLP203": _on_what_is_unscaled,
     "CLP204": _once_for_the_sum,
     "CLP205": renames.kept_in_a_list,
     "CLP206": renames.over_all_parameters,
@@ -175,6 +182,8 @@ def _prelude(step: Step, contexts: list[StepContext], docket: Docket) -> tuple[s
     phases = {path.gradients.phase for context in contexts for path in bare(context.paths)}
     if Phase.SCALED not in phases:
         return _unseen_scale(step, docket)
+    if all(context.names.framework for context in contexts):
+        return ()  # the clip of a framework's object takes the scale off before
     every = {path.gradients.phase for context in step.contexts for path in context.paths}
     call = _unscale_call(contexts, docket)
     # Unscaling twice is an error at run time, so every path that has gradients must need it.

@@ -87,9 +87,7 @@ class Survey:
             for names in (self._told, {name.encode() for name in known.constructors})
         )
         self._telling = regular(rb"(?:" + told + rb")\b")
-        self._made = regular(
-            rb"\b(?:" + told + rb")\s*\(|\bclass\s+\w+\s*\([^)]*\b(?:" + told + rb")\b"
-        )
+        self._made = regular(rb"\b(?:" + told + rb")\s*\(|\bclass\s+\w+\s*\([^)]*\b(?:" + told + rb")\b")
         self._declared = regular(
             rb":\s*['\"]?(?:[\w.]+\.)?(?:" + told + rb")['\"]?\s*="
             rb"|\b(?:" + told + rb")\s*\.\s*(?:" + constructors + rb")\s*\("

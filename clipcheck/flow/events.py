@@ -318,6 +318,8 @@ class Events(Calls):
             if given.positional and isinstance(owner, (Object, Unknown, Bound)):
                 known = isinstance(owner, Object) and rule.framework in self.knowledge.engines
                 self.engine = (owner.key, rule.framework) if known and isinstance(owner, Object) else ("", "")
+            if isinstance(owner, Object) and _scales(owner) and not self.clipping_engine:
+                tensor = replace(tensor, scaled=True) if tensor else Tensor(frozenset(), False, True)
             self.refresh(tensor)
         return Literal(None)
 
@@ -383,14 +385,17 @@ class Events(Calls):
         self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
     ) -> Value:
         optimizer = given.get(rule.slot("optimizer"))
-        if self.following and optimizer is not None:
-            site = self.site()
+        if not self.following:
+            return Literal(None)
+        site = self.site()
+        if optimizer is not None:
             # whichever of several it is; one that is not known at all is among those that have not been met
             for key in dict.fromkeys(key for one in choices(optimizer) if (key := self._key(one))):
                 self.worlds = merge(
                     [tuple(w.having(key, w.get(key).after(Event.UNSCALE, site)[0]) for w in self.worlds)]
                 )
-            self.change(lambda state: state.after(Event.UNSCALE, site)[0], lambda name: name == ANY)
+        every = optimizer is None  # `accelerator.unscale_gradients()`
+        self.change(lambda state: state.after(Event.UNSCALE, site)[0], lambda name: every or name == ANY)
         return Literal(None)
 
     def loss_scale(
@@ -692,6 +697,13 @@ def _parameters_given(optimizer: Object) -> Value | None:
     """What an optimizer was handed to update when it was made."""
     slot = optimizer.rule.parameters if optimizer.rule else None
     return Arguments(optimizer.arguments, optimizer.keywords).get(slot or ("params", 0))
+
+
+def _scales(owner: Object) -> bool:
+    """Whether an object of a framework was made to multiply each loss by a scale."""
+    rule = owner.rule.scales if owner.rule is not None else None
+    given = Arguments(owner.arguments, owner.keywords).get(rule.argument) if rule is not None else None
+    return rule is not None and given is not None and literal(given) in rule.when
 
 
 def held_by(value: Value | None) -> frozenset[str]:

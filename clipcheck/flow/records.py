@@ -185,6 +185,8 @@ class ClipContext:
     iterator: str = ""  # the key of the iterator that was handed in, if it was one
     owned: Owned | None = None  # why the clip is not the program's to make
     summed: Summed | None = None  # a framework accumulates, and this clips the sum before it is complete
+    engine: str | None = None  # how the code names the framework's object that ran the backward
+    framework: str = ""  # of that object
 
 
 @dataclass(slots=True)

@@ -69,6 +69,8 @@ class Steps(Covers):
                 owned=self.owned(frame, rule, cover, threshold, call),
                 summed=self.completed(frame),
             )
+            if self.engine is not None and self.engine[1]:
+                context.engine, context.framework = self.name_for(frame, self.engine[0]), self.engine[1]
             self._clip(_kind(rule, given), cover, context, call, rule.replaced_by)
         self.use_up(parameters)
         return Tensor(frozenset(), True)
@@ -110,7 +112,7 @@ class Steps(Covers):
                     states.append((key, replace(state, foreign=foreign)))
                     continue
                 after, code = state.after(Event.CLIP, site)
-                partial = partial or code == "CLP204"
+                partial = partial or code == "CLP204" or (code == "CLP203" and state.early)
                 code = code or ("CLP205" if context.iterator in world.spent else "")
                 if relation == "all" or (not certain and not (key == ANY and nearest)):
                     context.paths.append(Path(state, world.guards, code))

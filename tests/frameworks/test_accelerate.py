@@ -68,6 +68,18 @@ UNGUARDED = ACCUMULATED.replace(
     "        optimizer.step()",
     "        accelerator.clip_grad_norm_(model.parameters(), max_norm=1.0)\n        optimizer.step()",
 )
+# Half precision needs a GPU, but for the scaler, which acts anywhere: it is put in by hand, and the model stays as it is.
+SCALED = """
+accelerator = Accelerator(cpu=True, mixed_precision="fp16")
+accelerator.scaler, accelerator.native_amp = torch.amp.GradScaler("cpu", init_scale=1024.0), True
+optimizer = accelerator.prepare(torch.optim.SGD(model.parameters(), lr=1.0))
+for batch in [inputs]:
+    loss = loss_of(batch)
+    accelerator.backward(loss)
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+"""
 
 
 def write(folder: Path, program: str) -> None:
@@ -109,6 +121,16 @@ def test_a_clip_of_every_micro_batch_has_the_norm_and_not_the_direction(tmp_path
 def test_a_clip_of_every_micro_batch_is_made_to_wait_for_the_last(tmp_path):
     write(tmp_path, UNGUARDED)
     assert GUARDED in running.fixed(tmp_path, unsafe=True)
+    cosine, norm = running.watched(tmp_path, CONFIRMED)
+    assert norm == pytest.approx(1.0, abs=1e-3)
+    assert cosine == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_plain_clip_in_half_precision_meets_the_loss_scale(tmp_path):
+    write(tmp_path, SCALED)
+    _, norm = running.watched(tmp_path, REFUTED)
+    assert norm == pytest.approx(1 / 1024, rel=1e-3)
+    assert "    accelerator.clip_grad_norm_(model.parameters(), max_norm=1.0)\n" in running.fixed(tmp_path)
     cosine, norm = running.watched(tmp_path, CONFIRMED)
     assert norm == pytest.approx(1.0, abs=1e-3)
     assert cosine == pytest.approx(1.0, abs=1e-5)
