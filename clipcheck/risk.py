@@ -72,7 +72,9 @@ class Assessor:
         frozen = frozen - self._sightings.thawed
         if models and all(isinstance(model, Tensor) for model in models):
             return Assessment("none", (), "tensor", "a tensor, not a model")
-        walked = [self._anatomy(model, frozen) for one in models for model in _apart(one)]
+        apart = [model for one in models for model in _apart(one)]
+        trained = [model for model in apart if not self._is_at_rest(model, frozen)]
+        walked = [self._anatomy(model, frozen) for model in trained or apart]
         found = [self._judge(anatomy, step_file, reached) for anatomy in walked]
         # An alternative that was not found says nothing beside one that was.
         found = [one for one in found if one is not NOT_FOUND] or [NOT_FOUND]
@@ -88,14 +90,24 @@ class Assessor:
             return replace(worst, risk="medium", evidence=(check, *worst.evidence))
         return worst
 
-    def _anatomy(self, model: Value, frozen: frozenset[str] = frozenset()) -> Anatomy:
+    def _anatomy(self, model: Value, frozen: frozenset[str]) -> Anatomy:
+        anatomy = self._walk(model, frozen)
+        if frozen and not anatomy.left:  # what is trained of it is not in sight
+            return self._walk(model, frozenset())
+        return anatomy
+
+    def _is_at_rest(self, model: Value, frozen: frozenset[str]) -> bool:
+        """Whether all of a model is frozen: beside one that is trained it does not count."""
+        if not isinstance(model, Object) or model.key not in frozen:
+            return False
+        anatomy = self._walk(model, frozen)
+        return not anatomy.left and not anatomy.adapted
+
+    def _walk(self, model: Value, frozen: frozenset[str]) -> Anatomy:
         known = self._walked.get((id(model), frozen))
         if known is None:
             walk = Walk(self._classes, self._project, self._sightings, self._recurrent, frozen)
-            anatomy = walk.run(model)
-            if frozen and not anatomy.left:  # what is trained of it is not in sight
-                anatomy = self._anatomy(model)
-            known = self._walked[id(model), frozen] = (model, anatomy)
+            known = self._walked[id(model), frozen] = (model, walk.run(model))
         return known[1]
 
     def _adversarial(self, filename: str) -> bool:

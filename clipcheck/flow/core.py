@@ -55,6 +55,7 @@ class Core:
         self.multiplicity = 1  # how often the loops around this place run, where that is known
         self.loop_depth = 0
         self.turning = frozenset[str]()  # the names that the innermost loop gives another value at each turn
+        self.unrolled = frozenset[str]()  # those of them whose value is known in this turn
         self.sharded: set[str] = set()  # models that only their wrapper can clip rightly
         self.by_hand: set[str] = set()  # optimizers whose gradients the code changes by itself
         self.clipping_engine = ""  # a framework in play that may clip without being asked

@@ -149,7 +149,7 @@ class Freezing(Assigned):
     def _is_one(self, frame: Frame, model: Object, expression: Expression) -> bool:
         """Whether an object stands for one model, and not for those of a list of which only some are meant."""
         listed = any(isinstance(node, facts.Subscript) for node in blocks.walk(expression))
-        if model.count != 1 or listed or names_in(expression) & self.turning:
+        if model.count != 1 or listed or names_in(expression) & (self.turning - self.unrolled):
             return False
         return not any(self._is_shared(frame, node) for node in blocks.walk(expression))
 
@@ -169,7 +169,10 @@ class Freezing(Assigned):
         held = names.get(name)
         if not isinstance(held, Object) or held.role != "module":
             return False
-        return any(value is held and one != name for one, value in names.items() if one[:1] != "#")
+        alike = {one for one, value in names.items() if value is held and one[:1] != "#"}
+        return len(alike - {name}) > (
+            name in self.unrolled
+        )  # `for net in (body, neck):` gives it a second one
 
     def _is_head(self, source: Expression) -> bool:
         """Whether `model.heads.parameters()` are those of a head."""

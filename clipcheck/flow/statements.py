@@ -467,6 +467,7 @@ class Statements(Freezing):
         """A loop over a list whose members are known: once for each; the ways out of it by `break`."""
         done: list[Worlds] = []
         turning, self.turning = self.turning, names_in(statement.target)
+        unrolled, self.unrolled = self.unrolled, self.turning
         self.loop_depth += 1
         for member in source.members:
             breaks: list[Worlds] = []
@@ -478,7 +479,7 @@ class Statements(Freezing):
             done.extend(breaks)
             self.worlds = merge([self.worlds, *continues])
         self.loop_depth -= 1
-        self.turning = turning
+        self.turning, self.unrolled = turning, unrolled
         return done
 
     def run_while(self, frame: Frame, statement: facts.While) -> str:
@@ -509,6 +510,7 @@ class Statements(Freezing):
         seen: set[Any] = set()
         before, entered = dict(frame.locals), self.worlds
         turning, self.turning = self.turning, _turning(statement)
+        unrolled, self.unrolled = self.unrolled, frozenset()
         self.loop_depth += 1
         for _ in range(MAX_ROUNDS if self.following else 1):
             breaks: list[Worlds] = []
@@ -533,7 +535,7 @@ class Statements(Freezing):
             self.statement = (frame.filename, statement.span)
             enter()
         self.loop_depth -= 1
-        self.turning = turning
+        self.turning, self.unrolled = turning, unrolled
         if exits is None and runs is None and not _clips_in(entered) >= _clips_in(sum(out[1:], ())):
             del out[0]  # nobody writes a loop over nothing to clip in it
         self.worlds = merge([*out, *(exits or [])])
