@@ -21,6 +21,12 @@ _ESCAPE = regular(r"(?P<indent>[^\S\r\n]*)(?:[%!?,;/]|[\w.%*\[\]]+\?\??[^\S\r\n]
 _ASSIGNED = regular(
     r"(?P<target>[^\S\r\n]*[^\W\d][\w.]*(?:\[[^\]\r\n]*\])?(?:\s*,\s*[\w.]+)*[^\S\r\n]*=[^\S\r\n]*)(?:!\S|%[^\W\d])"
 )
+# Magics that IPython runs without their `%` where a cell is that one row, and no Python ("automagic").
+_AUTOMAGIC = regular(
+    r"\s*(?:alias|autoreload|bookmark|cat|cd|clear|colors|conda|config|cp|dhist|dirs|env|history|ldir|less|load|load_ext|ls"
+    r"|lsmagic|mamba|man|matplotlib|micromamba|mkdir|more|mv|pip|popd|pushd|pwd|pylab|reload_ext|rm|rmdir|run|set_env"
+    r"|tensorboard|uv|who|whos)[^\S\r\n]+\S[^\r\n]*\s*\Z"
+)
 _TIMED = regular(r"%time[^\S\r\n]+")  # `%time statement` runs the statement here
 _PART = regular(r"""#|\"""|'''|"|'|[(\[{]|[)\]}]""")
 _CLOSING = {quote: regular(rf"(?s)(?:\\.|[^\\])*?{quote}") for quote in ("'", '"', "'''", '"""')}
@@ -28,9 +34,12 @@ _CLOSING = {quote: regular(rf"(?s)(?:\\.|[^\\])*?{quote}") for quote in ("'", '"
 
 def plain(source: str) -> str:
     """Return the cell as Python with the same rows; blank where it is none."""
-    if _SIGN.search(source) is None or _parses(source):
+    magical = _SIGN.search(source) is not None or _AUTOMAGIC.match(source) is not None
+    if not magical or _parses(source):
         return source
     rows = _rows(source)
+    if _AUTOMAGIC.match(source) is not None:
+        return "".join(_replaced(row, whole=True) if row.strip() else row for row in rows)
     first = next((number for number, row in enumerate(rows) if row.strip()), 0)
     while (magic := _CELL_MAGIC.match(rows[first])) is not None:
         if magic[1] not in _RUNS_PYTHON:

@@ -304,6 +304,9 @@ def test_what_is_no_notebook_is_named(project, text):
         "x = 7 \\\n% 3",
         "print('%d' % 3)\nprint('x =%d' % 3, '=!')",
         "# what?\n#!ls",
+        "run - x",
+        "pip install torch\nx = 1",
+        "piper install torch",
         "",
     ],
 )
@@ -341,6 +344,8 @@ def test_plain_python_stays(source):
         ("x = 'it\\'s' + \\\n  'y'\n%yes", "x = 'it\\'s' + \\\n  'y'\npass"),
         ("def f():\n    x?\n", "def f():\n    pass\n"),
         (",print a b\n/print 1", "pass\npass"),
+        ("pip install -q torch torchvision\n", "pass\n"),
+        ("\n  cd data", "\n  pass"),
     ],
 )
 def test_magics(source, expected):
