@@ -17,6 +17,7 @@ from clipcheck.flow.values import (
     Value,
     choices,
     literal,
+    several,
 )
 from clipcheck.flow.worlds import ANY, World
 from clipcheck.knowledge import CallRule, Hooks, Slot
@@ -52,14 +53,14 @@ class Compiled(States):
             return Literal(None)
         if is_none(handed):
             return Literal(None)  # a model that is only asked
-        teller = self._clips_by(handed, slot, call)
-        optimizer = teller or handed or self.unknown(frame, call, slot[0])
+        tellers = self._tellers(handed, slot, call)
+        optimizer = several(tellers) if tellers else handed or self.unknown(frame, call, slot[0])
         model.attributes[slot[0]] = optimizer
         if self._own_training(model) is not None:
             return Literal(None)
-        if teller is not None:
+        for teller in tellers:
             self._run_trainer(frame, model, teller, model, call)
-        else:
+        if not tellers:
             self._by_nobody_knows(model, optimizer, call)
         return Literal(None)
 
@@ -79,7 +80,8 @@ class Compiled(States):
         handed = given.get(slot)
         if slot is None or any(isinstance(choice, Object) for choice in choices(handed or Literal(None))):
             return handed or self.unknown(frame, call)
-        return self._clips_by(handed, slot, call) or self.unknown(frame, call)
+        tellers = self._tellers(handed, slot, call)
+        return several(tellers) if tellers else self.unknown(frame, call)
 
     def train(
         self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
@@ -106,19 +108,21 @@ class Compiled(States):
         own = self._method(model, hooks.whole) if hooks is not None and hooks.whole else None
         return own if own is not None and own.definition.name not in own.definition.calls else None
 
-    def _clips_by(self, optimizer: Value | None, slot: Slot, call: facts.Call) -> Object | None:
-        """What carries the clipping argument of an optimizer, an object or a name."""
+    def _tellers(self, optimizer: Value | None, slot: Slot, call: facts.Call) -> list[Object]:
+        """What carries the clipping argument of each optimizer that this may be, an object or a name."""
+        tellers: dict[str, Object] = {}
         for choice in choices(optimizer) if optimizer is not None else ():
+            teller = None
+            name = literal(choice)  # whatever else the user says is the name of one as well
             if isinstance(choice, Object) and choice.rule is not None:
                 teller = self._teller(choice, Arguments(choice.arguments, choice.keywords), None)
-                if teller is not None:
-                    return teller
-            name = literal(choice)  # whatever else the user says is the name of one as well
-            if isinstance(name, str):
+            elif isinstance(name, str):
                 written = argument_at(call, slot)
                 text = written if isinstance(written, facts.Constant) else None
-                return self._by_name(name, slot, call, text, "" if text else "its name is elsewhere")
-        return None
+                teller = self._by_name(name, slot, call, text, "" if text else "its name is elsewhere")
+            if teller is not None:
+                tellers.setdefault(teller.key, teller)
+        return list(tellers.values())
 
     def _by_name(
         self,
