@@ -462,6 +462,12 @@ class Knowledge:
         return self.methods_of("fit")
 
     @property
+    def telling_fits(self) -> frozenset[str]:
+        """Those of them that are handed an optimizer: `compile`."""
+        rules = (rule for rule in self.methods.items() if _is_telling(rule[1]))
+        return frozenset(name for (_, name), rule in rules if rule.slot("optimizer") is not None)
+
+    @property
     def by_import(self) -> frozenset[str]:
         """Packages of which a file that imports one can hold an event: their events have everyday names."""
         return frozenset(self.words | self.by_package)

@@ -61,7 +61,7 @@ class Outline:
         return source.text if isinstance(source, Text) else ""
 
     @cached_property
-    def _words(self) -> frozenset[str]:
+    def words(self) -> frozenset[str]:
         return identifiers_in(self._text)
 
     @cached_property
@@ -121,7 +121,7 @@ class Outline:
 
     def hinted(self, known: Knowledge, hint: str) -> set[str]:
         """What may be called or handed on in its functions, or is called outside of them, and reads like a hint."""
-        alike = known.among(hint, self._words)
+        alike = known.among(hint, self.words)
         self._look_for(alike)
         inside = {word for word in alike if self.mentioning({word})}
         return inside | known.among(hint, self.module.calls)
@@ -140,7 +140,7 @@ class Outline:
     def mentioning(self, names: AbstractSet[str]) -> list[int]:
         """The numbers of the functions that mention one of these names, in order."""
         source = self.module.source
-        words = set(self._words & names)
+        words = set(self.words & names)
         if _GRADIENT in names:
             words |= {_GRADIENT}
         if isinstance(source, Text):  # who mentions another name of it mentions it
@@ -263,12 +263,19 @@ class Reported:
     def __init__(self, known: Knowledge) -> None:
         self._known = known
         self._steps = known.decisive - known.fits
+        made = (*known.named.values(), *(name for name, rule in known.classes.items() if rule.transforms))
+        self._makers = frozenset(name.rpartition(".")[2] for name in made)
 
     def holds(self, outline: Outline) -> bool:
         """Whether a file calls something that is reported on, or makes a class upon one that is told how to clip."""
         # A class that has to be told how to clip may be made in another file.
         extends = any(not self._known.told.isdisjoint(above) for _, above in outline.bases)
         return extends or outline.calls(self._names(outline))
+
+    def makes(self, outline: Outline) -> bool:
+        """Whether a file speaks of an optimizer that another one may train with: `Adam`, `adamw`."""
+        packages = self._known.common.keys() & imported(outline.module.body)
+        return bool(packages) and not outline.words.isdisjoint(self._makers)
 
     def leading(self, outline: Outline) -> frozenset[str]:
         """What a file defines that leads to an event: the names by which other files bring that in."""

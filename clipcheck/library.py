@@ -18,7 +18,7 @@ from clipcheck.knowledge import Knowledge
 from clipcheck.leading import Reported, defining, outline_of
 from clipcheck.modules import Modules
 from clipcheck.notebook import NotebookError, code_of, is_notebook, open_program
-from clipcheck.programs import Imports, Program, programs
+from clipcheck.programs import Imports, Program, importing, programs
 from clipcheck.progress import Tell, counted, silent
 from clipcheck.record import replace
 from clipcheck.settingsfiles import MAX_BYTES
@@ -60,6 +60,7 @@ class Library:
         self._tell = tell
         self._survey = Survey(known)
         self._imports = Imports([], {})
+        self._hopeless: list[str] = []  # files that train something, if that is a framework's
         self._statements: dict[bytes, int] = {}
         self._settings = settings
         self._overlay = overlay
@@ -237,6 +238,8 @@ class Library:
             hope = self._hope_of_notebook(filename) if self._survey.glimpse(data) else Hope.NONE
         elif judge:
             hope = self._survey.look(searched, imports)
+            if hope is not Hope.SURE and self._survey.trains(searched):
+                self._hopeless.append(filename)
         if hope is not Hope.NONE:
             self.hopes[filename] = hope
 
@@ -254,17 +257,37 @@ class Library:
             if filename not in self._imports.of:
                 self._look(filename, judge=False)
         self._imports.statements = list(self._statements)
+        libraries = frozenset(self.known_names.packages)
+        self._look_again(modules, libraries)
         reported = Reported(self.known_names)
         holding: dict[str, frozenset[str]] = {}
+        quiet: set[str] = set()
         for name, hope in self.hopes.items():
             found = self.read(name)
             if isinstance(found, ModuleFacts):
                 outline = outline_of(found)
-                if hope is Hope.SURE or reported.holds(outline):
+                holds = reported.holds(outline)
+                if hope is Hope.SURE or holds:
                     holding[name] = reported.leading(outline)
-        libraries = frozenset(self.known_names.packages)
+                if hope is Hope.SURE and not holds and reported.makes(outline):
+                    quiet.add(name)
         helpers = frozenset(name for name in holding if not self._survey.goes_back(self._searched(name)))
-        return programs(holding, self._imports, modules, self._searched, self._defining, libraries, helpers)
+        return programs(
+            holding,
+            self._imports,
+            modules,
+            self._searched,
+            self._defining,
+            libraries,
+            helpers,
+            frozenset(quiet),
+        )
+
+    def _look_again(self, modules: Modules, libraries: frozenset[str]) -> None:
+        """Find hope in files that train what another one makes: the framework is imported there alone."""
+        sure = frozenset(name for name, hope in self.hopes.items() if hope is Hope.SURE)
+        for name in importing(self._hopeless, sure, self._imports, modules, libraries) if sure else ():
+            self.hopes[name] = Hope.SURE
 
     def _defining(self, filename: str, names: frozenset[str]) -> frozenset[str]:
         """What a file defines that leads to some names of another one."""

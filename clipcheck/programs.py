@@ -58,12 +58,14 @@ def programs(
     defining: Callable[[str, frozenset[str]], frozenset[str]],
     libraries: frozenset[str] = frozenset(),
     helpers: frozenset[str] = frozenset(),
+    quiet: frozenset[str] = frozenset(),
 ) -> list[Program]:
     """The programs of the files that hold events; `holding` says what each defines that leads to them.
 
     `defining` says what a file defines that leads to some names of another one: by these its own callers bring it in.
     What is imported from `libraries` is never a file of the project. What is in `helpers` is one of the program of
     what its callers bring in beside it: an optimizer of the project's own steps where the trainer of another file has clipped.
+    What is `quiet` holds nothing by itself, and is of the program that imports it: it may make the optimizer.
     """
     files = sorted(holding)
     groups = _Groups(files)
@@ -102,6 +104,12 @@ def programs(
             for name in brought[1:]:
                 groups.join(brought[0], name)
     imported = _Imported(imports, modules, libraries)
+    taken: set[str] = set()
+    for caller in files if quiet else ():
+        mine = (imported.by(caller) & quiet) - taken if caller not in quiet else ()
+        for name in sorted(mine):
+            groups.join(caller, name)
+        taken.update(mine)
     alone = [_program(group, callers) for group in groups.groups()]
     return [_with_what_hands_back(one, holding, imported, data_of) for one in alone]
 
@@ -207,6 +215,18 @@ def _meant(
             beside = os.path.dirname(target) if target is not None else None
             targets += [one for one in found_there if beside is None or os.path.dirname(one) == beside]
         yield from ((one, name) for one in targets if one in wanted and one != importer)
+
+
+def importing(
+    files: Iterable[str],
+    wanted: frozenset[str],
+    imports: Imports,
+    modules: Modules,
+    libraries: frozenset[str],
+) -> Iterator[str]:
+    """Those of some files that import one of the wanted files of the project."""
+    imported = _Imported(imports, modules, libraries)
+    return (name for name in files if not wanted.isdisjoint(imported.by(name)))
 
 
 class _Imported:

@@ -70,6 +70,10 @@ class Survey:
         self._methods = {name.encode() for name in known.decisive_methods}
         self._functions = {name.encode() for name in known.decisive_functions}
         self._backward = [name.encode() + b"(" for name in known.backward_methods]
+        fits = b"|".join(sorted(re.escape(name.encode()) for name in known.telling_fits))
+        self._fitting = [b"." + name.encode() for name in known.telling_fits]
+        # `re.compile(…)` is another one
+        self._fits = regular(rb"\.(?:" + fits + rb")\s*\([^()]*\b(?:optimizer|loss)\b")
         self._keys = [name.encode() for rule in known.dicts for name in rule.names]
         # `tf.keras.Model`: a package that is found in another one without being imported itself
         inner = [alias.rpartition(".")[2] for alias in known.aliases if "." in alias]
@@ -167,6 +171,10 @@ class Survey:
         if not called or (owner == "self" and b"def " + word in data):
             return False
         return self.goes_back(data)
+
+    def trains(self, data: bytes) -> bool:
+        """Whether something is handed its optimizer, by a name that is a framework's where its models are."""
+        return any(name in data for name in self._fitting) and self._fits.search(data) is not None
 
     def goes_back(self, data: bytes) -> bool:
         """Whether something goes back through a graph: a file that steps without knows its gradients by its callers."""
