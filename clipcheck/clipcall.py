@@ -165,8 +165,26 @@ def threshold_text(clip: Clip, docket: Docket) -> str:
         return ""
     if any(context.per_parameter or context.scaled_threshold for context in clip.contexts):
         return ""
-    plain = isinstance(expression, (facts.Constant, facts.Name, facts.Attribute))
-    return render(expression) if plain and expression is not None else ""
+    if not isinstance(expression, (facts.Constant, facts.Name, facts.Attribute)):
+        return ""
+    if not isinstance(expression, facts.Constant) and _is_asked_for(expression, clip, docket):
+        values = {literal(context.threshold) for context in clip.contexts}
+        return repr(values.pop()) if len(values) == 1 else ""
+    return render(expression)
+
+
+def _is_asked_for(expression: facts.Expression, clip: Clip, docket: Docket) -> bool:
+    """Whether a clip stands behind a test of its threshold: who says zero wants none, and would have all gradients zero."""
+    place = enclosing(docket.context.body(clip.site.filename), clip.site.span)
+    around = [block[index] for block, index in place.chain] if place is not None else []
+    asked = render(expression)
+    return any(
+        render(node) == asked
+        for one in around
+        if isinstance(one, facts.Branch)
+        for node in blocks.walk(one.test)
+        if isinstance(node, (facts.Name, facts.Attribute))
+    )
 
 
 def _fit(value: object) -> bool:

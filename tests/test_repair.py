@@ -518,7 +518,11 @@ OLD = "from torch.nn.utils import clip_grad_norm{more}\n{use}"
         pytest.param(
             "from torch.nn.utils import (\n    clip_grad_norm,\n)\nclip_grad_norm(p, 1)", None, id="on several rows"
         ),
-        pytest.param("u.clip_grad_norm(p, 1)", "u.clip_grad_norm_(p, 1)", id="an attribute"),
+        pytest.param(
+            "import torch.nn.utils as u\nu.clip_grad_norm(p, 1)",
+            "import torch.nn.utils as u\nu.clip_grad_norm_(p, 1)",
+            id="an attribute",
+        ),
         pytest.param(
             OLD.format(more=", rnn as r", use="clip_grad_norm(p, 1)\nif a:\n    clip_grad_norm(q, 1)"),
             OLD.replace("norm", "norm_").format(more=", rnn as r", use="clip_grad_norm_(p, 1)\nif a:\n    clip_grad_norm_(q, 1)"),

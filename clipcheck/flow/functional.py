@@ -58,6 +58,7 @@ from clipcheck.flow.values import (
     Value,
     choices,
     gradients_in,
+    is_infinite,
     literal,
     members,
 )
@@ -355,7 +356,7 @@ class Functional(ToldSteps):
             if rule.kind != "norm" or value is None:
                 return self._plain(frame, given, call)
             found = self._of_nobody_knows(frame, value, rule, call)
-        measured = literal(threshold) == float("inf")
+        measured = is_infinite(threshold)
         used = call is not self.discarded
         clipped = found if measured else self._clip_value(found, rule, threshold, call, used=used)
         return Items((clipped, Tensor())) if rule.result == "pair" else clipped

@@ -51,7 +51,11 @@ class Options(Settings):
         if default is not None:
             return Option(name, default, (frame.filename, row), written_as(name, default))
         required = given.get(("required", 99))
-        if not str(flags[0].value).startswith("-") or (isinstance(required, Literal) and required.value):
+        if (
+            not flags
+            or not str(flags[0].value).startswith("-")
+            or (isinstance(required, Literal) and required.value)
+        ):
             return Option(name, None, (frame.filename, row))
         action, flag = given.get(("action", 99)), given.get(("is_flag", 99))
         implied = _IMPLIED.get(action.value) if isinstance(action, Literal) else None

@@ -70,6 +70,8 @@ class Statements(Freezing):
         value = self.evaluate(frame, statement.value)
         if statement.annotation is not None and isinstance(value, Unknown):
             value = self._annotated(frame, statement.annotation, value)
+        if isinstance(value, Option):
+            value = self._as_given(value)
         for target in statement.targets:
             if self.assigns_gradient(frame, target, statement.value):
                 continue
@@ -77,6 +79,17 @@ class Statements(Freezing):
                 self.notice_recurrence(frame, target, statement.value, value)
             self.assign(frame, target, value)
         return ""
+
+    def _as_given(self, option: Option) -> Option:
+        """An option where a test of it has failed for its default: it is what the user says (`if args.clip is not None:`)."""
+        written = option.written
+        if written is None or option.default is None:
+            return option
+        asked = [
+            any(guard.unusual and written in guard.settings for guard in world.guards)
+            for world in self.worlds
+        ]
+        return replace(option, default=None) if asked and all(asked) else option
 
     def _annotated(self, frame: Frame, annotation: Expression, value: Unknown) -> Value:
         for choice in choices(self.evaluate(frame, annotation)):

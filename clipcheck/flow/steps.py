@@ -19,11 +19,14 @@ from clipcheck.flow.values import (
     Object,
     Parameters,
     Pending,
+    Table,
     Tensor,
     Unknown,
     Value,
     choices,
+    is_infinite,
     literal,
+    members,
 )
 from clipcheck.flow.worlds import ANY, World, merge
 from clipcheck.knowledge import CallRule
@@ -49,7 +52,7 @@ class Steps(Covers):
         slot = rule.slot("parameters")
         parameters = given.get(slot) if slot else owner
         used = call is not self.discarded
-        if literal(threshold) == float("inf") and used:
+        if is_infinite(threshold) and used:
             self.use_up(parameters)
             return Tensor(frozenset(), True)  # a norm measured, nothing clipped
         if self.following:
@@ -324,7 +327,11 @@ class Steps(Covers):
         scope: Frame | None = frame
         while scope is not None:
             for listed, value in scope.locals.items():
-                if value.__class__ is Items and self.parameters_in(value) == held:
+                if (
+                    value.__class__ is Items
+                    and _lists_parameters(value)
+                    and self.parameters_in(value) == held
+                ):
                     return listed
             scope = scope.parent
         return None
@@ -383,6 +390,15 @@ def _surely(value: Value, keys: tuple[str, ...]) -> bool:
 def optimizers_in(value: Value) -> list[Object]:
     """The optimizers that a value may be, as far as they are known."""
     return [one for one in choices(value) if isinstance(one, Object) and one.role == "optimizer"]
+
+
+def _lists_parameters(value: Value) -> bool:
+    """Whether a list may be handed to a clip: one of optimizers, of models or of groups has the same parameters, and may not."""
+    return not any(
+        isinstance(choice, Table) or (isinstance(choice, Object) and choice.role != "tensor")
+        for member in members(value)
+        for choice in choices(member)
+    )
 
 
 def _single(value: Value | None) -> bool:

@@ -32,6 +32,7 @@ from clipcheck.flow.values import (
     Unknown,
     Value,
     choices,
+    is_infinite,
     literal,
     members,
     several,
@@ -487,9 +488,7 @@ def _positive(value: Value, clipping: Clipping) -> bool | None:
     if isinstance(value, Object) and value.role == "gradient-clip":
         return True
     constant = literal(value)
-    if constant is None or constant is False:
-        return False
-    if isinstance(value, External) and value.name.rpartition(".")[2] == "inf":  # `math.inf`
+    if constant is None or constant is False or is_infinite(value):
         return False
     if isinstance(value, Table) and value.entries:  # `dict(max_norm=35, norm_type=2)`
         return True

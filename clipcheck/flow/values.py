@@ -498,6 +498,13 @@ def literal(value: Value | None) -> str | int | float | bool | Value | None:
     return value
 
 
+def is_infinite(value: Value | None) -> bool:
+    """Whether a threshold bounds nothing: `float("inf")`, `math.inf`, `np.inf`."""
+    if isinstance(value, External):
+        return value.name.rpartition(".")[2].lower() == "inf"
+    return literal(value) == float("inf")
+
+
 def derived(option: Option, default: Value | None) -> Option:
     """What a computation makes of an option: the same setting, with another value by default."""
     return Option(option.name, default, option.place, option.written)

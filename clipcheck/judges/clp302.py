@@ -9,7 +9,7 @@ from clipcheck.docket import Docket
 from clipcheck.findings import Evidence, Verdict
 from clipcheck.flow.records import Clip, ClipContext, Step
 from clipcheck.flow.render import number
-from clipcheck.flow.values import Literal, Option, Value, literal
+from clipcheck.flow.values import Literal, Option, Value, is_infinite, literal
 from clipcheck.judges import words
 
 NEVER_ACTS = 1e4
@@ -41,7 +41,7 @@ def judge(clip: Clip, docket: Docket) -> Verdict | None:
     for context in clip.contexts:
         if all(path.unusual for path in context.paths) or context.scaled_threshold:
             continue  # guarded by an option, such as `if args.clip > 0`
-        value = literal(context.threshold)
+        value = math.inf if is_infinite(context.threshold) else literal(context.threshold)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             continue
         harm = (rule.negative if rule is not None and value < 0 else "") or harm_of(value, clip.kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from clipcheck import blocks, facts
 from clipcheck.docket import Docket
 from clipcheck.findings import Verdict
 from clipcheck.flow.records import Clip
@@ -9,8 +10,20 @@ from clipcheck.flow.render import render
 from clipcheck.judges import words
 
 
+def _is_written_out(clip: Clip, docket: Docket) -> bool:
+    """Whether a call names the function by an import: a name that the program gives it may stand for either of the two."""
+    body = docket.context.body(clip.site.filename)
+    root = clip.call.function
+    while isinstance(root, facts.Attribute):
+        root = root.value
+    if not isinstance(root, facts.Name):
+        return False
+    aliases = {one.alias for one in blocks.walk(body) if isinstance(one, facts.Import)}
+    return not aliases.isdisjoint((root.id, "*"))
+
+
 def judge(clip: Clip, docket: Docket) -> Verdict | None:
-    if not clip.replaced_by:
+    if not clip.replaced_by or not _is_written_out(clip, docket):
         return None
     message = f"`{render(clip.call.function)}` is deprecated and to be removed; use `{clip.replaced_by}`"
     risk, evidence = docket.risk_at(clip)
