@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from clipcheck import facts
+from clipcheck.blocks import walk
 from clipcheck.extract import Text
 from clipcheck.facts import HANDED, Block, Function, ModuleFacts, blocks_of, is_read
 from clipcheck.knowledge import Knowledge
@@ -21,6 +22,7 @@ _GRADIENT = ".grad"  # hand-written clipping calls nothing by name
 _CLASS = regular(r"(?m)^\s+class\s+\w+\s*\(")
 _CALLED = regular(r"[^\w(),#]*[(),#]")  # behind a word that may be called, or be an argument
 _DECORATED = regular(r"@[ \t]*[\w.]*\Z")  # before a word that may be a decorator
+_CHOSEN = regular(r"(?:=|\breturn|\belse)[ \t]*\Z")  # before a class that is chosen
 _WORD = regular(r"\w+")
 _MANY = 50  # words that are searched for one by one
 _BEFORE = 80  # characters that are looked at for that: a row may hold a million
@@ -148,6 +150,40 @@ class Outline:
         self._look_for(words)
         return sorted({number for word in words for number in self._mentioned[word]})
 
+    def choosing(self, names: AbstractSet[str]) -> list[Defined]:
+        """The functions that choose what one of these names stands for, to call it by another: by `cls = Trainer`, or in a table."""
+        present = self.words & names
+        tables = {
+            target.id
+            for one in self.module.body
+            if isinstance(one, facts.Assign) and present
+            for target in one.targets
+            if isinstance(target, facts.Name) and not present.isdisjoint(_named_in(one.value))
+        }
+        classes = {word for word in present if word[:1].isupper()}
+        found = {
+            number
+            for word in sorted(classes | tables)
+            for at in self._places(word)
+            if (number := self._function_at(at)) is not None
+            and (word in tables or self._is_chosen(at, at + len(word)))
+        }
+        return [self.functions[number] for number in sorted(found)]
+
+    def _places(self, word: str) -> Iterator[int]:
+        """Where a word stands alone."""
+        at = self._text.find(word)
+        while at >= 0:
+            end = at + len(word)
+            if not _is_word(self._text[at - 1 : at]) and not _is_word(self._text[end : end + 1]):
+                yield at
+            at = self._text.find(word, end)
+
+    def _is_chosen(self, at: int, end: int) -> bool:
+        """Whether the name at a place is given another one, or handed back: `cls = Trainer`, `return Trainer`."""
+        before = _CHOSEN.search(self._text, max(0, at - _BEFORE), at)
+        return before is not None and self._text[end : end + 1] not in ("(", ".", "[")
+
     def entries(self, number: int) -> list[tuple[str, Calls]]:
         """A function and those inside of it, with what they call; a class stands for its constructor."""
         if number not in self._entries:
@@ -155,6 +191,13 @@ class Outline:
             inner = [(each.label, each.function.calls) for each in _functions(one.function.body, nested=True)]
             self._entries[number] = [(one.label, one.function.calls), *inner]
         return self._entries[number]
+
+
+def _named_in(value: facts.Expression) -> set[str]:
+    """The names in a table."""
+    if not isinstance(value, (facts.Collection, facts.Mapping)):
+        return set()
+    return {node.id for node in walk(value) if isinstance(node, facts.Name)}
 
 
 def outline_of(module: ModuleFacts) -> Outline:
@@ -248,6 +291,7 @@ def defining(outline: Outline, names: frozenset[str]) -> frozenset[str]:
     while True:
         methods = [outline.functions[number] for number in outline.mentioning(leading)]
         methods = [one for one in methods if not leading.isdisjoint(one.function.calls)]
+        methods += outline.choosing(leading)
         owners = {one.owner for one in methods if one.owner}
         found |= owners | {one.label for one in methods}
         if owners <= leading:

@@ -116,6 +116,11 @@ class Project:
         outline = self._outlines.get(filename) if self.facts(filename) is not None else None
         return outline is not None and any(reads(one.function, names) for one in outline.functions)
 
+    def extends(self, filename: str, name: str) -> bool:
+        """Whether a file that was read makes a class upon one of this name."""
+        outline = self._outlines.get(filename)
+        return outline is not None and any(name in above for _, above in outline.bases)
+
     def _everyday(self) -> set[str]:
         """The events with everyday names (`update`) of the frameworks that some file imports."""
         return set[str]().union(*(self.knowledge.common[package] for package in self._imported))

@@ -53,13 +53,14 @@ class Interpreter(Setups):
             set()
         )  # functions on ways given up for their size, by the id of their facts
         self.subclasses: dict[int, list[ClassRef]] = {}  # by the id of the base's facts
+        self.files: list[str] = []  # of the program
         self.stars = 0  # modules read because all of their names were imported
         self.gave_up = False  # whether there were too many modules
 
     def run(self, filenames: Iterable[str], tell: Tell = silent) -> Sightings:
         """Follow every script among the files, then every function that no script led to."""
         wanted = counted("reading files", list(filenames), tell)
-        names = [name for name in wanted if self.project.facts(name) is not None]
+        names = self.files = [name for name in wanted if self.project.facts(name) is not None]
         scripts = [name for name in names if self.project.runs_into_events(name)]
         for filename in counted("following scripts", scripts, tell):
             self.entry_file = filename
@@ -309,6 +310,9 @@ class Interpreter(Setups):
 
     def _concrete(self, cls: ClassRef) -> list[ClassRef]:
         """The classes in whose instances a method of `cls` runs: its subclasses here, else itself."""
+        for filename in self.files:
+            if filename not in self.modules and self.project.extends(filename, cls.definition.name):
+                self.module_frame(filename)
         for filename, frame in list(self.modules.items()):
             if filename in self.indexed:
                 continue
