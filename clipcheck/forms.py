@@ -70,7 +70,7 @@ FORMS: dict[str, dict[str, Form]] = {
         "line-search": FLAG, "clips": FLAG, "normalised": FLAG, "remote": FLAG, "clipping": TABLE, "hooks": TABLE,
         "model": SLOT, "settings": SLOT, "callbacks": SLOT, "optimizers": SLOT, "holds": FLAG,
         "model-arguments": TEXT, "transforms": TABLE, "transformation": SLOT, "trained": SLOT, "computes": TEXT,
-        "builds": TEXTS, "accumulation": SLOT, "scales": TABLE,
+        "builds": TEXTS, "accumulation": SLOT, "scales": TABLE, "sparse": SLOT,
     },
     "call": _CALL,
     "method": {"of": TEXT, "called": TEXTS, "clipping": TABLE, **_CALL},

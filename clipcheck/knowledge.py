@@ -211,6 +211,7 @@ class ClassRule:
     also: str = ""  # a further role, whose methods it has as well
     accumulation: Slot | None = None  # how many batches it sums the gradients of for a step
     scales: Scales | None = None  # when its backward multiplies the loss by a scale
+    sparse: Slot | None = None  # what makes the gradients of a layer sparse, which no norm is computed of
 
 
 @dataclass(frozen=True, slots=True)
@@ -838,7 +839,7 @@ def _slot(value: Any) -> Slot | None:
 _READ_OF_CLASS: dict[str, Callable[[Any], Any]] = {
     "parameters": _slot, "clipping": _clipping, "hooks": _hooks, "model": _slot, "settings": _slot,
     "callbacks": _slot, "optimizers": _slot, "transforms": _transforms, "transformation": _slot,
-    "trained": _slot, "builds": tuple, "accumulation": _slot, "scales": _scales,
+    "trained": _slot, "builds": tuple, "accumulation": _slot, "scales": _scales, "sparse": _slot,
 }  # fmt: skip
 
 

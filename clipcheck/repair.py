@@ -11,6 +11,15 @@ from clipcheck.docket import Docket, bare, imports, in_part, optimizers
 from clipcheck.findings import AddImport, Applicability, InsertBefore, Repair, SetArgument, Span
 from clipcheck.flow.records import Clip, Conflict, Step, StepContext
 from clipcheck.flow.render import render
+from clipcheck.flow.values import (
+    Arguments,
+    Object,
+    Several,
+    Value,
+    choices,
+    literal,
+    members,
+)
 from clipcheck.protocol import Phase
 from clipcheck.record import dataclass
 
@@ -92,10 +101,30 @@ class _Draft:
     certain: bool
 
 
+def _has_sparse_gradients(model: Value) -> bool:
+    """Whether a layer of a model is told to have sparse gradients, of which torch computes no norm."""
+    waiting, seen = [model], set[int]()
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Object):
+            slot = value.rule.sparse if value.rule is not None else None
+            if slot is not None and literal(Arguments(value.arguments, value.keywords).get(slot)) is True:
+                return True
+            waiting += value.attributes.values()
+        else:
+            waiting += choices(value) if isinstance(value, Several) else members(value)
+    return False
+
+
 def _clip_the_step(step: Step, docket: Docket) -> Repair | None:
     if rebind.concerns(step):
         return rebind.clip_first(step, docket)
     contexts = docket.accused(step)
+    if any(_has_sparse_gradients(model) for context in contexts for model in context.models):
+        return None
     if repair := moves.out_of_its_condition(step, contexts, docket):
         return repair
     if moves.stays_in_its_condition(step, contexts, docket):
