@@ -33,6 +33,7 @@ ELSEWHERE = re.compile(
 )
 # fixture: the word for its finding before, and after; why it is not "refuted" and "confirmed"
 OTHER = {
+    "accelerate-half-precision": ("confirmed", "confirmed"),  # without CUDA it has no scaler
     "amp-clip-before-unscale": ("confirmed", "confirmed"),  # without CUDA its scaler is switched off
     "amp-unscale-after-clip": ("confirmed", "confirmed"),  # the same
     "branch-without-clip": ("confirmed", "confirmed"),  # the first steps are those that are clipped
@@ -63,9 +64,15 @@ def scripts() -> Iterator[tuple[str, str, str]]:
     """Yield fixture, side and script of all that may be run."""
     for fixture in fixturelib.load():
         for side, folder in (("before", fixture.before), ("after", fixture.after)):
-            for path in sorted(folder.rglob("*.py")) if folder is not None else ():
-                text = path.read_text("utf-8", errors="replace")
-                if "import" in text and not ELSEWHERE.search(text):
+            texts = (
+                {path: path.read_text("utf-8", errors="replace") for path in sorted(folder.rglob("*.py"))}
+                if folder
+                else {}
+            )
+            others = [path.stem for path, text in texts.items() if ELSEWHERE.search(text)]
+            beside = re.compile(rf"^(?:from|import) (?:{'|'.join(others) or '!'})\b", re.MULTILINE)
+            for path, text in texts.items():
+                if "import" in text and not ELSEWHERE.search(text) and not beside.search(text):
                     yield fixture.slug, side, path.relative_to(folder).as_posix()
 
 
