@@ -283,7 +283,8 @@ class Walk:
                     self._length(name, entry, "", 0)
                     self._visit(entry, outer, loop, depth + 1)
             elif isinstance(choice, Bound):
-                self._visit(choice.owner, outer, loop, depth + 1)
+                if not self._knowledge.hinted("size-name", choice.name):  # `Head(backbone.hidden_dim)`
+                    self._visit(choice.owner, outer, loop, depth + 1)
             elif self._joins_tensors or not isinstance(choice, Tensor):  # no size or number, whatever made it
                 if isinstance(choice, Unknown):
                     self._norm_by_name(choice)
@@ -320,7 +321,8 @@ class Walk:
             self._object(made, outer, loop, depth + 1)
 
     def _object(self, made: Object, outer: int, loop: int, depth: int) -> None:
-        own = _repeated(made.count, loop)
+        # A model that is trained is one, however many are: those of an ensemble or of k folds are trained by themselves.
+        own = 1 if depth == 0 and made.cls is not None else _repeated(made.count, loop)
         times = outer * own
         if made.key in self._active or self._seen.get(made.key, 0) >= times or made.role in _FOREIGN:
             return
