@@ -37,9 +37,9 @@ class Reader:
 
     def __init__(self, knowledge: Knowledge) -> None:
         self._knowledge = knowledge
-        self._attention = frozenset(
-            name.rpartition(".")[2] for name, rule in knowledge.calls.items() if rule.event == "attention"
-        )
+        computing = [(name, rule) for name, rule in knowledge.calls.items() if rule.event == "attention"]
+        self._scans = frozenset(name.rpartition(".")[2] for name, rule in computing if rule.kind)
+        self._attention = frozenset(name.rpartition(".")[2] for name, rule in computing if not rule.kind)
 
     # -- recurrence ----------------------------------------------------------------------------------
 
@@ -147,6 +147,17 @@ class Reader:
         return self._knowledge.hinted("hidden-state", name)
 
     # -- attention -----------------------------------------------------------------------------------
+
+    def scan(self, function: Function) -> int | None:
+        """The row at which a method hands the scan of a state space to a library."""
+        if self._scans.isdisjoint(function.calls):
+            return None
+        for statement in statements(function.body):
+            for expression in expressions(statement):
+                for node in inside(expression):
+                    if isinstance(node, facts.Call) and last_identifier(node.function) in self._scans:
+                        return node.row
+        return None
 
     def attention(self, function: Function) -> int | None:
         """The row at which a method computes attention: by its name, or as softmax(q @ k^T)."""

@@ -80,6 +80,7 @@ class Trait:
 
     recurrence: Evidence | None
     attention: Evidence | None
+    scan: Evidence | None  # of a state space
     residual: bool
     normalised: bool
     labels: frozenset[str]
@@ -111,7 +112,7 @@ class Classes:
             for statement in definition.body:
                 if isinstance(statement, facts.Function):
                     methods.setdefault(statement.name, (filename, statement))
-        recurrence = attention = None
+        recurrence = attention = scan = None
         for filename, method in self._computing(methods):
             row = self._reader.recurrence(method)
             if row is not None and recurrence is None:
@@ -121,13 +122,18 @@ class Classes:
             row = self._made_attention(method) if row is None else row
             if row is not None and attention is None:
                 attention = Evidence(filename, row, "attention computed here")
+            row = self._reader.scan(method)
+            if row is not None and scan is None:
+                scan = Evidence(filename, row, "scan of a state space here")
         forward = [method for name, (_, method) in methods.items() if name != "__init__"]
         residual = any(self._reader.residual(method) for method in forward)
         calls = methods["forward"][1].calls if "forward" in methods else frozenset[str]()
         normalised = any(self._knowledge.hinted("normalisation-name", call) for call in calls) or any(
             self._reader.normalises(method) for method in forward
         )
-        return Trait(recurrence, attention, residual, normalised, frozenset(labels), tuple(methods.values()))
+        return Trait(
+            recurrence, attention, scan, residual, normalised, frozenset(labels), tuple(methods.values())
+        )
 
     def makes_norm(self, method: facts.Function, row: int) -> bool:
         """Whether a method makes what is called a normalisation in a row."""
@@ -410,6 +416,8 @@ class Walk:
             anatomy.note("recurrent-name", name, here)
         if trait.attention is not None and not graph:
             anatomy.note("attention-code", name, trait.attention)
+        if trait.scan is not None:
+            anatomy.note("state-space", name, trait.scan)
         named = "attention-class" in trait.labels or self._projects(made)
         if named and made.role == "module" and not graph:
             anatomy.note("attention-name", name, here)

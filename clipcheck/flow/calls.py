@@ -129,6 +129,8 @@ class Calls(Expressions):
             own = owners[number] if len(owners) == len(function.choices) else owner
             if isinstance(choice, Bound):
                 own = choice.owner
+            elif isinstance(choice, FunctionRef) and choice.receiver is not None:
+                own = choice.receiver
             results.append(self.apply(frame, choice, own, given, call))
             after.append(self.worlds)
         self.alternatives -= 1
@@ -149,6 +151,8 @@ class Calls(Expressions):
         lost = others and all(isinstance(one, Unknown) or _of_sequence(one) for one in others)
         if not lost or not (own or strange) or any(self.project.matters(one.definition) for one in own):
             return None
+        if any(isinstance(one.receiver, Object) and one.receiver.role == "optimizer" for one in own):
+            return None  # an optimizer of the project's own, and what wraps it: `amp.initialize(model, optimizer)`
         if own:
             self.doubt_all("one of the optimizers steps elsewhere")
         return Unknown(f"{self.site().filename}:{call.row}:{render(call.function.value)}")
