@@ -51,6 +51,11 @@ UNSHARDED: Form = (
     'a keyword, a position and a regular expression, such as ["strategy", 1, "NO_SHARD"]',
 )
 
+CHOSEN: Form = (
+    lambda value: isinstance(value, list) and _slot(value[:2]) and _texts(value[2:]) and len(value) > 2,
+    'a keyword, a position and values, such as ["precision", 4, "16-mixed"]',
+)
+
 SLOTS = dict.fromkeys(
     (
         "parameters", "threshold", "norm-type", "loss", "optimizer", "closure", "scaler", "model", "function",
@@ -70,7 +75,7 @@ FORMS: dict[str, dict[str, Form]] = {
         "line-search": FLAG, "clips": FLAG, "normalised": FLAG, "remote": FLAG, "clipping": TABLE, "hooks": TABLE,
         "model": SLOT, "settings": SLOT, "callbacks": SLOT, "optimizers": SLOT, "holds": FLAG,
         "model-arguments": TEXT, "transforms": TABLE, "transformation": SLOT, "trained": SLOT, "computes": TEXT,
-        "builds": TEXTS, "accumulation": SLOT, "scales": TABLE, "sparse": SLOT,
+        "builds": TEXTS, "accumulation": SLOT, "scales": CHOSEN, "sparse": SLOT,
     },
     "call": _CALL,
     "method": {"of": TEXT, "called": TEXTS, "clipping": TABLE, **_CALL},
@@ -108,7 +113,6 @@ TABLES: dict[str, dict[str, Form]] = {
     },
     "member": {"name": TEXT, "value": TEXT, "alone": FLAG, "starred": TEXTS},
     "transforms": {"does": TEXT, "kind": TEXT, "threshold": SLOT, "members": SLOT},
-    "scales": {"argument": SLOT, "when": (lambda value: isinstance(value, list), "a list of values")},
     "default-since": {"package": TEXT, "before": TEXT, "version": TEXT, "default": TEXT},
 }  # fmt: skip
 _NEEDED = {
@@ -120,7 +124,6 @@ _NEEDED = {
     "clipping": ("default",),
     "member": ("name", "value"),
     "transforms": ("does",),
-    "scales": ("argument", "when"),
     "default-since": ("package", "before", "version", "default"),
 }
 _ENTRIES = ("class", "call", "method", "wrapper", "dict")

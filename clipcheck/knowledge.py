@@ -153,7 +153,7 @@ class Scales:
     """The argument by which an object of a framework scales the loss, and the values of it that say so."""
 
     argument: Slot
-    when: tuple[object, ...]
+    when: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -805,10 +805,8 @@ def _transforms(data: Mapping[str, Any] | None) -> Transforms | None:
     )
 
 
-def _scales(data: Mapping[str, Any] | None) -> Scales | None:
-    if data is None:
-        return None
-    return Scales((data["argument"][0], data["argument"][1]), tuple(data["when"]))
+def _scales(value: Any) -> Scales | None:
+    return None if value is None else Scales((value[0], value[1]), frozenset(value[2:]))
 
 
 def _member(data: Mapping[str, Any] | None) -> Member | None:

@@ -102,6 +102,28 @@ class Compiled(States):
                 self._run_trainer(frame, model, default, model, call)
         return self.unknown(frame, call, "history")
 
+    def ask(
+        self, frame: Frame, rule: CallRule, owner: Value | None, given: Arguments, call: facts.Call
+    ) -> Value | None:
+        """`model.predict(…)`: a model that was loaded, perhaps, and handed an optimizer that nobody uses."""
+        model = _receiver(owner)
+        hooks = _hooks(model)
+        if model is None or hooks is None or not hooks.whole:
+            return None
+        self.sightings.asked.add(model.key)
+        return self.unknown(frame, call)
+
+    def drop_asked(self) -> None:
+        """Forget the steps of models that are asked, and that nobody in sight trains."""
+        trained = set[str]().union(*self.sightings.set_going.values())
+        resting = self.sightings.asked - trained
+        for site, step in list(self.sightings.steps.items()) if resting else ():
+            if step.told is None:
+                continue
+            step.contexts = [context for context in step.contexts if not _is_of(context.models, resting)]
+            if not step.contexts:
+                del self.sightings.steps[site]
+
     def _own_training(self, model: Object) -> FunctionRef | None:
         """The training step of the model's own class, unless it leaves all to the framework's."""
         hooks = _hooks(model)
@@ -144,6 +166,10 @@ class Compiled(States):
         told.named, told.handed, told.text = qualified, slot[0], text
         self.told.setdefault(key, told)
         return made
+
+
+def _is_of(models: tuple[Value, ...], keys: set[str]) -> bool:
+    return bool(models) and all(isinstance(one, Object) and one.key in keys for one in models)
 
 
 def _receiver(owner: Value | None) -> Object | None:

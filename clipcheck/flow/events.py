@@ -703,7 +703,7 @@ def _scales(owner: Object) -> bool:
     """Whether an object of a framework was made to multiply each loss by a scale."""
     rule = owner.rule.scales if owner.rule is not None else None
     given = Arguments(owner.arguments, owner.keywords).get(rule.argument) if rule is not None else None
-    return rule is not None and given is not None and literal(given) in rule.when
+    return rule is not None and given is not None and str(literal(given)) in rule.when
 
 
 def held_by(value: Value | None) -> frozenset[str]:
@@ -793,4 +793,5 @@ _EVENTS = {
     "tree-map": "tree_map",
     "minimize": "minimize",
     "train": "train",
+    "ask": "ask",
 }

@@ -84,6 +84,7 @@ class Interpreter(Setups):
         self._drop_delegated()
         self.settle()
         self._drop_tests()
+        self.drop_asked()
         sighted = sorted(self.sightings.steps.values(), key=_where)
         for target in targets:  # a method that tests have led to, of one subclass of many perhaps
             if target.owner is not None and _met_by_tests_alone(target, sighted):

@@ -228,6 +228,7 @@ class Sightings:
     steps: dict[Site, Step] = field(default_factory=dict)
     clips: dict[Site, Clip] = field(default_factory=dict)
     # by the statement that sets a training going: the keys of the models whose steps were told about before
+    asked: set[str] = field(default_factory=set)  # models that compute something, by their keys
     set_going: dict[Site, set[str]] = field(default_factory=dict)
     recurrences: dict[str, list[Evidence]] = field(default_factory=dict)  # by model key
     not_finite: dict[str, list[Evidence]] = field(default_factory=dict)  # by file and function
