@@ -54,6 +54,9 @@ class Calls(Expressions):
             self.notice_adapting(owner, given, call)
         if isinstance(function, Bound) and isinstance(owner, Several):
             owner = function.owner  # the one of them that has such a method
+        elif isinstance(function, Unknown) and isinstance(owner, Several):
+            having = [one for one in owner.choices if not isinstance(one, Literal)]
+            owner = having[0] if len(having) == 1 else owner  # `loss = 0`, and something added to it
         event = self.event_of(frame, function, owner, given, call)
         if event is not None:
             return event
