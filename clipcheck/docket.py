@@ -268,7 +268,9 @@ def vain_code(clip: Clip) -> str:
     codes = {path.code for context in clip.contexts for path in context.paths}
     if not codes or not codes <= VAIN:
         return ""
-    return "CLP201" if codes == {"CLP201"} else "CLP202"
+    here = (clip.site.filename, clip.site.span.row)
+    late = all((site.filename, site.span.row) < here for site in stepped_before(clip))
+    return "CLP201" if "CLP201" in codes and (late or len(codes) == 1) else "CLP202"
 
 
 def stepped_before(clip: Clip) -> list[Site]:

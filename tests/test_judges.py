@@ -291,7 +291,7 @@ def test_guarded_scale_and_guarded_zero_stay_silent():
     [
         pytest.param([SPENT], {}, "CLP201", id="late"),
         pytest.param([gradients("zero_grad")], {}, "CLP202", id="empty"),
-        pytest.param([SPENT, gradients("zero_grad")], {}, "CLP202", id="late or empty"),
+        pytest.param([SPENT, gradients("zero_grad")], {}, "CLP201", id="late, or nothing came before"),
         pytest.param([gradients(*SCALED)], {}, "CLP203", id="scaled"),
         pytest.param([FRESH], {"per_parameter": True}, "CLP206", id="one by one"),
         pytest.param([FRESH], {"kind": "value"}, "CLP301", id="value"),

@@ -278,7 +278,19 @@ class Events(Calls):
         held = self.sightings.objects.get(outer)
         if held is None or depth <= 0:
             return False
-        return any(self._reaches(value, inner, depth) for value in held.attributes.values())
+        if any(self._reaches(value, inner, depth) for value in held.attributes.values()):
+            return True
+        parts = list(self._listed_in(inner))
+        return bool(parts) and all(self.contains(outer, part, depth - 1) for part in parts)
+
+    def _listed_in(self, key: str) -> Iterator[str]:
+        """The models in a list of models that a library keeps: `nn.ModuleList` of some that another one has as well."""
+        made = self.sightings.objects.get(key)
+        if made is None or made.cls is not None or made.rule is None or made.rule.family != "container":
+            return
+        for value in made.attributes.values():
+            for part in (value, *members(value)):
+                yield from (one.key for one in choices(part) if isinstance(one, (Object, Unknown)))
 
     def _reaches(self, value: Value, inner: str, depth: int) -> bool:
         for choice in choices(value):
