@@ -281,7 +281,7 @@ def _rows(tree: Tree, first: int, last: int) -> Change:
 
 def _add_import(tree: Tree, text: str, limit: int) -> Iterator[Change]:
     if not has_import(tree.module, text):
-        offset, before, after = import_place(tree, limit)
+        offset, before, after = import_place(tree, limit, text)
         yield Change(offset, offset, f"{before}{text}{after}")
 
 

@@ -50,22 +50,31 @@ def _bindings(node: ast.Import | ast.ImportFrom) -> set[tuple[str, str]]:
     return found
 
 
-def import_place(tree: Tree, limit: int) -> tuple[int, str, str]:
-    """Return the offset for a new import line and what goes before and after its text.
+def import_place(tree: Tree, limit: int, text: str) -> tuple[int, str, str]:
+    """Return the offset for a new import line, of this text, and what goes before and after it.
 
-    It comes after the last top-level import before `limit` (an offset: the first use) that no definition, loop
+    It comes before the first import of the same package where that stands among those at the top, or after the last
+    one if it is of a module inside. Else it comes after the last top-level import before `limit` (an offset: the first use) that no definition, loop
     or other block precedes, else after the last one that some do (in a notebook, what comes first may install the
     library); else below the docstring or the opening comments.
     """
     body = tree.module.body
+    added = _import(text)
+    deep = isinstance(added, ast.ImportFrom) and "." in (added.module or "")
     last: ast.stmt | None = None
+    beside: ast.stmt | None = None
     if body and isinstance(body[0], ast.Expr) and _is_text(body[0].value):
         last = body[0]
     for node in body:
         if tree.lines.offset(node.lineno, node.col_offset) >= limit or not _may_precede(node):
             break
         if isinstance(node, (ast.Import, ast.ImportFrom)):
+            if _package(node) == _package(added):
+                if not deep:
+                    return _above(tree, node)
+                beside = node
             last = node
+    last = beside or last
     if last is None:
         imports = [node for node in body if isinstance(node, (ast.Import, ast.ImportFrom))]
         above = [node for node in imports if tree.lines.offset(node.end_lineno or 0, 0) < limit]
@@ -86,6 +95,22 @@ def _may_precede(node: ast.stmt) -> bool:
     if isinstance(node, ast.If):
         return all(isinstance(inner, (ast.Import, ast.ImportFrom)) for inner in node.body)
     return not hasattr(node, "body") and not isinstance(node, ast.Match)
+
+
+def _package(node: ast.Import | ast.ImportFrom) -> str:
+    """The package that an import is of; "" for one of the project itself, by its dots."""
+    if isinstance(node, ast.Import):
+        return node.names[0].name.partition(".")[0]
+    return "" if node.level else (node.module or "").partition(".")[0]
+
+
+def _above(tree: Tree, node: ast.stmt) -> tuple[int, str, str]:
+    """Return the place above the line that `node` stands on."""
+    statement = tree.innermost(tree.lines.offset(node.lineno, node.col_offset))
+    if statement is None:
+        raise PlacementError("an import without a statement")
+    row = tree.lines.row(statement.siblings[0].start)
+    return tree.lines.start(row), "", tree.lines.newline(row)
 
 
 def _below(tree: Tree, node: ast.stmt) -> tuple[int, str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from clipcheck import chained, clipcall, defaults, engines, moves, rebind, renames, tell
+from clipcheck import blocks, chained, clipcall, defaults, engines, moves, rebind, renames, tell
 from clipcheck.blocks import locate
 from clipcheck.clipcall import Spelling
 from clipcheck.docket import Docket, bare, imports, in_part, optimizers
@@ -154,11 +154,19 @@ def _written(
         names = engines.engine(contexts)
         own = engines.clip(names, step, draft.parameters, threshold, docket) if names is not None else None
         return ((), own) if own is not None else None
-    bindings = imports(docket.context, step.site.filename)
+    body = docket.context.body(step.site.filename)
+    here = locate(body, step.site.span)
+    local = here.function.body if here is not None and here.function is not None else ()
+    outer = imports(docket.context, step.site.filename)
+    bindings = (*inner, *outer) if (inner := blocks.imports(local)) else outer
     fixes = clipcall.fixes(bindings, docket.context.knowledge)
     name: Spelling = clipcall.spelling(fixes["clip"], bindings)
     call = fixes["clip-call"].format(clip=name.text, parameters=draft.parameters, threshold=threshold)
-    return name.imports, call
+    root = name.text.partition(".")[0]
+    # The function has made the package its own (`torch = require_torch()`), or a star has brought it for others.
+    stars = (one.module.partition(".")[0] for one in bindings if one.alias == "*")
+    starred = any(package != root for package in stars) and blocks.uses(body)[root]
+    return () if root in blocks.bound(local) or starred else name.imports, call
 
 
 def _cover_the_step(step: Step, docket: Docket) -> Repair | None:

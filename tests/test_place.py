@@ -428,7 +428,15 @@ IMPORTED = {
     "a shared line": ("import os; import sys\nx = 1\n", "import os; import sys\nimport torch\nx = 1\n"),
     "crlf": ("import os\r\nx = 1\r\n", "import os\r\nimport torch\r\nx = 1\r\n"),
     "no final newline": ("import os", "import os\nimport torch"),
-    "another name for it": ("import torch as t\n", "import torch as t\nimport torch\n"),
+    "another name for it": ("import torch as t\n", "import torch\nimport torch as t\n"),
+    "beside its package": (
+        "import os\nfrom torch import nn\nimport own\nx = 1\n",
+        "import os\nimport torch\nfrom torch import nn\nimport own\nx = 1\n",
+    ),
+    "on a shared line of its package": (
+        "import os; from torch import nn\nx = 1\n",
+        "import torch\nimport os; from torch import nn\nx = 1\n",
+    ),
     "only for the type checker": (
         "if TYPE_CHECKING:\n    import torch\nx = 1\n",
         "import torch\n\nif TYPE_CHECKING:\n    import torch\nx = 1\n",

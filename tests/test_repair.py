@@ -198,7 +198,7 @@ def test_name_by_the_imports(imports, expected):
 def test_import_added(imports):
     scene = Scene(PLAIN.replace("import torch", imports))
     scene.step(FRESH)
-    assert "\nimport torch\n" in fixed(scene)
+    assert "import torch\n" in fixed(scene).splitlines(keepends=True)
     assert clip_line(scene).startswith("torch.nn.utils.")
 
 
