@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from itertools import chain
 
 from clipcheck.facts import Expression
 from clipcheck.flow.iterators import Iterators
@@ -89,8 +90,10 @@ class Names(Iterators):
             return None
         if name not in starred.names:
             found = [f"{library}.{name}" for library in starred.libraries]
-            known = (one for one in found if self.knowledge.class_rule(one) or self.knowledge.call(one))
-            starred.names[name] = External(next(known, found[0]))
+            known = self.knowledge
+            exact = (one for one in found if known.own_name(one) in known.classes or known.call(one))
+            alike = (one for one in found if known.class_rule(one))  # by a pattern: `keras.layers.[A-Z]*`
+            starred.names[name] = External(next(chain(exact, alike), found[0]))
         return starred.names[name]
 
     def module_member(self, filename: str, name: str) -> Value | None:
