@@ -99,6 +99,7 @@ class _Draft:
 
     parameters: str
     certain: bool
+    held: bool = False  # it asks the optimizer for them
 
 
 def _has_sparse_gradients(model: Value) -> bool:
@@ -134,12 +135,16 @@ def _clip_the_step(step: Step, docket: Docket) -> Repair | None:
     prelude = _prelude(step, contexts, docket)
     if anchor is None or draft is None or prelude is None:
         return None
+    # Elsewhere the same call is of what the project wraps an optimizer in, which need not have its groups, and may clip.
+    wrapped = step.site in docket.sightings.delegated
+    if wrapped and draft.held:
+        return None
     threshold = clipcall.threshold_for(step.site, docket)
     written = _written(step, contexts, draft, threshold, docket)
     if written is None:
         return None
     added, call = written
-    sure = draft.certain and _complete(step, contexts) and not moves.clips_on(docket.sightings.paths(step))
+    sure = draft.certain and not wrapped and _complete(step, contexts) and not moves.clips_on(docket.sightings.paths(step))
     level: Applicability = "safe" if sure else "unsafe"
     before = "inside the closure" if anchor != step.site.span else f"before `{render(step.call.function)}`"
     message = f"clip the gradient norm at {threshold} {before}"
@@ -211,7 +216,7 @@ def _draft(step: Step, contexts: list[StepContext], docket: Docket) -> _Draft | 
     known = all(
         (made := optimizers(context)) and all(one.role == "optimizer" for one in made) for context in contexts
     )
-    return _Draft(text, known)
+    return _Draft(text, known, held=True)
 
 
 def _prelude(step: Step, contexts: list[StepContext], docket: Docket) -> tuple[str, ...] | None:
