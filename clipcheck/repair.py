@@ -144,7 +144,12 @@ def _clip_the_step(step: Step, docket: Docket) -> Repair | None:
     if written is None:
         return None
     added, call = written
-    sure = draft.certain and not wrapped and _complete(step, contexts) and not moves.clips_on(docket.sightings.paths(step))
+    sure = (
+        draft.certain
+        and not wrapped
+        and _complete(step, contexts)
+        and not moves.clips_on(docket.sightings.paths(step))
+    )
     level: Applicability = "safe" if sure else "unsafe"
     before = "inside the closure" if anchor != step.site.span else f"before `{render(step.call.function)}`"
     message = f"clip the gradient norm at {threshold} {before}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from clipcheck import facts
 from clipcheck.findings import Span
 from clipcheck.flow.covers import Covers
@@ -19,6 +21,7 @@ from clipcheck.flow.values import (
     Object,
     Parameters,
     Pending,
+    Several,
     Table,
     Tensor,
     Unknown,
@@ -321,7 +324,7 @@ class Steps(Covers):
         """An expression, in the names in reach, for all that an optimizer updates and nothing else."""
         if held is None or held.part:
             return None
-        name = self.name_for(frame, *held.models)
+        name = self.name_for(frame, *held.models) or self._name_of_part(frame, *held.models)
         if name is not None:
             return f"{name}.parameters()"
         scope: Frame | None = frame
@@ -335,6 +338,24 @@ class Steps(Covers):
                     return listed
             scope = scope.parent
         return None
+
+    def _name_of_part(self, frame: Frame, *keys: str) -> str | None:
+        """A part of a model in reach that surely is the one with this key (`model.encoder`), or a name that may be nothing else known."""
+        scope: Frame | None = frame
+        likely: str | None = None
+        while scope is not None:
+            own = self.receiver_name(scope) if isinstance(scope.receiver, Object) else ""
+            inner = scope.receiver.attributes.items() if own and isinstance(scope.receiver, Object) else ()
+            for name, value in chain(scope.locals.items(), ((f"{own}.{name}", one) for name, one in inner)):
+                if value.__class__ is Several and likely is None and _likely(value, keys):
+                    likely = name
+                if value.__class__ is not Object or value.role != "module":
+                    continue
+                for attribute, part in value.attributes.items():
+                    if attribute.isidentifier() and part.__class__ is Object and _surely(part, keys):
+                        return f"{name}.{attribute}"
+            scope = scope.parent
+        return likely if likely is not None and likely.replace(".", "").isidentifier() else None
 
     def name_for(self, frame: Frame, *keys: str) -> str | None:
         """A name in reach that surely means the object with this key (or one of these, and no other)."""
@@ -385,6 +406,12 @@ def _is_remote(optimizer: Value) -> bool:
 def _surely(value: Value, keys: tuple[str, ...]) -> bool:
     found = {choice.key if isinstance(choice, (Object, Unknown)) else "" for choice in choices(value)}
     return found == set(keys)
+
+
+def _likely(value: Value, keys: tuple[str, ...]) -> bool:
+    """Whether what is known of a value is these models, beside what is not known: `model = torch.load(…)`, or one that is made."""
+    known = {choice.key for choice in choices(value) if isinstance(choice, Object)}
+    return known == set(keys) and all(isinstance(choice, (Object, Unknown)) for choice in choices(value))
 
 
 def optimizers_in(value: Value) -> list[Object]:
