@@ -36,6 +36,8 @@ class Assessed(Protocol):
     def family(self) -> str: ...
     @property
     def summary(self) -> str: ...
+    @property
+    def raised(self) -> bool: ...  # by what is looked for in the loss, and not by what is trained
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,7 @@ class Docket:
     def worst(self, contexts: Iterable[StepContext]) -> tuple[StepContext, Assessed] | None:
         """The context with the highest risk, and its assessment."""
         assessed = [(context, self.context.assess(context)) for context in contexts]
-        return max(assessed, key=lambda pair: RISKS.index(pair[1].risk), default=None)
+        return max(assessed, key=lambda pair: (RISKS.index(pair[1].risk), not pair[1].raised), default=None)
 
     def uncovered(self, contexts: Iterable[StepContext]) -> tuple[StepContext, Assessed]:
         """The context with the highest risk of what no clip covers; that of the whole where it is not known."""

@@ -29,6 +29,7 @@ class Assessment:
     evidence: tuple[Evidence, ...]
     family: str
     summary: str
+    raised: bool = False  # by a check for NaN: the model alone is less of a risk
 
 
 NOT_FOUND = Assessment("low", (), "unknown", "a model that was not found")
@@ -87,7 +88,7 @@ class Assessor:
             worst = replace(worst, risk="low", family="policy", summary="a policy")
         check = next((note for note in notes if NOT_FINITE in note.message), None)
         if check is not None and RISKS.index(worst.risk) < RISKS.index("medium"):
-            return replace(worst, risk="medium", evidence=(check, *worst.evidence))
+            return replace(worst, risk="medium", evidence=(check, *worst.evidence), raised=True)
         return worst
 
     def _anatomy(self, model: Value, frozen: frozenset[str]) -> Anatomy:

@@ -32,6 +32,7 @@ class Risky:
     risk: Risk = "high"
     evidence: tuple[Evidence, ...] = (Evidence("/project/models.py", 12, "LSTM made here"),)
     summary: str = "an LSTM"
+    raised: bool = False
 
 
 def gradients(*events: str, step: Site | None = None, **changes: object) -> Gradients:
