@@ -406,6 +406,12 @@ class Walk:
             anatomy.note("graph", name, here)
         self._by_hand(made, trait, here)
 
+    def _made_at_rest(self, evidence: Evidence) -> bool:
+        """Whether what a class is known by is a layer made there that is frozen."""
+        made = (self._sightings.objects.get(key) for key in self._frozen)
+        places = {one.place() for one in made if one is not None}
+        return (evidence.filename, evidence.row) in places
+
     def _by_hand(self, made: Object, trait: Trait, here: Evidence) -> None:
         """What a class of the project is by its methods and by its name."""
         anatomy, name = self.anatomy, made.name
@@ -414,7 +420,7 @@ class Walk:
             anatomy.note("recurrence", name, trait.recurrence)
         if "recurrent-class" in trait.labels and made.role == "module":
             anatomy.note("recurrent-name", name, here)
-        if trait.attention is not None and not graph:
+        if trait.attention is not None and not graph and not self._made_at_rest(trait.attention):
             anatomy.note("attention-code", name, trait.attention)
         if trait.scan is not None:
             anatomy.note("state-space", name, trait.scan)
