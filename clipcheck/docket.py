@@ -100,7 +100,10 @@ class Docket:
 
     def accused(self, step: Step) -> list[StepContext]:
         """The contexts in which a step as the program usually runs is bare and no clip answers for it."""
-        return [c for c in step.contexts if self.accusing(c) and not self._answered(step, c)]
+        contexts = step.contexts
+        if step.told is not None:  # its gradients are handed over in one place or another: those that are passed as a rule count
+            contexts = [c for c in contexts if not all(path.unusual for path in c.paths)] or contexts
+        return [c for c in contexts if self.accusing(c) and not self._answered(step, c)]
 
     def accusing(self, context: StepContext) -> list[Path]:
         """The paths that accuse a step: bare as the program usually runs, and not by a switch nobody knows."""
