@@ -39,6 +39,7 @@ from clipcheck.flow.values import (
     gradients_in,
     literal,
     members,
+    one_table,
     reread,
     several,
 )
@@ -103,7 +104,10 @@ class Expressions(Names):
                 arguments.extend(value.members if isinstance(value, Items) else [value])
             else:
                 arguments.append(value)
-        keywords = tuple((name, self.evaluate(frame, value)) for name, value in expression.keywords)
+        keywords = tuple(
+            (name, self.evaluate(frame, value) if name else one_table(self.evaluate(frame, value)))
+            for name, value in expression.keywords
+        )
         return self.apply(frame, function, owner, Arguments(tuple(arguments), keywords), expression)
 
     def starred(self, frame: Frame, expression: facts.Starred) -> Value:

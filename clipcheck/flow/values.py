@@ -435,6 +435,20 @@ def members(value: Value) -> Iterator[Value]:
             yield from (entry for _, entry in choice.entries)
 
 
+def one_table(value: Value) -> Value:
+    """Several dicts as one: what only some of them have is not known, whether it is there or not."""
+    tables = [choice for choice in choices(value) if isinstance(choice, Table)]
+    if len(tables) < 2 or len(tables) < len(list(choices(value))):
+        return value
+    entries: dict[str, Value] = {}
+    for key in dict.fromkeys(key for table in tables for key, _ in table.entries):
+        found = [one for table in tables if (one := table.get(key)) is not None]
+        entries[key] = several(found) if len(found) == len(tables) else Unknown(f"{key} of some")
+    written = {table.written for table in tables}
+    place = written.pop() if len(written) == 1 else None
+    return Table(tuple(entries.items()), any(table.partial for table in tables), place)
+
+
 def kept_pair(value: Value) -> tuple[Value, Value] | None:
     """What a dict comprehension, which is read as pairs, keeps: any of its keys, and what they stand for."""
     member = value.member if isinstance(value, Elements) else None
