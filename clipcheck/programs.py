@@ -87,7 +87,7 @@ def programs(
                 elif not is_package or b"def " in data_of(caller):
                     callers.setdefault(source, set()).add(caller)
             if caller not in known:
-                own = names | defining(caller, names) if is_package else defining(caller, names)
+                own = defining(caller, names) | (names if is_package else frozenset())
                 further[caller] = further.get(caller, frozenset()) | own
                 origin.setdefault(caller, set()).update(origin[target])
                 if target in beyond or not is_package:
