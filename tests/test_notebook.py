@@ -502,8 +502,8 @@ def test_bytes_that_no_json_writer_would_write_stay(project):
     [
         pytest.param(
             ["from torch.nn import LSTM\nfrom torch.optim import Adam", SHORT_MODEL, LOOP_ALONE],
-            {0: "from torch.nn import LSTM\nfrom torch.optim import Adam\nimport torch"},
-            id="below-the-imports-of-the-first-cell",
+            {0: "import torch\nfrom torch.nn import LSTM\nfrom torch.optim import Adam"},
+            id="beside-the-imports-of-the-first-cell",
         ),
         pytest.param(
             [

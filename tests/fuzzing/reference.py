@@ -312,7 +312,9 @@ class Judge:
             self.speaks[row] = ("CLP207", missed)
             return
         if codes and codes <= {"CLP201", "CLP202"}:
-            self.vain[row] = "CLP201" if codes == {"CLP201"} else "CLP202"
+            # Late where it stands behind all of the steps, if there have been any: a loop that runs not once steps nothing.
+            late = all(one.held.stepped < row for one in met if one.code == "CLP201")
+            self.vain[row] = "CLP201" if "CLP201" in codes and (late or len(codes) == 1) else "CLP202"
         cut = {step for step in self.seen.steps if self.cuts_up(row, step)}
         if cut and not self.still_scaled(row):
             self.speaks[row] = ("CLP204", cut)
