@@ -311,9 +311,18 @@ class Interpreter(Setups):
 
     def _concrete(self, cls: ClassRef) -> list[ClassRef]:
         """The classes in whose instances a method of `cls` runs: its subclasses here, else itself."""
+        self._index_subclasses()
+        found = self.subclasses.setdefault(id(cls.definition), [])
         for filename in self.files:
+            if len(found) >= MAX_SUBCLASSES:
+                break
             if filename not in self.modules and self.project.extends(filename, cls.definition.name):
                 self.module_frame(filename)
+                self._index_subclasses()
+        return found[:MAX_SUBCLASSES] or [cls]
+
+    def _index_subclasses(self) -> None:
+        """Note the classes of the modules that were read since, under those that they are made upon."""
         for filename, frame in list(self.modules.items()):
             if filename in self.indexed:
                 continue
@@ -323,7 +332,6 @@ class Interpreter(Setups):
                     for above in self.ancestors(value)[1:]:
                         if isinstance(above, ClassRef):
                             self.subclasses.setdefault(id(above.definition), []).append(value)
-        return self.subclasses.get(id(cls.definition), [])[:MAX_SUBCLASSES] or [cls]
 
 
 class Callers:
