@@ -127,7 +127,7 @@ def test_before_is_refuted_and_after_is_confirmed(
         if words != {expected}:
             wrong.append((fixture.slug, words, [site.reason for site in (*before.values(), *after.values())]))
     assert not wrong, "\n".join(map(str, wrong))
-    assert count > 95  # 104 with every framework of the extra installed
+    assert count > 95  # 113 with every framework of the extra installed
 
 
 def test_what_the_scan_takes_for_clipped_is_not_bare(
