@@ -101,9 +101,8 @@ class Docket:
     def accused(self, step: Step) -> list[StepContext]:
         """The contexts in which a step as the program usually runs is bare and no clip answers for it."""
         contexts = step.contexts
-        if (
-            step.told is not None
-        ):  # its gradients are handed over in one place or another: those that are passed as a rule count
+        if step.told is not None:
+            # Its gradients are handed over in one place or another: those that are passed as a rule count.
             contexts = [c for c in contexts if not all(path.unusual for path in c.paths)] or contexts
         return [c for c in contexts if self.accusing(c) and not self._answered(step, c)]
 

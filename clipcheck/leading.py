@@ -47,6 +47,11 @@ def _is_word(character: str) -> bool:
     return character.isalnum() or character == "_"
 
 
+def _is_alone(text: str, at: int, end: int) -> bool:
+    """Whether a word begins and ends where a part of a text does."""
+    return not _is_word(text[at - 1 : at]) and not _is_word(text[end : end + 1])
+
+
 class Outline:
     """The functions of one file, and which of them mention a name."""
 
@@ -89,8 +94,7 @@ class Outline:
         at = text.find(word)
         while at >= 0:
             end = at + len(word)
-            alone = not _is_word(text[at - 1 : at]) and not _is_word(text[end : end + 1])
-            if word == _GRADIENT or (alone and self._is_called(at, end)):
+            if word == _GRADIENT or (_is_alone(text, at, end) and self._is_called(at, end)):
                 number = self._function_at(at)
                 if number is not None:
                     yield number
@@ -175,7 +179,7 @@ class Outline:
         at = self._text.find(word)
         while at >= 0:
             end = at + len(word)
-            if not _is_word(self._text[at - 1 : at]) and not _is_word(self._text[end : end + 1]):
+            if _is_alone(self._text, at, end):
                 yield at
             at = self._text.find(word, end)
 

@@ -11,15 +11,7 @@ from clipcheck.docket import Docket, bare, imports, in_part, optimizers
 from clipcheck.findings import AddImport, Applicability, InsertBefore, Repair, SetArgument, Span
 from clipcheck.flow.records import Clip, Conflict, Step, StepContext
 from clipcheck.flow.render import render
-from clipcheck.flow.values import (
-    Arguments,
-    Object,
-    Several,
-    Value,
-    choices,
-    literal,
-    members,
-)
+from clipcheck.flow.values import Arguments, Value, literal, parts_of
 from clipcheck.protocol import Phase
 from clipcheck.record import dataclass
 
@@ -104,20 +96,12 @@ class _Draft:
 
 def _has_sparse_gradients(model: Value) -> bool:
     """Whether a layer of a model is told to have sparse gradients, of which torch computes no norm."""
-    waiting, seen = [model], set[int]()
-    while waiting:
-        value = waiting.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, Object):
-            slot = value.rule.sparse if value.rule is not None else None
-            if slot is not None and literal(Arguments(value.arguments, value.keywords).get(slot)) is True:
-                return True
-            waiting += value.attributes.values()
-        else:
-            waiting += choices(value) if isinstance(value, Several) else members(value)
-    return False
+    return any(
+        part.rule is not None
+        and part.rule.sparse is not None
+        and literal(Arguments(part.arguments, part.keywords).get(part.rule.sparse)) is True
+        for part in parts_of(model)
+    )
 
 
 def _clip_the_step(step: Step, docket: Docket) -> Repair | None:

@@ -43,7 +43,7 @@ class Assigned(Unrolled):
             self._hand_over(source, cover, changed=bool(rest) and not unscaled)
         elif own and (not rest or unscaled):
             if unscaled or not masked:
-                self.unscaled_by_hand(cover)
+                self.take_scale_off(cover)
         elif rest or not masked or source is None:
             self.replaced_by_hand(cover)
         return True
@@ -56,7 +56,7 @@ class Assigned(Unrolled):
             return not may_bound(target, value, self.here(), hinted)
         cover = self.parameters_in(self.evaluate(frame, gradient.value))
         if cover is not None:
-            self.unscaled_by_hand(cover.all)
+            self.take_scale_off(cover.all)
         return True
 
     def overwrite(self, gradient: Parameters, value: Value) -> None:
@@ -76,7 +76,7 @@ class Assigned(Unrolled):
             return
         cover = gradient.all
         if unscales((operand,), self.here(), hinted):
-            self.unscaled_by_hand(cover)
+            self.take_scale_off(cover)
         elif not masks(operand, self.here(), hinted):
             span = self.statement[1]
             self.clip_by_hand(cover, facts.Call(operand, (), (), span, span))

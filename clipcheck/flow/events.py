@@ -399,15 +399,16 @@ class Events(Calls):
         optimizer = given.get(rule.slot("optimizer"))
         if not self.following:
             return Literal(None)
+        if optimizer is None:  # `accelerator.unscale_gradients()`
+            self.take_scale_off(None)
+            return Literal(None)
         site = self.site()
-        if optimizer is not None:
-            # whichever of several it is; one that is not known at all is among those that have not been met
-            for key in dict.fromkeys(key for one in choices(optimizer) if (key := self._key(one))):
-                self.worlds = merge(
-                    [tuple(w.having(key, w.get(key).after(Event.UNSCALE, site)[0]) for w in self.worlds)]
-                )
-        every = optimizer is None  # `accelerator.unscale_gradients()`
-        self.change(lambda state: state.after(Event.UNSCALE, site)[0], lambda name: every or name == ANY)
+        # whichever of several it is; one that is not known at all is among those that have not been met
+        for key in dict.fromkeys(key for one in choices(optimizer) if (key := self._key(one))):
+            self.worlds = merge(
+                [tuple(w.having(key, w.get(key).after(Event.UNSCALE, site)[0]) for w in self.worlds)]
+            )
+        self.change(lambda state: state.after(Event.UNSCALE, site)[0], lambda name: name == ANY)
         return Literal(None)
 
     def loss_scale(
@@ -562,7 +563,7 @@ class Events(Calls):
         if hook:
             self.mark_by_hand(cover)
         elif unscales(factors := factors_of(call), self.here(), self.knowledge.hinted):
-            self.unscaled_by_hand(cover)
+            self.take_scale_off(cover)
         elif not any(masks(one, self.here(), self.knowledge.hinted) for one in factors):
             self.clip_by_hand(cover, call)
         return True
@@ -583,8 +584,8 @@ class Events(Calls):
                     choice, method, replace(call, function=function, arguments=call.arguments[1:])
                 )
 
-    def unscaled_by_hand(self, cover: Parameters | None) -> None:
-        """Gradients divided by a loss scale: what clips them from now on meets them as they are."""
+    def take_scale_off(self, cover: Parameters | None) -> None:
+        """Gradients without the loss scale, by a division or by a framework: what clips them from now on meets them as they are."""
         site = self.site()
         self.change(
             lambda state: state.after(Event.UNSCALE, site)[0], lambda key: self.relation(key, cover) != "none"

@@ -12,20 +12,17 @@ from clipcheck.flow.render import last_identifier, names_in
 from clipcheck.flow.values import (
     Arguments,
     Bound,
-    Elements,
     Frame,
     Items,
     Literal,
     Object,
     Parameters,
-    Several,
-    Table,
     Value,
     choices,
+    parts_of,
 )
 from clipcheck.record import dataclass, replace
 
-_MAX_PARTS = 2000  # of a model that is frozen
 _TRAINED = "requires_grad"
 _ENDS = frozenset({"module", "model", "weight", "bias", "%s", ""})  # of names of parameters: they say nothing
 
@@ -170,9 +167,8 @@ class Freezing(Assigned):
         if not isinstance(held, Object) or held.role != "module":
             return False
         alike = {one for one, value in names.items() if value is held and one[:1] != "#"}
-        return len(alike - {name}) > (
-            name in self.unrolled
-        )  # `for net in (body, neck):` gives it a second one
+        others = 1 if name in self.unrolled else 0  # `for net in (body, neck):` gives it a second one
+        return len(alike - {name}) > others
 
     def _is_head(self, source: Expression) -> bool:
         """Whether `model.heads.parameters()` are those of a head."""
@@ -182,21 +178,7 @@ class Freezing(Assigned):
 
     def _all_of(self, model: Object) -> set[str]:
         """The keys of a model and of everything in it."""
-        found: set[str] = set()
-        waiting: list[Value] = [model]
-        while waiting and len(found) < _MAX_PARTS:
-            value = waiting.pop()
-            if isinstance(value, Object):
-                if value.key not in found and value.role in ("module", "tensor", ""):
-                    found.add(value.key)
-                    waiting += value.attributes.values()
-            elif isinstance(value, (Items, Several)):
-                waiting += value.members if isinstance(value, Items) else value.choices
-            elif isinstance(value, Elements):
-                waiting.append(value.member)
-            elif isinstance(value, Table):
-                waiting += [entry for _, entry in value.entries]
-        return found
+        return {part.key for part in parts_of(model)}
 
     def _kept_words(self, frame: Frame, loop: facts.For, setting: Setting) -> Iterator[str]:
         """What the names have in common that a setting leaves trained, or sets so; "" where that is not known."""

@@ -61,7 +61,7 @@ class Steps(Covers):
         if self.following:
             cover = self.parameters_in(parameters)
             if rule.unscales:
-                self._unscale_all(cover)
+                self.take_scale_off(cover)
             context = ClipContext(
                 [],
                 threshold,
@@ -168,13 +168,6 @@ class Steps(Covers):
     def function_name(self) -> str:
         """The function that is being run, "" at the level of a module."""
         return self.stack[-1].definition.name if self.stack else ""
-
-    def _unscale_all(self, cover: Parameters | None) -> None:
-        site = self.site()
-
-        self.change(
-            lambda state: state.after(Event.UNSCALE, site)[0], lambda key: self.relation(key, cover) != "none"
-        )
 
     def _mentions_scale(self, frame: Frame, call: facts.Call) -> bool:
         """Whether the threshold is computed from the loss scale."""

@@ -15,6 +15,7 @@ from clipcheck.record import HashedOnce, dataclass, field, replace
 
 MAX_ALTERNATIVES = 6  # of a value; of more, only those that are known are kept
 MAX_KNOWN = 24  # of them: a program's table of models is as long as that
+MAX_PARTS = 2000  # of a model
 
 
 class Value:
@@ -447,6 +448,21 @@ def one_table(value: Value) -> Value:
     written = {table.written for table in tables}
     place = written.pop() if len(written) == 1 else None
     return Table(tuple(entries.items()), any(table.partial for table in tables), place)
+
+
+def parts_of(model: Value) -> Iterator[Object]:
+    """A model, and the models, tensors and plain objects in it, each once."""
+    waiting, seen = [model], set[str]()
+    while waiting and len(seen) < MAX_PARTS:
+        value = waiting.pop()
+        if isinstance(value, Several):
+            waiting += value.choices
+        elif not isinstance(value, Object):
+            waiting += members(value)
+        elif value.key not in seen and value.role in ("module", "tensor", ""):
+            seen.add(value.key)
+            yield value
+            waiting += value.attributes.values()
 
 
 def kept_pair(value: Value) -> tuple[Value, Value] | None:

@@ -13,13 +13,9 @@ from clipcheck.judges import words
 def _is_written_out(clip: Clip, docket: Docket) -> bool:
     """Whether a call names the function by an import: a name that the program gives it may stand for either of the two."""
     body = docket.context.body(clip.site.filename)
-    root = clip.call.function
-    while isinstance(root, facts.Attribute):
-        root = root.value
-    if not isinstance(root, facts.Name):
-        return False
+    root = render(clip.call.function).partition(".")[0]
     aliases = {one.alias for one in blocks.walk(body) if isinstance(one, facts.Import)}
-    return not aliases.isdisjoint((root.id, "*"))
+    return not aliases.isdisjoint((root, "*"))
 
 
 def judge(clip: Clip, docket: Docket) -> Verdict | None:
