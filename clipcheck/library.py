@@ -266,10 +266,9 @@ class Library:
             found = self.read(name)
             if isinstance(found, ModuleFacts):
                 outline = outline_of(found)
-                holds = reported.holds(outline)
-                if hope is Hope.SURE or holds:
+                if hope is Hope.SURE or reported.holds(outline):
                     holding[name] = reported.leading(outline)
-                if hope is Hope.SURE and not holds and reported.makes(outline):
+                if hope is Hope.SURE and reported.makes(outline) and not reported.holds(outline):
                     quiet.add(name)
         helpers = frozenset(name for name in holding if not self._survey.goes_back(self._searched(name)))
         return programs(

@@ -317,7 +317,7 @@ class Steps(Covers):
         """An expression, in the names in reach, for all that an optimizer updates and nothing else."""
         if held is None or held.part:
             return None
-        name = self.name_for(frame, *held.models) or self._name_of_part(frame, *held.models)
+        name = self.name_for(frame, *held.models) or self._less_direct_name(frame, *held.models)
         if name is not None:
             return f"{name}.parameters()"
         scope: Frame | None = frame
@@ -332,7 +332,7 @@ class Steps(Covers):
             scope = scope.parent
         return None
 
-    def _name_of_part(self, frame: Frame, *keys: str) -> str | None:
+    def _less_direct_name(self, frame: Frame, *keys: str) -> str | None:
         """A part of a model in reach that surely is the one with this key (`model.encoder`), or a name that may be nothing else known."""
         scope: Frame | None = frame
         likely: str | None = None
